@@ -1,0 +1,100 @@
+"""What every program here shares: how it starts, and how it says what is wrong."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+from tqdm import tqdm
+
+from inpaint_jax.data import DataError
+from inpaint_jax.images import ImageError
+from inpaint_jax.pretrained import ModelError
+
+
+class UsageError(ValueError):
+    """Something the user gave is wrong; the message is one line that says what."""
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags, runs ``main`` and exits with the status it returns.
+
+    Whatever the user can put right (a flag, an input, a model, a folder that cannot
+    be written) ends in one line on standard error and exit status 2; a traceback
+    means a fault of the program.
+    """
+
+    def guarded(_: Sequence[str]) -> int | None:
+        if not flags.FLAGS["verbosity"].present:
+            # Orbax logs each of its own steps; --verbosity=0 brings that back.
+            logging.set_verbosity(logging.WARNING)
+        try:
+            return main()
+        except (UsageError, DataError, ImageError, ModelError) as error:
+            _fail(str(error))
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(arguments: Sequence[str]) -> Sequence[str]:
+    try:
+        rest = flags.FLAGS(list(arguments))
+    except flags.Error as error:
+        _fail(f"{error} (--help lists the flags)")
+    if len(rest) > 1:
+        _fail(f"what is {rest[1]!r}? Every argument is a flag (--help lists them)")
+    return rest
+
+
+def _fail(message: str) -> NoReturn:
+    warn(message)
+    sys.exit(2)
+
+
+def warn(message: str) -> None:
+    """Prints one line on standard error, the program's name before it."""
+    name = Path(sys.argv[0]).stem
+    tqdm.write(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turns a ``ValueError`` of the library into a complaint to the user.
+
+    To be put round the few lines that make configurations of flags, and nothing
+    else: anywhere else a ``ValueError`` is a fault of the program.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Makes ``path`` and shows that files can be written there.
+
+    Raises:
+      UsageError: It cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror}") from error
+    return path
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON under a temporary name, then renames."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,54 @@
+"""Semantic image inpainting with deep generative models, in JAX.
+
+Yeh et al., CVPR 2017: holes in images are filled by searching the latent space of a
+generative model for the code whose image fits what is left, and blending that image in.
+"""
+
+from inpaint_jax.blend import Blend, blend, overlay
+from inpaint_jax.completion import image_key, inpaint
+from inpaint_jax.losses import context_loss, importance_weights, prior_loss
+from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
+from inpaint_jax.metrics import psnr, psnr_hole, ssim
+from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
+from inpaint_jax.search import SearchResult, search
+from inpaint_jax.types import (
+    Architecture,
+    Critic,
+    Generate,
+    Losses,
+    Model,
+    SearchConfig,
+    Solution,
+)
+from inpaint_jax.version import __version__
+
+__all__ = [
+    "MASK_NAMES",
+    "Architecture",
+    "Blend",
+    "Critic",
+    "Generate",
+    "Losses",
+    "Model",
+    "ModelError",
+    "SearchConfig",
+    "SearchResult",
+    "Solution",
+    "__version__",
+    "blend",
+    "context_loss",
+    "image_key",
+    "importance_weights",
+    "inpaint",
+    "load_model",
+    "make_masks",
+    "mask_function",
+    "model_names",
+    "overlay",
+    "prior_loss",
+    "psnr",
+    "psnr_hole",
+    "save_model",
+    "search",
+    "ssim",
+]

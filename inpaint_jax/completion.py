@@ -1,0 +1,186 @@
+"""The paper's method from end to end, for a batch: search, generate, blend."""
+
+import functools
+import zlib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from inpaint_jax import search
+from inpaint_jax.blend import blend as poisson_blend
+from inpaint_jax.blend import overlay
+from inpaint_jax.losses import importance_weights
+from inpaint_jax.types import (
+    Critic,
+    Generate,
+    Losses,
+    Model,
+    SearchConfig,
+    Solution,
+)
+
+_Networks = tuple[Generate, Critic]
+_CHUNK = 64  # Most steps between two looks at the progress.
+
+
+def inpaint(
+    model: Model,
+    images: ArrayLike,
+    masks: ArrayLike,
+    key: jax.Array,
+    *,
+    config: SearchConfig | None = None,
+    blend: bool = True,
+    progress: Callable[[int], object] | None = None,
+) -> Solution:
+    """Fills the holes of a batch of images (Yeh et al., 2017).
+
+    Each image is searched on its own: its result does not depend on the others.
+
+    Args:
+      model: Generator and critic; ``load_model`` gives a shipped one.
+      images: ``[B, S, S, 3]`` in [-1, 1]. What stands in the holes does not matter.
+      masks: ``[B, S, S, 1]``, or ``[S, S, 1]`` for all: 1 = known, 0 = missing.
+      key: One ``jax.random.key``, from which image ``i`` takes ``fold_in(key, i)``;
+        or ``[B]`` keys, one an image. Consumed.
+      config: How to search; the paper's settings when left out.
+      blend: Whether to solve eq. 6; otherwise G(z) is pasted into the hole.
+      progress: Called with the number of steps just done, from time to time.
+
+    Returns:
+      The completed images, with what was found on the way.
+
+    Raises:
+      ValueError: Shapes do not fit the model or each other, a mask holds something
+        else than 0 and 1, or a known pixel is not a number in [-1, 1].
+
+    References:
+      Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
+    """
+    config = config or SearchConfig()
+    images, masks = _checked(model, images, masks)
+    networks = (model.generate, model.critic)
+    keys = _keys(key, images.shape[0])
+    weights, states = _start(masks, keys, model.latent_size, config)
+    traces = []
+    for steps in _chunks(config.steps):
+        states, trace = _advance(networks, images, weights, states, steps, config)
+        traces.append(trace)
+        if progress is not None:
+            jax.block_until_ready(trace)
+            progress(steps)
+    trace = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *traces)
+    return _finish(networks, images, masks, weights, states, trace, config, blend)
+
+
+def image_key(seed: int, image_id: str) -> jax.Array:
+    """The PRNG key of an image: of its name and the seed, not of its batch.
+
+    Args:
+      seed: Of the run.
+      image_id: Names the image among all.
+
+    Returns:
+      ``fold_in(key(seed), id)``, the id as its CRC-32.
+    """
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(image_id.encode()))
+
+
+def _checked(
+    model: Model, images: ArrayLike, masks: ArrayLike
+) -> tuple[jax.Array, jax.Array]:
+    """The arguments as float32 arrays of full shape, or the ``ValueError``."""
+    image, mask = np.asarray(images, np.float32), np.asarray(masks, np.float32)
+    size = model.image_size
+    if image.ndim != 4 or image.shape[1:] != (size, size, 3):
+        raise ValueError(
+            f"images must be [B, {size}, {size}, 3] for this model, not "
+            f"{list(image.shape)}"
+        )
+    full = (*image.shape[:3], 1)
+    if mask.shape not in (full, full[1:]):
+        raise ValueError(
+            f"masks must be {list(full)} or {list(full[1:])}, not {list(mask.shape)}"
+        )
+    mask = np.broadcast_to(mask, full)
+    if not np.isin(mask, (0.0, 1.0)).all():
+        raise ValueError("masks must hold only 1 (known) and 0 (missing)")
+    known = np.where(mask == 1, image, 0.0)
+    if not (np.abs(known) <= 1.0).all():  # False for NaN, too.
+        raise ValueError("known pixels must be finite and in [-1, 1]")
+    return jnp.asarray(image), jnp.asarray(mask)
+
+
+def _keys(key: jax.Array, count: int) -> jax.Array:
+    if key.ndim == 0:
+        return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(count))
+    if key.shape != (count,):
+        raise ValueError(f"key must be one key or {count}, not {list(key.shape)}")
+    return key
+
+
+def _chunks(steps: int) -> list[int]:
+    """``steps`` cut into equal chunks and, seldom, a shorter one: each length is
+    compiled once."""
+    count = -(-steps // _CHUNK)
+    length = -(-steps // count)
+    whole, rest = divmod(steps, length)
+    return [length] * whole + [rest] * (rest > 0)
+
+
+@functools.partial(jax.jit, static_argnames=("latent_size", "config"))
+def _start(
+    masks: jax.Array, keys: jax.Array, latent_size: int, config: SearchConfig
+) -> tuple[jax.Array, search.SearchState]:
+    """W of eq. 3 and the first iterate of every image."""
+    weights = jax.vmap(lambda mask: importance_weights(mask, config.window))(masks)
+    return weights, jax.vmap(lambda k: search.start(k, latent_size, config))(keys)
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "config"))
+def _advance(
+    networks: _Networks,
+    images: jax.Array,
+    weights: jax.Array,
+    states: search.SearchState,
+    steps: int,
+    config: SearchConfig,
+) -> tuple[search.SearchState, Losses]:
+    """Some steps of every search; the losses are ``[B, steps]`` each."""
+
+    def one(image, weight, state):
+        objective = search.Objective(*networks, image=image, weights=weight)
+        return search.advance(state, objective, steps, config)
+
+    return jax.vmap(one)(images, weights, states)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "blend"))
+def _finish(
+    networks: _Networks,
+    images: jax.Array,
+    masks: jax.Array,
+    weights: jax.Array,
+    states: search.SearchState,
+    traces: Losses,
+    config: SearchConfig,
+    blend: bool,
+) -> Solution:
+    """Closes every search and puts what it found into its image (section 3.3)."""
+
+    def one(image, mask, weight, state, trace):
+        objective = search.Objective(*networks, image=image, weights=weight)
+        found = search.finish(state, objective, trace, config)
+        generated = objective.generate(found.latent)
+        if blend:
+            completed, residual = poisson_blend(image, generated, mask)
+            # Following the gradients of G may lead beyond white or black.
+            completed = jnp.where(mask > 0, image, jnp.clip(completed, -1.0, 1.0))
+        else:
+            completed, residual = overlay(image, generated, mask), jnp.zeros(())
+        return Solution(completed, generated, *found, residual=residual)
+
+    return jax.vmap(one)(images, masks, weights, states, traces)

@@ -1,0 +1,309 @@
+"""Data sets by name, as arrays with ids, and the order they are trained in.
+
+The paper's three data sets come through tensorflow-datasets, read without
+TensorFlow; `images:PATH` takes a folder, a file, zips or a pattern of these.
+A data set is decoded once and kept as 8-bit pixels: all of CelebA takes 2 GB.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tqdm
+from absl import logging
+
+from inpaint_jax import images as images_lib
+
+# The crops of the paper's section 4; `box` is the data set's own bounding box.
+_CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
+_CHUNK = 64  # pictures a task: tasks are queued all at once, so few large ones
+
+
+class DataError(ValueError):
+    """What is wrong with a data set's name, split or files, in one line."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures held in memory.
+
+    Attributes:
+      name: as given to `load`.
+      split: as given to `load`.
+      images: `[N, S, S, 3]` uint8.
+      ids: N strings, unique; the same picture has the same id in every run.
+      crop: what was cut out of the originals: `center`, `none`, a number of
+        pixels, or `box`.
+    """
+
+    name: str
+    split: str
+    images: np.ndarray
+    ids: tuple[str, ...]
+    crop: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def load(
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: str | os.PathLike[str] | None = None,
+    crop: str | int | None = None,
+    size: int = 64,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Dataset:
+    """Reads a data set into memory, cropped and resized.
+
+    Pictures that cannot be read are left out, with one line in the log.
+
+    Args:
+      name: `celeb_a`, `svhn_cropped`, `cars196`, or `images:PATH` with a path
+        or pattern as `images.find_pictures` takes it.
+      split: as tensorflow-datasets names them (`train`, `validation`, `test`,
+        `extra`, or a slice such as `train[:1000]`); `images:` has none and
+        only records it.
+      data_dir: where tensorflow-datasets has prepared its data; its own default
+        when None. `images:` does not use it.
+      crop: as for `images.crop_and_resize`, or `box` for `cars196`. None is the
+        paper's: the centre square for faces and `images:`, the bounding box for
+        cars, the whole frame for house numbers.
+      size: the side of the images.
+      limit: read the first so many only.
+      progress: show a bar on standard error when that is a terminal.
+
+    Returns:
+      A `Dataset`, in the source's order.
+
+    Raises:
+      DataError: an unknown name, split or crop, data that is not prepared, the
+        missing extra `tfds`, or no picture that can be read.
+
+    Examples:
+      >>> faces = load("images:faces/*.zip", limit=1000)  # doctest: +SKIP
+      >>> faces.images.shape  # doctest: +SKIP
+      (1000, 64, 64, 3)
+    """
+    kind, _, path = name.partition(":")
+    if (not path and name not in _CROPS) or (path and kind != "images"):
+        known = ", ".join(_CROPS)
+        raise DataError(f"unknown data set {name!r}: give {known}, or images:PATH")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit {limit}: give at least 1")
+    if size < 1:
+        raise DataError(f"size {size}: give at least 1")
+    crop = _CROPS.get(name, "center") if crop is None else crop
+    if crop != "box" or name != "cars196":
+        try:
+            crop = images_lib.parse_crop(crop)
+        except images_lib.ImageError as error:
+            raise DataError(f"{name}: {error}") from error
+
+    with _hushed():
+        if path:
+            count, read = _open_pictures(path, crop, size)
+        else:
+            count, read = _open_tfds(name, split, data_dir, crop, size)
+        count = count if limit is None else min(count, limit)
+        if not count:
+            raise DataError(f"{name}: the split {split!r} is empty")
+        images, ids, failed = _read_all(count, read, size, progress)
+    if failed:
+        counts = f"{len(failed)} of {count} pictures could not be read"
+        first = failed[min(failed)]
+        if len(failed) == count:
+            raise DataError(f"{name}: {counts}; the first: {first}")
+        logging.warning("%s: %s and are left out; the first: %s", name, counts, first)
+    return Dataset(name, split, images, ids, str(crop))
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    # tensorflow-datasets warns of what is no fault here: that OpenCV is absent,
+    # that a folder holds no data yet (which ends in a DataError that says more).
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+# Reads the picture of an index: its id and `[S, S, 3]` uint8.
+_Read = Callable[[int], tuple[str, np.ndarray]]
+
+
+def _open_pictures(path: str, crop: str | int, size: int) -> tuple[int, _Read]:
+    try:
+        pictures = images_lib.find_pictures([path])
+    except images_lib.ImageError as error:
+        raise DataError(str(error)) from error
+
+    def read(index: int) -> tuple[str, np.ndarray]:
+        picture = pictures[index]
+        image = images_lib.read_picture(picture)
+        try:
+            image = images_lib.crop_and_resize(image, crop=crop, size=size)
+        except images_lib.ImageError as error:
+            raise images_lib.ImageError(f"{picture}: {error}") from error
+        return picture.id, image
+
+    return len(pictures), read
+
+
+def _open_tfds(
+    name: str,
+    split: str,
+    data_dir: str | os.PathLike[str] | None,
+    crop: str | int,
+    size: int,
+) -> tuple[int, _Read]:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError(
+            f"{name} needs tensorflow-datasets: pip install 'inpaint_jax[tfds]';"
+            " or give images:PATH"
+        ) from error
+
+    builder = None
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+        source = builder.as_data_source(split)
+        count = len(source)
+    except Exception as error:
+        reason = _tfds_reason(name, split, builder, data_dir, error)
+        raise DataError(reason) from error
+
+    def read(index: int) -> tuple[str, np.ndarray]:
+        # CelebA's records have no id; their order is fixed when it is prepared.
+        id = f"{split}-{index:06d}"
+        try:
+            example = source[index]
+            given = example.get("id", id)
+            id = given.decode() if isinstance(given, bytes) else str(given)
+            box = example["bbox"] if crop == "box" else None
+            image = images_lib.crop_and_resize(
+                example["image"],
+                crop="none" if crop == "box" else crop,
+                size=size,
+                box=box,
+            )
+        except Exception as error:  # a damaged record can raise anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise images_lib.ImageError(f"{id}: {reason}") from error
+        return id, image
+
+    return count, read
+
+
+def _tfds_reason(
+    name: str, split: str, builder: Any, data_dir: Any, error: Exception
+) -> str:
+    """Says in one line why tensorflow-datasets could not open a data set."""
+    place = os.path.expanduser(data_dir or os.path.join("~", "tensorflow_datasets"))
+    command = (
+        f"tfds build {name} --file_format=array_record --data_dir={place}"
+        " (this one step needs tensorflow)"
+    )
+    splits = list(builder.info.splits) if builder is not None else []
+    if builder is not None and not splits:
+        return f"{name} is not prepared in {place}; prepare it: {command}"
+    if isinstance(error, NotImplementedError):
+        return (
+            f"{name} in {place} is not stored as array_record; prepare it in another"
+            f" folder: {command}"
+        )
+    if splits and split.partition("[")[0] not in splits:
+        return f"{name} has no split {split!r}: give {', '.join(splits)}"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{name}: cannot read the split {split!r}: {reason}"
+
+
+def _read_all(
+    count: int, read: _Read, size: int, progress: bool
+) -> tuple[np.ndarray, tuple[str, ...], dict[int, str]]:
+    """Reads indices below `count` in a few threads; returns what failed beside."""
+    images = np.empty((count, size, size, 3), np.uint8)
+    ids = [""] * count
+    failed: dict[int, str] = {}
+
+    def work(indices: range) -> int:
+        for i in indices:
+            try:
+                ids[i], images[i] = read(i)
+            except images_lib.ImageError as error:
+                failed[i] = str(error)
+        return len(indices)
+
+    # Pillow lets go of the interpreter's lock while it decodes.
+    pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
+    quiet = not (progress and sys.stderr.isatty())
+    try:
+        with tqdm.tqdm(total=count, desc="reading", unit="image", disable=quiet) as bar:
+            for done in pool.map(work, chunks):
+                bar.update(done)
+    finally:  # an interrupt must not wait for the whole data set
+        pool.shutdown(cancel_futures=True)
+
+    kept = [i for i in range(count) if i not in failed]
+    if failed:
+        images = images[kept]
+    seen: collections.Counter[str] = collections.Counter()
+    unique = []
+    for i in kept:
+        seen[ids[i]] += 1
+        unique.append(ids[i] if seen[ids[i]] == 1 else f"{ids[i]}-{i:06d}")
+    return images, tuple(unique), failed
+
+
+def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
+    """Returns which images make up the batch of a training step.
+
+    Every epoch is a permutation of all n images and batches run on across its
+    end: with position p = step * batch_size + i, the batch's i-th index is
+    permutation(p // n)[p % n]. Nothing is kept between steps, so a run that is
+    started again sees what it would have seen.
+
+    Args:
+      n: the number of images.
+      batch_size: the number of indices; it may exceed n.
+      seed: chooses the permutations; not negative.
+      step: counts from 0.
+
+    Returns:
+      `[batch_size]` int64 in [0, n).
+
+    Raises:
+      DataError: n or batch_size below 1, or seed or step below 0.
+    """
+    if n < 1 or batch_size < 1 or seed < 0 or step < 0:
+        raise DataError(
+            f"no batch of {batch_size} from {n} images at step {step}, seed {seed}:"
+            " give at least 1, 1, 0 and 0"
+        )
+    first = step * batch_size
+    pieces = []
+    for epoch in range(first // n, (first + batch_size - 1) // n + 1):
+        start = max(first - epoch * n, 0)
+        stop = min(first + batch_size - epoch * n, n)
+        pieces.append(_permutation(n, seed, epoch)[start:stop])
+    return np.concatenate(pieces)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(n)

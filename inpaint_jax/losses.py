@@ -1,0 +1,106 @@
+"""The losses of the latent search (Yeh et al., 2017, section 3), for one image."""
+
+import jax
+import jax.numpy as jnp
+
+from inpaint_jax.types import Reduction
+
+FAKE = 0
+"""Index of the discriminator's logit for 'generated'."""
+REAL = 1
+"""Index of the discriminator's logit for 'real': D(x) = softmax(logits)[REAL]."""
+
+
+def importance_weights(mask: jax.Array, window: int = 7) -> jax.Array:
+    r"""Importance of each known pixel: how much of its neighbourhood is missing.
+
+    .. math::
+
+      W_i = M_i \sum_{j \in N(i)} \frac{1 - M_j}{|N(i)|}
+
+    with ``N(i)`` the ``window`` x ``window`` square around ``i`` (eq. 3). Beyond the
+    border the mask is mirrored, its edge pixel repeated, so that ``|N(i)|`` is
+    ``window**2`` everywhere; the paper does not say, the authors' code does so.
+
+    Args:
+      mask: ``[H, W, 1]``, 1 = known, 0 = missing.
+      window: Side of the square, odd; 7 in the paper.
+
+    Returns:
+      ``[H, W, 1]`` in [0, 1): 0 at missing pixels and at those with none in reach.
+
+    Raises:
+      ValueError: If ``window`` is not odd and positive.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be odd and positive, got {window}")
+    reach = window // 2
+    missing = jnp.pad(1 - mask, ((reach, reach), (reach, reach), (0, 0)), "symmetric")
+    count = jax.lax.reduce_window(
+        missing,
+        missing.dtype.type(0),
+        jax.lax.add,
+        window_dimensions=(window, window, 1),
+        window_strides=(1, 1, 1),
+        padding="VALID",
+    )
+    return jnp.asarray(mask * count / window**2)
+
+
+def context_loss(
+    generated: jax.Array,
+    image: jax.Array,
+    weights: jax.Array,
+    *,
+    reduction: Reduction = "sum",
+) -> jax.Array:
+    r"""Weighted l1 distance to what is known of the image.
+
+    .. math::
+
+      \mathcal{L}_c = \| W \odot (G(z) - y) \|_1
+
+    (eq. 4). Only pixels with a positive weight enter: the others may hold anything, NaN
+    included, and change neither the loss nor its gradient.
+
+    Args:
+      generated: ``[H, W, C]`` G(z), in [-1, 1].
+      image: ``[H, W, C]`` y, in [-1, 1] where known.
+      weights: ``[H, W, 1]`` from ``importance_weights``, not negative, 0 where missing.
+      reduction: ``'sum'`` over pixels and channels, as in the paper and what its prior
+        weight of 0.003 stands beside, or ``'mean'``, the sum divided by ``H * W * C``.
+
+    Returns:
+      ``[]`` the loss, at least 0.
+
+    Raises:
+      ValueError: If ``reduction`` is neither.
+    """
+    if reduction not in ("sum", "mean"):
+        raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
+    # 0 * NaN is NaN, so what has no weight is taken out before the difference (and
+    # before its gradient), not only multiplied away after it.
+    weighted = weights > 0
+    difference = jnp.where(weighted, generated, 0) - jnp.where(weighted, image, 0)
+    terms = weights * jnp.abs(difference)
+    return jnp.sum(terms) if reduction == "sum" else jnp.mean(terms)
+
+
+def prior_loss(logits: jax.Array, weight: float | jax.Array = 0.003) -> jax.Array:
+    r"""Penalty on images that the discriminator takes for generated.
+
+    .. math::
+
+      \mathcal{L}_p = \lambda \log(1 - D(G(z)))
+
+    (eq. 5). ``1 - D`` is the softmax's 'generated' class, so its logarithm is a
+    log-softmax: exact, and with a gradient, where ``D`` rounds to 1.
+
+    Args:
+      logits: ``[2]`` the discriminator's logits for G(z), at ``FAKE`` and ``REAL``.
+      weight: Lambda; 0.003 in the paper, beside a summed context loss.
+
+    Returns:
+      ``[]`` the loss, at most 0: the lower, the more real.
+    """
+    return weight * jax.nn.log_softmax(logits)[FAKE]

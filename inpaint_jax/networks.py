@@ -1,0 +1,130 @@
+"""The DCGAN (Radford et al., 2016) that the paper searches; section 3.4.
+
+The only module that knows Flax. Everything else takes the two pure functions that
+come out of it: ``generate: z -> image`` and ``critic: image -> logits``.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from inpaint_jax.convolutions import KERNEL_SIZE, downsample, upsample
+from inpaint_jax.types import Architecture
+
+Variables = Mapping[str, Any]
+"""``{"params": ..., "batch_stats": ...}`` as Flax lays them out."""
+
+_GRID = 4  # Side of the image at the generator's first and the critic's last layer.
+_NORMAL = nn.initializers.normal(0.02)
+
+
+class _BatchNorm(nn.Module):
+    """Batch normalisation with Radford's settings; running statistics in float32."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=0.9,
+            epsilon=1e-5,
+            scale_init=lambda key, shape, dtype: (
+                1.0 + 0.02 * jax.random.normal(key, shape, dtype)
+            ),
+        )(x)
+
+
+class _Convolution(nn.Module):
+    """A 5x5 convolution that doubles or halves the image."""
+
+    features: int
+    direction: str
+    use_bias: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], self.features)
+        kernel = self.param("kernel", _NORMAL, shape)
+        x = (upsample if self.direction == "up" else downsample)(x, kernel)
+        if self.use_bias:
+            x = x + self.param("bias", nn.initializers.zeros, (self.features,))
+        return x
+
+
+class Generator(nn.Module):
+    """``[B, latent_size]`` in [-1, 1] to images ``[B, S, S, 3]`` in [-1, 1].
+
+    Dense to a 4x4 grid, then 5x5 stride-2 transposed convolutions that halve the
+    channels each time; BatchNorm and ReLU after all but the last, tanh at the end.
+    """
+
+    architecture: Architecture
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
+        first, *inner = reversed(_channels(self.architecture))
+        x = nn.Dense(_GRID * _GRID * first, use_bias=False, kernel_init=_NORMAL)(z)
+        x = x.reshape(z.shape[0], _GRID, _GRID, first)
+        x = nn.relu(_BatchNorm()(x, train))
+        for features in inner:
+            x = _Convolution(features, "up")(x)
+            x = nn.relu(_BatchNorm()(x, train))
+        return jnp.tanh(_Convolution(3, "up", use_bias=True)(x))
+
+
+class Discriminator(nn.Module):
+    """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
+
+    The generator in reverse: 5x5 stride-2 convolutions with LeakyReLU 0.2 and
+    BatchNorm on all but the first, dense to the two classes of a softmax.
+    """
+
+    architecture: Architecture
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        x = image
+        for layer, features in enumerate(_channels(self.architecture)):
+            x = _Convolution(features, "down", use_bias=layer == 0)(x)
+            if layer > 0:
+                x = _BatchNorm()(x, train)
+            x = nn.leaky_relu(x, 0.2)
+        x = x.reshape(image.shape[0], -1)
+        return nn.Dense(2, kernel_init=_NORMAL)(x)
+
+
+def _channels(architecture: Architecture) -> list[int]:
+    """Channels from the image inwards: ``width``, ``2 width``, ``4 width``, ..."""
+    layers = (architecture.image_size // _GRID).bit_length() - 1
+    return [architecture.width * 2**layer for layer in range(layers)]
+
+
+@functools.cache
+def generate_function(
+    architecture: Architecture,
+) -> Callable[[Variables, jax.Array], jax.Array]:
+    """The pure function of a generator: variables, ``[L]`` -> ``[S, S, 3]``.
+
+    In inference mode: BatchNorm uses its running statistics, so that no image
+    influences another. Cached, because JAX compiles anew for every function object.
+    """
+
+    def generate(variables: Variables, z: jax.Array) -> jax.Array:
+        return Generator(architecture).apply(variables, z[None], train=False)[0]
+
+    return generate
+
+
+@functools.cache
+def critic_function(
+    architecture: Architecture,
+) -> Callable[[Variables, jax.Array], jax.Array]:
+    """Likewise of a discriminator: variables, ``[S, S, 3]`` -> logits ``[2]``."""
+
+    def critic(variables: Variables, image: jax.Array) -> jax.Array:
+        return Discriminator(architecture).apply(variables, image[None], train=False)[0]
+
+    return critic

@@ -1,0 +1,182 @@
+"""Models as files: the shipped ones by name, the user's own by path.
+
+A model file is a safetensors file: the weights of both networks in float16 (BatchNorm
+statistics in float32) and, in its metadata, the architecture, what the model was
+trained on, and a checksum of the weights. Beside a shipped ``<name>.safetensors``
+stands ``<name>.md``, its card.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+
+from inpaint_jax import networks
+from inpaint_jax.networks import Variables
+from inpaint_jax.types import Architecture, Model
+
+_FOLDER = Path(__file__).parent
+_FORMAT = "inpaint_jax.dcgan.1"
+
+
+class ModelError(ValueError):
+    """A model cannot be loaded or saved; the message is one line that says why."""
+
+
+def model_names() -> list[str]:
+    """The names of the shipped models."""
+    return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
+
+
+def load_model(name: str | Path) -> Model:
+    """Loads a model.
+
+    Args:
+      name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
+        training run (its newest checkpoint; the averaged generator).
+
+    Raises:
+      ModelError: There is no such model, or its file is damaged or another format's.
+    """
+    path = Path(name)
+    if str(name) in model_names():
+        path = _FOLDER / f"{name}.safetensors"
+    elif path.is_dir():
+        return _load_run(path)
+    elif not path.is_file():
+        raise ModelError(
+            f"there is no model {str(name)!r}: give one of {', '.join(model_names())}, "
+            "a .safetensors file or the work folder of a training run"
+        )
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
+    if header.get("format") != _FORMAT:
+        raise ModelError(
+            f"{path} is no model of this library: its format is "
+            f"{header.get('format')!r}, not {_FORMAT!r}"
+        )
+    if header.get("sha256") != _checksum(tensors):
+        raise ModelError(f"{path} is damaged: its weights do not match their checksum")
+    metadata = json.loads(header["metadata"])
+    architecture = Architecture(**metadata["architecture"])
+    nested = traverse_util.unflatten_dict(
+        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}, "/"
+    )
+    return make_model(
+        architecture,
+        nested["generator"],
+        nested["discriminator"],
+        name=path.stem,
+        metadata=metadata,
+    )
+
+
+def save_model(
+    path: Path,
+    architecture: Architecture,
+    generator: Variables,
+    discriminator: Variables,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes a model file, under a temporary name first.
+
+    Args:
+      path: The file; its stem is the model's name.
+      architecture: Sizes of the networks.
+      generator: Its variables, ``{"params", "batch_stats"}``.
+      discriminator: Likewise.
+      metadata: What JSON can say of it: data, crop, steps, date, figures.
+
+    Raises:
+      ModelError: A weight is not finite in float16.
+    """
+    flat = traverse_util.flatten_dict(
+        {"generator": generator, "discriminator": discriminator}, sep="/"
+    )
+    tensors = {
+        key: np.asarray(
+            value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
+        )
+        for key, value in flat.items()
+    }
+    for key, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise ModelError(f"{key} holds a number that is not finite in float16")
+    everything = {**metadata, "architecture": dataclasses.asdict(architecture)}
+    header = {
+        "format": _FORMAT,
+        "sha256": _checksum(tensors),
+        "metadata": json.dumps(everything, sort_keys=True),
+    }
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_bytes(safetensors.numpy.save(tensors, header))
+    temporary.replace(path)
+
+
+def make_model(
+    architecture: Architecture,
+    generator: Variables,
+    discriminator: Variables,
+    *,
+    name: str,
+    metadata: Mapping[str, Any],
+) -> Model:
+    """The two pure functions of a DCGAN's variables, bound to them."""
+    bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
+    return Model(
+        generate=bind(networks.generate_function(architecture), generator),
+        critic=bind(networks.critic_function(architecture), discriminator),
+        latent_size=architecture.latent_size,
+        image_size=architecture.image_size,
+        name=name,
+        metadata=metadata,
+    )
+
+
+def _load_run(workdir: Path) -> Model:
+    """The newest checkpoint of a training run."""
+    # Imported here: Orbax takes seconds, and only this way of loading needs it.
+    from inpaint_jax import gan
+    from inpaint_jax.checkpoints import Checkpoints
+
+    try:
+        config = json.loads((workdir / "config.json").read_text())
+        architecture = Architecture(**config["architecture"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{workdir} is no work folder of a training run: no readable config.json"
+        ) from error
+    with Checkpoints(workdir) as checkpoints:
+        if checkpoints.latest_step is None:
+            raise ModelError(f"{workdir} has no checkpoint yet")
+        state = checkpoints.restore(
+            gan.init_state(gan.TrainConfig(architecture=architecture))
+        )
+    return make_model(
+        architecture,
+        state.average,
+        state.discriminator.variables,
+        name=workdir.name,
+        metadata={**config, "steps": int(state.step)},
+    )
+
+
+def _checksum(tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(tensors[key]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,43 @@
+import jax
+import numpy as np
+import pytest
+from conftest import TINY
+
+from inpaint_jax import gan
+from inpaint_jax.checkpoints import Checkpoints
+
+CONFIG = gan.TrainConfig(architecture=TINY, batch_size=8)
+
+
+def test_what_is_saved_comes_back(tiny_state, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step is None
+        checkpoints.save(tiny_state)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step == 3
+        restored = checkpoints.restore(gan.init_state(CONFIG))
+    assert jax.tree.structure(restored) == jax.tree.structure(tiny_state)
+    jax.tree.map(np.testing.assert_array_equal, restored, tiny_state)
+
+
+def test_only_the_latest_stay(tiny_state, tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (1, 2, 3, 4):
+            checkpoints.save(tiny_state._replace(step=np.int32(step)))
+    kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == [3, 4]
+
+
+def test_saving_a_step_twice_is_harmless(tiny_state, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(tiny_state)
+        checkpoints.save(tiny_state)
+        assert checkpoints.latest_step == 3
+
+
+def test_an_empty_folder_says_so(tmp_path):
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(FileNotFoundError, match="no checkpoint in"),
+    ):
+        checkpoints.restore(gan.init_state(CONFIG))

@@ -1,0 +1,81 @@
+"""What the tests share: where the real images are, and a model too small to be slow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from inpaint_jax import gan
+from inpaint_jax.pretrained import save_model
+from inpaint_jax.types import Architecture
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "inpaint_jax" / "demo"
+TINY = Architecture(latent_size=8, width=4, image_size=16)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real faces, house numbers and cars."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"no real images at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_state() -> gan.TrainState:
+    """Random networks of ``TINY``, with BatchNorm statistics of their own images."""
+    config = gan.TrainConfig(architecture=TINY, batch_size=8)
+    state = gan.init_state(config)
+    images = jax.random.uniform(jax.random.key(1), (8, 16, 16, 3), minval=-1.0)
+    for _ in range(3):
+        state, _ = gan.train_step(state, images, config=config)
+    return state
+
+
+@pytest.fixture(scope="session")
+def tiny_model_file(tiny_state, tmp_path_factory) -> Path:
+    """A model file of those networks."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    metadata = {"crop": "center", "dataset": "noise"}
+    discriminator = tiny_state.discriminator.variables
+    save_model(path, TINY, tiny_state.average, discriminator, metadata)
+    return path
+
+
+@pytest.fixture(scope="session")
+def program():
+    """Runs ``python -m experiments.<name> flags...`` as a user would."""
+
+    def run(name: str, *arguments: str, check: bool = True, **options):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        result = subprocess.run(
+            [sys.executable, "-m", f"experiments.{name}", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=400,
+            **options,
+        )
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def noise_folder(tmp_path) -> Path:
+    """Twelve 16x16 pictures of noise."""
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{i:02d}.png")
+    return folder

@@ -1,0 +1,403 @@
+"""Data sets by name: folders and zips, tensorflow-datasets, the order of batches."""
+
+import builtins
+import contextlib
+import io
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from absl import logging
+from PIL import Image
+
+from inpaint_jax import data, images
+from inpaint_jax.data import DataError
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+DEMO = Path(data.__file__).parent / "demo"
+PORTRAITS = ["biden", "collins", "obama_portrait", "obama_speech"]
+
+
+def portrait(name, **options):
+    image = images.read_picture(DEMO / f"{name}.png")
+    return images.crop_and_resize(image, **options)
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """Collects what is logged as a warning."""
+    lines = []
+    record = lambda text, *args: lines.append(text % args)  # noqa: E731
+    monkeypatch.setattr(data.logging, "warning", record)
+    return lines
+
+
+# --- folders and zips --------------------------------------------------------
+
+
+def test_a_folder():
+    loaded = data.load(f"images:{DEMO}")
+    assert loaded.ids == tuple(PORTRAITS)
+    assert (len(loaded), loaded.split, loaded.crop) == (4, "train", "center")
+    assert loaded.name == f"images:{DEMO}"
+    assert loaded.images.dtype == np.uint8
+    expected = np.stack([portrait(name) for name in PORTRAITS])
+    np.testing.assert_array_equal(loaded.images, expected)
+
+
+def test_crop_size_and_limit():
+    loaded = data.load(f"images:{DEMO}", crop=100, size=32, limit=2, split="test")
+    assert (loaded.split, loaded.crop) == ("test", "100")
+    expected = np.stack([portrait(n, crop=100, size=32) for n in PORTRAITS[:2]])
+    np.testing.assert_array_equal(loaded.images, expected)
+    assert len(data.load(f"images:{DEMO}", limit=99)) == 4
+
+
+def test_a_pattern_of_zips_relative_to_the_folder(tmp_path, monkeypatch):
+    for name in PORTRAITS[:3]:
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.write(DEMO / f"{name}.png", f"in/{name}.png")
+    monkeypatch.chdir(tmp_path)
+    loaded = data.load("images:*.zip")
+    assert loaded.ids == ("in/biden", "in/collins", "in/obama_portrait")
+    np.testing.assert_array_equal(loaded.images[1], portrait("collins"))
+    np.testing.assert_array_equal(
+        data.load("images:collins.zip").images[0], portrait("collins")
+    )
+
+
+def test_many_pictures_keep_their_order(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(300):
+            file = io.BytesIO()
+            Image.new("L", (8, 8), i % 256).save(file, "PNG")
+            archive.writestr(f"{i:03d}.png", file.getvalue())
+    loaded = data.load(f"images:{tmp_path}/a.zip", size=8)
+    assert loaded.ids == tuple(f"{i:03d}" for i in range(300))
+    np.testing.assert_array_equal(loaded.images[:, 0, 0, 0], np.arange(300) % 256)
+
+
+def test_unreadable_pictures_are_left_out_with_one_line(tmp_path, warned):
+    for name in ("a", "c"):
+        portrait_file = (DEMO / "biden.png").read_bytes()
+        (tmp_path / f"{name}.png").write_bytes(portrait_file)
+    (tmp_path / "b.png").write_text("no picture")
+    (tmp_path / "d.png").write_text("")
+    Image.new("RGB", (1, 1)).save(tmp_path / "e.png")
+    loaded = data.load(f"images:{tmp_path}")
+    assert loaded.ids == ("a", "c")
+    np.testing.assert_array_equal(loaded.images, [portrait("biden")] * 2)
+    (line,) = warned
+    assert "3 of 5 pictures could not be read" in line
+    assert f"the first: {tmp_path}/b.png: not a picture" in line
+
+    with pytest.raises(DataError, match=r"1 of 1 pictures .*e\.png: 1x1 pixels"):
+        data.load(f"images:{tmp_path}/e.png")
+    assert len(warned) == 1
+
+
+def test_an_interrupt_does_not_wait_for_the_rest(monkeypatch):
+    asked = []
+
+    def read(index):
+        asked.append(index)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "_open_pictures", lambda *args: (10_000, read))
+    with pytest.raises(KeyboardInterrupt):
+        data.load("images:x", size=8)
+    assert len(asked) < 100
+
+
+def test_the_bar_is_shown_on_a_terminal_only(monkeypatch, capsys):
+    data.load(f"images:{DEMO}", progress=True)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    data.load(f"images:{DEMO}", progress=False)
+    assert capsys.readouterr().err == ""
+    data.load(f"images:{DEMO}", progress=True)
+    assert "4/4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reason"),
+    [
+        ("celeba", {}, "'celeba': give celeb_a, svhn_cropped, cars196, or images:PATH"),
+        ("", {}, "unknown data set ''"),
+        ("images:", {}, "unknown data set 'images:'"),
+        ("folder:x", {}, "unknown data set 'folder:x'"),
+        ("celeb_a:x", {}, "unknown data set 'celeb_a:x'"),
+        ("images:missing", {}, "missing: no such file or folder"),
+        (f"images:{DEMO}", {"crop": "square"}, "crop 'square': give center, none"),
+        (f"images:{DEMO}", {"crop": "box"}, "crop 'box': give center, none"),
+        ("celeb_a", {"crop": "box"}, "celeb_a: crop 'box': give center, none"),
+        (f"images:{DEMO}", {"limit": 0}, "limit 0: give at least 1"),
+        (f"images:{DEMO}", {"size": 0}, "size 0: give at least 1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(name, options, reason):
+    with pytest.raises(DataError, match=re.escape(reason)) as caught:
+        data.load(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the research data")
+def test_real_zips():
+    faces = data.load(f"images:{SHARED}/celeba64/validation.zip", limit=8)
+    assert faces.ids[0] == "162773"
+    cars = data.load(f"images:{SHARED}/cars64/t*.zip", limit=8)
+    digits = data.load(f"images:{SHARED}/svhn/test.zip", crop="none", limit=8)
+    for loaded in (faces, cars, digits):
+        assert loaded.images.shape == (8, 64, 64, 3)
+        assert len(set(loaded.ids)) == 8
+        assert loaded.images.std(axis=(1, 2, 3)).min() > 5
+
+
+# --- tensorflow-datasets -----------------------------------------------------
+
+
+@pytest.fixture
+def tfds():
+    return pytest.importorskip("tensorflow_datasets")
+
+
+@pytest.mark.parametrize("name", ["celeb_a", "svhn_cropped", "cars196"])
+def test_mocked_data(tfds, name, warned):
+    with tfds.testing.mock_data(num_examples=20):
+        loaded = data.load(name, split="test")
+        again = data.load(name, split="test", limit=3)
+        whole = data.load(name, split="test", crop="none")
+    assert loaded.images.shape[1:] == (64, 64, 3)
+    assert len(set(loaded.ids)) == len(loaded) == len(loaded.images)
+    np.testing.assert_array_equal(again.images, loaded.images[: len(again)])
+    assert len(loaded) == 20
+    if name != "cars196":  # mocked cars may be too small for a crop
+        assert not warned
+    crops = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
+    assert loaded.crop == crops[name]
+    same = np.array_equal(whole.images, loaded.images)
+    assert same == (name == "svhn_cropped")
+
+
+def test_an_empty_split(tfds):
+    mocked = tfds.testing.mock_data(num_examples=0)
+    with mocked, pytest.raises(DataError, match="the split 'extra' is empty"):
+        data.load("svhn_cropped", split="extra")
+
+
+def prepare(tfds, name, folder, file_format="array_record"):
+    """Writes the four portraits as tensorflow-datasets would write the real data."""
+    cls = tfds.builder_cls(name)
+    info = {
+        "celeb_a": lambda i: {
+            "attributes": dict.fromkeys(cls_features("attributes"), False),
+            "landmarks": dict.fromkeys(cls_features("landmarks"), 0),
+            "identity": {"Identity_No": i},
+        },
+        "svhn_cropped": lambda i: {"label": i, "id": f"test_{i:06d}"},
+        "cars196": lambda i: {
+            "label": i,
+            "id": f"{i:05d}",
+            "bbox": tfds.features.BBox(ymin=0.25, xmin=0.5, ymax=0.75, xmax=1.0),
+        },
+    }[name]
+    features = tfds.builder(name, data_dir=folder).info.features
+
+    def cls_features(key):
+        return features[key].keys()
+
+    def examples(self):
+        for i, portrait_name in enumerate(PORTRAITS):
+            with Image.open(DEMO / f"{portrait_name}.png") as image:
+                small = image.resize((32, 32)) if name == "svhn_cropped" else image
+                file = io.BytesIO()
+                small.save(file, "PNG")
+            file.seek(0)
+            yield i, {"image": file, **info(i)}
+
+    body = {
+        "name": name,
+        "_generate_examples": examples,
+        "_split_generators": lambda self, manager: {
+            "train": self._generate_examples(),
+            "test": self._generate_examples(),
+        },
+    }
+    with tfds.core.registered.skip_registration():
+        builder = type(cls.__name__, (cls,), body)
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder(data_dir=folder, file_format=file_format).download_and_prepare()
+
+
+def portraits_like(loaded, **options):
+    """Pairs what was loaded, whose order is the preparation's, with the originals."""
+    expected = np.stack([portrait(name, **options) for name in PORTRAITS])
+    found = [
+        next(i for i, one in enumerate(expected) if np.array_equal(one, image))
+        for image in loaded.images
+    ]
+    return sorted(found) == [0, 1, 2, 3]
+
+
+def test_prepared_faces(tfds, tmp_path):
+    prepare(tfds, "celeb_a", tmp_path)
+    loaded = data.load("celeb_a", split="test", data_dir=tmp_path)
+    assert portraits_like(loaded)
+    assert loaded.ids == tuple(f"test-{i:06d}" for i in range(4))
+    loaded = data.load("celeb_a", data_dir=str(tmp_path), crop=100, size=50)
+    assert portraits_like(loaded, crop=100, size=50)
+    assert len(data.load("celeb_a", split="train[:2]", data_dir=tmp_path)) == 2
+
+
+def test_prepared_cars_are_cut_to_their_boxes(tfds, tmp_path):
+    prepare(tfds, "cars196", tmp_path)
+    loaded = data.load("cars196", data_dir=tmp_path)
+    assert sorted(loaded.ids) == ["00000", "00001", "00002", "00003"]
+    assert portraits_like(loaded, box=(0.25, 0.5, 0.75, 1))
+    assert portraits_like(data.load("cars196", data_dir=tmp_path, crop="center"))
+    assert loaded.crop == "box"
+
+
+def test_prepared_house_numbers_are_enlarged(tfds, tmp_path):
+    prepare(tfds, "svhn_cropped", tmp_path)
+    loaded = data.load("svhn_cropped", data_dir=tmp_path, limit=3)
+    assert loaded.images.shape == (3, 64, 64, 3)
+    assert all(id.startswith("test_") for id in loaded.ids)
+
+
+def test_splits_and_preparation_are_explained(tfds, tmp_path):
+    with pytest.raises(DataError) as caught:
+        data.load("svhn_cropped", data_dir=tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"svhn_cropped is not prepared in {tmp_path}; ")
+    command = (
+        f"tfds build svhn_cropped --file_format=array_record --data_dir={tmp_path}"
+    )
+    assert command in message
+    assert "\n" not in message
+
+    prepare(tfds, "svhn_cropped", tmp_path)
+    with pytest.raises(DataError, match=r"no split 'validation': give train, test$"):
+        data.load("svhn_cropped", data_dir=tmp_path, split="validation")
+    for split in ("train[:0]", "train[oops"):
+        with pytest.raises(DataError) as caught:
+            data.load("svhn_cropped", data_dir=tmp_path, split=split)
+        message = str(caught.value)
+        assert message.startswith(f"svhn_cropped: cannot read the split '{split}': ")
+        assert "\n" not in message
+
+
+def test_the_wrong_file_format_is_explained(tfds, tmp_path):
+    prepare(tfds, "svhn_cropped", tmp_path)
+    info = next(tmp_path.rglob("dataset_info.json"))
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    with pytest.raises(DataError, match="is not stored as array_record; prepare it"):
+        data.load("svhn_cropped", data_dir=tmp_path)
+
+
+def test_a_damaged_record_is_left_out(tfds, tmp_path, monkeypatch, warned):
+    prepare(tfds, "svhn_cropped", tmp_path)
+    source = tfds.builder("svhn_cropped", data_dir=tmp_path).as_data_source("train")
+    get = type(source).__getitem__
+
+    def damaged(self, index):
+        if index == 1:
+            raise ValueError("corrupt\nrecord")
+        return get(self, index)
+
+    monkeypatch.setattr(type(source), "__getitem__", damaged)
+    assert len(data.load("svhn_cropped", data_dir=tmp_path)) == 3
+    assert "1 of 4 pictures" in warned[0]
+    assert warned[0].endswith("the first: train-000001: corrupt record")
+
+
+def test_loading_is_quiet_and_leaves_the_log_as_it_was(tfds, tmp_path, caplog):
+    prepare(tfds, "svhn_cropped", tmp_path)
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.INFO)
+    try:
+        caplog.clear()
+        data.load("svhn_cropped", data_dir=tmp_path)
+        with pytest.raises(DataError):
+            data.load("cars196", data_dir=tmp_path)
+        assert not caplog.records
+        assert logging.get_verbosity() == logging.INFO
+    finally:
+        logging.set_verbosity(before)
+
+
+def test_the_missing_extra_is_named(monkeypatch):
+    real = builtins.__import__
+
+    def without_tfds(name, *args, **kwargs):
+        if name == "tensorflow_datasets":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_tfds)
+    with pytest.raises(DataError, match=r"pip install 'inpaint_jax\[tfds\]'"):
+        data.load("celeb_a")
+    assert len(data.load(f"images:{DEMO}")) == 4
+
+
+# --- the order of batches ----------------------------------------------------
+
+
+@hypothesis.settings(max_examples=50, deadline=None, database=None, derandomize=True)
+@hypothesis.given(
+    st.integers(1, 50), st.integers(1, 70), st.integers(0, 2**40), st.integers(0, 50)
+)
+def test_every_epoch_is_a_permutation(n, batch_size, seed, start):
+    def stream(step):
+        return data.batch_indices(n, batch_size, seed=seed, step=step)
+
+    steps = range(start, start + 2 + 2 * n // batch_size)
+    drawn = np.concatenate([stream(step) for step in steps])
+    assert all(stream(step).shape == (batch_size,) for step in steps[:2])
+    skip = -start * batch_size % n  # to the start of the next epoch
+    epoch = drawn[skip : skip + n]
+    np.testing.assert_array_equal(np.sort(epoch), np.arange(n))
+    np.testing.assert_array_equal(drawn[:batch_size], stream(start))
+
+
+def test_batches_follow_the_definition():
+    n, batch_size = 7, 5
+    order = np.concatenate(
+        [data.batch_indices(n, n, seed=3, step=epoch) for epoch in range(20)]
+    )
+    for step in (0, 1, 5, 12):
+        batch = data.batch_indices(n, batch_size, seed=3, step=step)
+        expected = order[step * batch_size : (step + 1) * batch_size]
+        np.testing.assert_array_equal(batch, expected)
+
+
+def test_epochs_and_seeds_differ():
+    def epoch(seed, step):
+        return tuple(data.batch_indices(50, 50, seed=seed, step=step))
+
+    assert len({epoch(seed, step) for seed in range(3) for step in range(3)}) == 9
+
+
+def test_a_late_step_costs_no_more_than_the_first():
+    late = data.batch_indices(1000, 64, seed=0, step=10**15)
+    assert late.shape == (64,)
+    assert data._permutation.cache_info().currsize <= 4
+
+
+def test_the_caller_cannot_spoil_the_permutation():
+    data.batch_indices(8, 8, seed=0, step=0)[:] = 0
+    assert len(set(data.batch_indices(8, 8, seed=0, step=0))) == 8
+
+
+@pytest.mark.parametrize(
+    "wrong", [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, -1, 0), (1, 1, 0, -1)]
+)
+def test_impossible_batches(wrong):
+    n, batch_size, seed, step = wrong
+    with pytest.raises(DataError, match="no batch of"):
+        data.batch_indices(n, batch_size, seed=seed, step=step)
