@@ -279,6 +279,8 @@ class Report:
             "seconds": seconds,
             "blend_residual": found.residual[0],
         }
+        if len(completed) > 1:
+            row["candidate_losses"] = found.losses.total
         self._images.append({name: _for_json(value) for name, value in row.items()})
 
         name = f"{example.picture.stem}.png"
@@ -348,9 +350,11 @@ _ssim = jax.jit(metrics.ssim)
 
 
 def _for_json(value: Any) -> Any:
-    """Arrays as numbers; what JSON cannot say (infinity, no number) as null."""
+    """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
     if isinstance(value, str):
         return value
+    if np.ndim(value) > 0:
+        return [_for_json(each) for each in value]
     number = float(value)
     return number if math.isfinite(number) else None
 

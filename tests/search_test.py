@@ -51,7 +51,14 @@ def test_reaches_the_closed_form_optimum(seed):
     picture = image(seed)
     config = SearchConfig(steps=600, learning_rate=0.01)
     found = run(picture, config, seed=seed)
-    np.testing.assert_allclose(found.latent, optimum(picture, MASK), atol=0.02)
+    objective = Objective(
+        GENERATE, indifferent_critic, picture, importance_weights(MASK)
+    )
+    best = optimum(picture, MASK)
+    least = evaluate(objective, jnp.asarray(best), config).total
+    # A median can be an interval, over which the loss is flat.
+    assert least * (1 - 1e-6) <= found.losses.total <= least * 1.001
+    np.testing.assert_allclose(found.latent, best, atol=0.05)
 
 
 def test_z_stays_in_its_box_at_the_constrained_optimum():

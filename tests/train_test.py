@@ -1,0 +1,178 @@
+"""The training program, run as its users run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from conftest import ROOT, TINY
+from PIL import Image
+
+from inpaint_jax import gan
+from inpaint_jax.checkpoints import Checkpoints
+
+SMALL = ("--width=4", "--image_size=16", "--latent_size=8", "--batch_size=8")
+OFTEN = ("--log_every=2", "--checkpoint_every=4", "--sample_every=4")
+
+
+def flags(folder, workdir, steps, *more):
+    return (
+        f"--dataset=images:{folder}",
+        f"--workdir={workdir}",
+        f"--steps={steps}",
+        *SMALL,
+        *OFTEN,
+        *more,
+    )
+
+
+def parameters(workdir):
+    config = gan.TrainConfig(architecture=TINY, batch_size=8)
+    with Checkpoints(workdir) as checkpoints:
+        return checkpoints.restore(gan.init_state(config))
+
+
+def rows(workdir):
+    return [json.loads(line) for line in open(workdir / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def unbroken(program, tmp_path_factory):
+    """A run of 12 steps and the folder it was trained on."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{i:02d}.png")
+    workdir = tmp_path_factory.mktemp("unbroken") / "run"
+    program("train", *flags(folder, workdir, 12))
+    return folder, workdir
+
+
+def test_leaves_behind_what_it_says(unbroken):
+    _, workdir = unbroken
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["architecture"] == {"image_size": 16, "latent_size": 8, "width": 4}
+    assert config["images"] == 20
+    assert [row["step"] for row in rows(workdir)] == [2, 4, 6, 8, 10, 12]
+    for row in rows(workdir):
+        assert row["images_per_second"] > 0
+        assert np.isfinite(list(row.values())).all()
+    samples = sorted(path.name for path in (workdir / "samples").iterdir())
+    assert samples == ["0000004.png", "0000008.png", "0000012.png"]
+    assert np.asarray(Image.open(workdir / "samples" / samples[0])).std() > 0
+    assert int(parameters(workdir).step) == 12
+
+
+def test_killed_and_started_again_it_ends_where_the_unbroken_run_ends(
+    unbroken, program, tmp_path
+):
+    folder, expected = unbroken
+    workdir = tmp_path / "run"
+    # Killed without warning after its first checkpoint, while still at work.
+    command = [sys.executable, "-m", "experiments.train"]
+    with subprocess.Popen(
+        [*command, *flags(folder, workdir, 100_000)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not (workdir / "checkpoints" / "4").is_dir():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    if int(parameters(workdir).step) > 12:
+        pytest.skip("this machine is too fast: the run was beyond step 12 when killed")
+    program("train", *flags(folder, workdir, 12))
+    jax.tree.map(
+        np.testing.assert_array_equal, parameters(workdir), parameters(expected)
+    )
+    steps = [row["step"] for row in rows(workdir)]
+    assert steps == [2, 4, 6, 8, 10, 12]
+
+
+def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path):
+    folder, _ = unbroken
+    workdir = tmp_path / "run"
+    program("train", *flags(folder, workdir, 4))
+    second = program("train", *flags(folder, workdir, 6))
+    assert "going on from step 4" in second.stdout
+    assert int(parameters(workdir).step) == 6
+    third = program("train", *flags(folder, workdir, 6))
+    assert "6 steps already" in third.stdout
+
+
+def test_sigterm_saves_the_step_it_is_at(unbroken, tmp_path):
+    folder, _ = unbroken
+    workdir = tmp_path / "run"
+    arguments = flags(folder, workdir, 100_000, "--checkpoint_every=50000")
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.train", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not (workdir / "samples").is_dir():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "start again to go on" in output
+    assert int(parameters(workdir).step) == rows(workdir)[-1]["step"] > 0
+
+
+def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
+    unbroken, program, tmp_path
+):
+    folder, _ = unbroken
+    workdir = tmp_path / "run"
+    arguments = flags(folder, workdir, 400, "--learning_rate=1e18", "--log_every=1")
+    result = program("train", *arguments, check=False)
+    assert result.returncode == 2
+    assert "training diverged" in result.stderr
+    assert "last good checkpoint" in result.stderr
+    assert result.stderr.count("\n") == 1
+    with Checkpoints(workdir) as checkpoints:
+        if checkpoints.latest_step is not None:
+            assert gan.is_finite(parameters(workdir))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdir=x"], "--dataset"),
+        (["--dataset=mnist", "--workdir=x"], "unknown data set"),
+        (["--dataset=images:/no/such", "--workdir=x"], "/no/such"),
+        (["--dataset=images:{}", "--workdir=x", "--steps=0"], "steps"),
+        (["--dataset=images:{}", "--workdir=x", "--batch_size=1"], "batch_size"),
+        (["--dataset=images:{}", "--workdir=x", "--image_size=48"], "image_size"),
+        (["--dataset=images:{}", "--workdir=/proc/no"], "/proc/no"),
+        (["--dataset=images:{}", "--workdir=x", "--nonsense"], "nonsense"),
+    ],
+)
+def test_one_line_says_what_is_wrong(unbroken, program, tmp_path, arguments, message):
+    folder, _ = unbroken
+    arguments = [each.format(folder) for each in arguments]
+    result = program("train", *arguments, check=False, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("train: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_of_another_configuration_is_left_alone(unbroken, program):
+    folder, workdir = unbroken
+    before = (workdir / "config.json").read_bytes()
+    arguments = flags(folder, workdir, 12, "--ema_decay=0.5")
+    result = program("train", *arguments, check=False)
+    assert result.returncode == 2
+    assert "ema_decay = 0.999, not 0.5" in result.stderr
+    assert (workdir / "config.json").read_bytes() == before
