@@ -27,7 +27,13 @@ from experiments import program
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
 from inpaint_jax import metrics
-from inpaint_jax.images import ImageError, Picture
+from inpaint_jax.pictures import (
+    ImageError,
+    Picture,
+    find_masks,
+    find_pictures,
+    read_picture,
+)
 from inpaint_jax.types import Model, SearchConfig, Solution
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
@@ -113,7 +119,7 @@ def main() -> int:
         )
         if _CROP.value is not None:
             image_lib.parse_crop(_CROP.value)
-    pictures = image_lib.find_pictures(_INPUT.value)[: _LIMIT.value]
+    pictures = find_pictures(_INPUT.value)[: _LIMIT.value]
     mask_files = _find_mask_files(pictures)
     model = inpaint_jax.load_model(_MODEL.value)
     output = program.make_folder(Path(_OUTPUT.value))
@@ -145,7 +151,7 @@ def _find_mask_files(
         mask_lib.mask_function(_MASK.value)
     except ValueError as error:
         if os.path.exists(_MASK.value):
-            return image_lib.find_masks(_MASK.value, pictures)
+            return find_masks(_MASK.value, pictures)
         raise program.UsageError(f"{error}; or the path of a mask file") from error
     return [None] * len(pictures)
 
@@ -165,7 +171,7 @@ def _read_examples(
         try:
             if isinstance(mask_file, ImageError):
                 raise mask_file
-            whole = image_lib.read_picture(picture)
+            whole = read_picture(picture)
             image = image_lib.crop_and_resize(whole, crop=crop, size=size)
             if mask_file is None:
                 drawn = mask_lib.make_masks(_MASK.value, mask_key[None], (size, size))

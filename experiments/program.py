@@ -12,7 +12,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from inpaint_jax.data import DataError
-from inpaint_jax.images import ImageError
+from inpaint_jax.pictures import ImageError
 from inpaint_jax.pretrained import ModelError
 
 

@@ -1,11 +1,9 @@
 """Data sets by name, as arrays with ids, and the order they are trained in.
 
-The paper's three data sets come through tensorflow-datasets, read without
-TensorFlow; `images:PATH` takes a folder, a file, zips or a pattern of these.
-A data set is decoded once and kept as 8-bit pixels: all of CelebA takes 2 GB.
+The paper's three data sets come through tensorflow-datasets, read without TensorFlow;
+``images:PATH`` takes a folder, a file, zips or a pattern of these. A data set is
+decoded once and kept as 8-bit pixels: all of CelebA takes 2 GB.
 """
-
-from __future__ import annotations
 
 import collections
 import concurrent.futures
@@ -21,7 +19,8 @@ import numpy as np
 import tqdm
 from absl import logging
 
-from inpaint_jax import images as images_lib
+from inpaint_jax.images import crop_and_resize, parse_crop
+from inpaint_jax.pictures import ImageError, find_pictures, read_picture
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
 _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
@@ -37,12 +36,12 @@ class Dataset:
     """Pictures held in memory.
 
     Attributes:
-      name: as given to `load`.
-      split: as given to `load`.
-      images: `[N, S, S, 3]` uint8.
+      name: As given to ``load``.
+      split: As given to ``load``.
+      images: ``[N, S, S, 3]`` uint8.
       ids: N strings, unique; the same picture has the same id in every run.
-      crop: what was cut out of the originals: `center`, `none`, a number of
-        pixels, or `box`.
+      crop: What was cut out of the originals: ``center``, ``none``, a number of pixels,
+        or ``box``.
     """
 
     name: str
@@ -70,26 +69,26 @@ def load(
     Pictures that cannot be read are left out, with one line in the log.
 
     Args:
-      name: `celeb_a`, `svhn_cropped`, `cars196`, or `images:PATH` with a path
-        or pattern as `images.find_pictures` takes it.
-      split: as tensorflow-datasets names them (`train`, `validation`, `test`,
-        `extra`, or a slice such as `train[:1000]`); `images:` has none and
-        only records it.
-      data_dir: where tensorflow-datasets has prepared its data; its own default
-        when None. `images:` does not use it.
-      crop: as for `images.crop_and_resize`, or `box` for `cars196`. None is the
-        paper's: the centre square for faces and `images:`, the bounding box for
-        cars, the whole frame for house numbers.
-      size: the side of the images.
-      limit: read the first so many only.
-      progress: show a bar on standard error when that is a terminal.
+      name: ``celeb_a``, ``svhn_cropped``, ``cars196``, or ``images:PATH`` with a path
+        or pattern as ``pictures.find_pictures`` takes it.
+      split: As tensorflow-datasets names them (``train``, ``validation``, ``test``,
+        ``extra``, or a slice such as ``train[:1000]``); ``images:`` has none and only
+        records it.
+      data_dir: Where tensorflow-datasets has prepared its data; its own default when
+        None. ``images:`` does not use it.
+      crop: As for ``images.crop_and_resize``, or ``box`` for ``cars196``. None is the
+        paper's: the centre square for faces and ``images:``, the bounding box for cars,
+        the whole frame for house numbers.
+      size: Side of the images.
+      limit: Read the first so many only.
+      progress: Show a bar on standard error when that is a terminal.
 
     Returns:
-      A `Dataset`, in the source's order.
+      A ``Dataset``, in the source's order.
 
     Raises:
-      DataError: an unknown name, split or crop, data that is not prepared, the
-        missing extra `tfds`, or no picture that can be read.
+      DataError: An unknown name, split or crop, data that is not prepared, the missing
+        extra ``tfds``, or no picture that can be read.
 
     Examples:
       >>> faces = load("images:faces/*.zip", limit=1000)  # doctest: +SKIP
@@ -107,8 +106,8 @@ def load(
     crop = _CROPS.get(name, "center") if crop is None else crop
     if crop != "box" or name != "cars196":
         try:
-            crop = images_lib.parse_crop(crop)
-        except images_lib.ImageError as error:
+            crop = parse_crop(crop)
+        except ImageError as error:
             raise DataError(f"{name}: {error}") from error
 
     with _hushed():
@@ -141,23 +140,23 @@ def _hushed() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-# Reads the picture of an index: its id and `[S, S, 3]` uint8.
+# Reads the picture of an index: its id and ``[S, S, 3]`` uint8.
 _Read = Callable[[int], tuple[str, np.ndarray]]
 
 
 def _open_pictures(path: str, crop: str | int, size: int) -> tuple[int, _Read]:
     try:
-        pictures = images_lib.find_pictures([path])
-    except images_lib.ImageError as error:
+        pictures = find_pictures([path])
+    except ImageError as error:
         raise DataError(str(error)) from error
 
     def read(index: int) -> tuple[str, np.ndarray]:
         picture = pictures[index]
-        image = images_lib.read_picture(picture)
+        image = read_picture(picture)
         try:
-            image = images_lib.crop_and_resize(image, crop=crop, size=size)
-        except images_lib.ImageError as error:
-            raise images_lib.ImageError(f"{picture}: {error}") from error
+            image = crop_and_resize(image, crop=crop, size=size)
+        except ImageError as error:
+            raise ImageError(f"{picture}: {error}") from error
         return picture.id, image
 
     return len(pictures), read
@@ -195,7 +194,7 @@ def _open_tfds(
             given = example.get("id", id)
             id = given.decode() if isinstance(given, bytes) else str(given)
             box = example["bbox"] if crop == "box" else None
-            image = images_lib.crop_and_resize(
+            image = crop_and_resize(
                 example["image"],
                 crop="none" if crop == "box" else crop,
                 size=size,
@@ -203,7 +202,7 @@ def _open_tfds(
             )
         except Exception as error:  # a damaged record can raise anything
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise images_lib.ImageError(f"{id}: {reason}") from error
+            raise ImageError(f"{id}: {reason}") from error
         return id, image
 
     return count, read
@@ -235,7 +234,7 @@ def _tfds_reason(
 def _read_all(
     count: int, read: _Read, size: int, progress: bool
 ) -> tuple[np.ndarray, tuple[str, ...], dict[int, str]]:
-    """Reads indices below `count` in a few threads; returns what failed beside."""
+    """Reads indices below ``count`` in a few threads; returns what failed beside."""
     images = np.empty((count, size, size, 3), np.uint8)
     ids = [""] * count
     failed: dict[int, str] = {}
@@ -244,7 +243,7 @@ def _read_all(
         for i in indices:
             try:
                 ids[i], images[i] = read(i)
-            except images_lib.ImageError as error:
+            except ImageError as error:
                 failed[i] = str(error)
         return len(indices)
 
@@ -271,24 +270,24 @@ def _read_all(
 
 
 def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
-    """Returns which images make up the batch of a training step.
+    """Which images make up the batch of a training step.
 
-    Every epoch is a permutation of all n images and batches run on across its
-    end: with position p = step * batch_size + i, the batch's i-th index is
-    permutation(p // n)[p % n]. Nothing is kept between steps, so a run that is
+    Every epoch is a permutation of all ``n`` images and batches run on across its end:
+    with position ``p = step * batch_size + i``, the batch's i-th index is
+    ``permutation(p // n)[p % n]``. Nothing is kept between steps, so a run that is
     started again sees what it would have seen.
 
     Args:
-      n: the number of images.
-      batch_size: the number of indices; it may exceed n.
-      seed: chooses the permutations; not negative.
-      step: counts from 0.
+      n: Number of images.
+      batch_size: Number of indices; it may exceed ``n``.
+      seed: Chooses the permutations; not negative.
+      step: Counts from 0.
 
     Returns:
-      `[batch_size]` int64 in [0, n).
+      ``[batch_size]`` int64 in [0, n).
 
     Raises:
-      DataError: n or batch_size below 1, or seed or step below 0.
+      DataError: ``n`` or ``batch_size`` below 1, or ``seed`` or ``step`` below 0.
     """
     if n < 1 or batch_size < 1 or seed < 0 or step < 0:
         raise DataError(

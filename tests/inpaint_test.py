@@ -150,9 +150,7 @@ def test_a_folder_of_masks_and_one_that_lacks(inpaint, noise_folder, tmp_path):
         holes = np.zeros((16, 16), np.uint8)
         holes[:, i : i + 3] = 255
         Image.fromarray(holes).save(folder / f"{i:02d}.png")
-    result, output = inpaint(
-        f"--input={noise_folder}", f"--mask={folder}", check=False
-    )
+    result, output = inpaint(f"--input={noise_folder}", f"--mask={folder}", check=False)
     assert result.returncode == 1
     found = results(output)
     assert len(found["images"]) == 11

@@ -120,6 +120,7 @@ def test_sigterm_saves_the_step_it_is_at(unbroken, tmp_path):
     ) as process:
         deadline = time.monotonic() + 300
         while not (workdir / "samples").is_dir():
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.terminate()
