@@ -271,7 +271,7 @@ def test_one_line_says_what_is_wrong(inpaint, tmp_path, arguments, message):
 
 def test_real_faces(inpaint, real_data):
     zipped = real_data / "celeba64" / "test.zip"
-    result, output = inpaint(
+    _, output = inpaint(
         f"--input={zipped}", "--limit=8", "--mask=half", model="celeba64"
     )
     found = results(output)

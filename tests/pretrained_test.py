@@ -54,7 +54,7 @@ def test_any_two_functions_are_a_model():
 
 @pytest.mark.parametrize("name", ["celeba65", "missing.safetensors", "no/such/folder"])
 def test_an_unknown_model_lists_the_known(name):
-    with pytest.raises(ModelError, match="there is no model .*celeba64"):
+    with pytest.raises(ModelError, match=r"there is no model .*celeba64"):
         load_model(name)
 
 

@@ -38,7 +38,8 @@ def parameters(workdir):
 
 
 def rows(workdir):
-    return [json.loads(line) for line in open(workdir / "metrics.jsonl")]
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
-from inpaint_jax import networks
+from inpaint_jax import gan, networks
 from inpaint_jax.networks import Variables
 from inpaint_jax.types import Architecture, Model
 
@@ -51,7 +51,7 @@ def load_model(name: str | Path) -> Model:
     if str(name) in model_names():
         path = _FOLDER / f"{name}.safetensors"
     elif path.is_dir():
-        return _load_run(path)
+        return _model_of_run(path)
     elif not path.is_file():
         raise ModelError(
             f"there is no model {str(name)!r}: give one of {', '.join(model_names())}, "
@@ -146,10 +146,28 @@ def make_model(
     )
 
 
-def _load_run(workdir: Path) -> Model:
-    """The newest checkpoint of a training run."""
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A training run as its work folder holds it.
+
+    Attributes:
+      config: What ``config.json`` says.
+      architecture: Sizes of its networks.
+      state: Its newest checkpoint.
+    """
+
+    config: Mapping[str, Any]
+    architecture: Architecture
+    state: gan.TrainState
+
+
+def load_run(workdir: Path) -> Run:
+    """Reads the newest checkpoint of a training run.
+
+    Raises:
+      ModelError: The folder is of something else, or has no checkpoint yet.
+    """
     # Imported here: Orbax takes seconds, and only this way of loading needs it.
-    from inpaint_jax import gan
     from inpaint_jax.checkpoints import Checkpoints
 
     try:
@@ -165,12 +183,18 @@ def _load_run(workdir: Path) -> Model:
         state = checkpoints.restore(
             gan.init_state(gan.TrainConfig(architecture=architecture))
         )
+    return Run(config, architecture, state)
+
+
+def _model_of_run(workdir: Path) -> Model:
+    """The averaged generator and the discriminator of the newest checkpoint."""
+    run = load_run(workdir)
     return make_model(
-        architecture,
-        state.average,
-        state.discriminator.variables,
+        run.architecture,
+        run.state.average,
+        run.state.discriminator.variables,
         name=workdir.name,
-        metadata={**config, "steps": int(state.step)},
+        metadata={**run.config, "steps": int(run.state.step)},
     )
 
 

@@ -1,0 +1,90 @@
+"""Makes a model file of a training run.
+
+    python -m experiments.export --workdir=runs/faces --data='CelebA, 32,611 images' \
+        --results=outputs/center/results.json --output=faces.safetensors
+
+The file holds the averaged generator and the discriminator of the newest checkpoint in
+float16, how they were trained, and the figures that ``experiments.inpaint`` measured.
+"""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import program
+from inpaint_jax.pretrained import load_run, save_model
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The .safetensors file; its stem is the model's name.",
+    required=True,
+)
+_DATA = flags.DEFINE_string("data", None, "What it was trained on, in words.")
+_RESULTS = flags.DEFINE_list(
+    "results", [], "results.json files of experiments.inpaint with this model."
+)
+
+_RECIPE = [
+    "batch_size",
+    "learning_rate",
+    "beta1",
+    "ema_decay",
+    "generator_loss",
+    "flip",
+    "seed",
+    "images",
+    "crop",
+]
+_FIGURES = ["n", "psnr", "ssim", "psnr_hole", "context_loss", "prior_loss"]
+
+
+def main() -> int:
+    output = Path(_OUTPUT.value)
+    if output.suffix != ".safetensors":
+        raise program.UsageError(f"--output={output}: give it the suffix .safetensors")
+    program.make_folder(output.parent)
+    run = load_run(Path(_WORKDIR.value))
+    steps = int(run.state.step)
+    metadata = {
+        **{name: run.config[name] for name in _RECIPE},
+        "dataset": _DATA.value or run.config["dataset"],
+        "steps": steps,
+        "images_seen": steps * run.config["batch_size"],
+        "date": datetime.date.today().isoformat(),
+        "figures": _read_figures(_RESULTS.value),
+    }
+    save_model(
+        output,
+        run.architecture,
+        run.state.average,
+        run.state.discriminator.variables,
+        metadata,
+    )
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
+    return 0
+
+
+def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
+    """The summaries of inpainting runs, by mask."""
+    figures = {}
+    for path in paths:
+        try:
+            results = json.loads(Path(path).read_text())
+            summary, config = results["summary"], results["config"]
+            figures[config["mask"]] = {
+                **{name: summary[name] for name in _FIGURES},
+                "steps": config["steps"],
+                "learning_rate": config["learning_rate"],
+            }
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise program.UsageError(f"{path} is no results.json: {error}") from error
+    return figures
+
+
+if __name__ == "__main__":
+    program.run(main)

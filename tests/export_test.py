@@ -1,0 +1,62 @@
+"""The export program, run as its users run it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY
+
+from inpaint_jax import gan
+from inpaint_jax.checkpoints import Checkpoints
+from inpaint_jax.pretrained import load_model
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny_state, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    config = dataclasses.asdict(gan.TrainConfig(architecture=TINY, batch_size=8))
+    config |= {"dataset": "images:noise", "images": 8, "crop": "none"}
+    (path / "config.json").write_text(json.dumps(config))
+    with Checkpoints(path) as checkpoints:
+        checkpoints.save(tiny_state)
+    return path
+
+
+def test_a_run_becomes_a_model_file(program, workdir, tmp_path):
+    output = tmp_path / "noise.safetensors"
+    figures = dict.fromkeys(
+        ["n", "psnr", "ssim", "psnr_hole", "context_loss", "prior_loss"], 1
+    )
+    results = tmp_path / "results.json"
+    config = {"mask": "center", "steps": 9, "learning_rate": 0.1}
+    results.write_text(json.dumps({"summary": figures, "config": config}))
+    program(
+        "export", f"--workdir={workdir}", f"--output={output}", f"--results={results}"
+    )
+    model, run = load_model(output), load_model(workdir)
+    assert model.name == "noise"
+    assert model.metadata["steps"] == 3
+    assert model.metadata["images_seen"] == 24
+    assert model.metadata["crop"] == "none"
+    assert model.metadata["figures"]["center"]["psnr"] == 1
+    z = np.linspace(-1, 1, 8, dtype=np.float32)
+    np.testing.assert_allclose(model.generate(z), run.generate(z), atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output=model.bin"], "suffix"),
+        (["--output=m.safetensors", "--workdir=."], "config.json"),
+        (["--output=m.safetensors", "--results=none.json"], "none.json"),
+    ],
+)
+def test_one_line_says_what_is_wrong(program, workdir, tmp_path, arguments, message):
+    result = program(
+        "export", f"--workdir={workdir}", *arguments, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("*.safetensors"))
