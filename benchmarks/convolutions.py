@@ -3,7 +3,7 @@
     python -m benchmarks.convolutions --batch_size=64 --width=64
 
 Each layer in the project's form and in the tutorials' (``lax.conv_transpose`` and a
-strided ``lax.conv_general_dilated``, differentiated by JAX), alternating in one process.
+strided ``lax.conv_general_dilated``, differentiated by JAX), in turn in one process.
 Prints a line of JSON a layer: milliseconds an image for the forward pass and for the
 gradients with respect to the image and to the kernel, the least of the repetitions.
 """
