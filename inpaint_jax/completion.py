@@ -55,7 +55,8 @@ def inpaint(
 
     Raises:
       ValueError: Shapes do not fit the model or each other, a mask holds something
-        else than 0 and 1, or a known pixel is not a number in [-1, 1].
+        else than 0 and 1, a known pixel is not a number in [-1, 1], or ``key`` is
+        neither one key nor B.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
@@ -115,6 +116,9 @@ def _checked(
 
 
 def _keys(key: jax.Array, count: int) -> jax.Array:
+    """One key an image, or the ``ValueError``."""
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise ValueError("key must come from jax.random.key, not jax.random.PRNGKey")
     if key.ndim == 0:
         return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(count))
     if key.shape != (count,):

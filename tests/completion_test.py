@@ -140,6 +140,8 @@ def test_wrong_arguments_are_named():
         inpaint_jax.inpaint(MODEL, images * np.nan, masks, keys)
     with pytest.raises(ValueError, match="one key or 2"):
         inpaint_jax.inpaint(MODEL, images, masks, keys[:1])
+    with pytest.raises(ValueError, match=r"jax\.random\.key"):
+        inpaint_jax.inpaint(MODEL, images, masks, jax.random.PRNGKey(0))
 
 
 def test_an_images_key_depends_on_its_name_and_the_seed():

@@ -50,11 +50,22 @@ def tiny_model_file(tiny_state, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def program():
+def environment(tmp_path_factory) -> dict[str, str]:
+    """Of the programs under test: what one compiles, the next need not."""
+    cache = tmp_path_factory.mktemp("compilation_cache")
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+@pytest.fixture(scope="session")
+def program(environment):
     """Runs ``python -m experiments.<name> flags...`` as a user would."""
 
     def run(name: str, *arguments: str, check: bool = True, **options):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         result = subprocess.run(
             [sys.executable, "-m", f"experiments.{name}", *arguments],
             capture_output=True,

@@ -1,7 +1,6 @@
 """The training program, run as its users run it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, TINY
+from conftest import TINY
 from PIL import Image
 
 from inpaint_jax import gan
@@ -70,7 +69,7 @@ def test_leaves_behind_what_it_says(unbroken):
 
 
 def test_killed_and_started_again_it_ends_where_the_unbroken_run_ends(
-    unbroken, program, tmp_path
+    unbroken, program, environment, tmp_path
 ):
     folder, expected = unbroken
     workdir = tmp_path / "run"
@@ -78,7 +77,7 @@ def test_killed_and_started_again_it_ends_where_the_unbroken_run_ends(
     command = [sys.executable, "-m", "experiments.train"]
     with subprocess.Popen(
         [*command, *flags(folder, workdir, 100_000)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -109,13 +108,13 @@ def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path
     assert "6 steps already" in third.stdout
 
 
-def test_sigterm_saves_the_step_it_is_at(unbroken, tmp_path):
+def test_sigterm_saves_the_step_it_is_at(unbroken, environment, tmp_path):
     folder, _ = unbroken
     workdir = tmp_path / "run"
     arguments = flags(folder, workdir, 100_000, "--checkpoint_every=50000")
     with subprocess.Popen(
         [sys.executable, "-m", "experiments.train", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
