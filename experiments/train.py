@@ -136,7 +136,10 @@ def _train(
             state, metrics = gan.train_step(state, batch, config=config)
             bar.update()
 
-            last = step == _STEPS.value or stop.received
+            # Read once: the signal may come at any moment, and this step either is the
+            # last, and saved, or is not.
+            stopped = stop.received
+            last = step == _STEPS.value or stopped
             saves = last or step % _CHECKPOINT_EVERY.value == 0
             if saves or step % _LOG_EVERY.value == 0:
                 # A number that is not finite never becomes finite again, so that
@@ -162,7 +165,7 @@ def _train(
                 _write_samples(workdir / "samples" / f"{step:07d}.png", state, config)
             if saves:
                 checkpoints.save(state)
-            if stop.received:
+            if stopped:
                 print(f"stopped by signal at step {step}; start again to go on")
                 break
     return 0
