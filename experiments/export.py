@@ -76,6 +76,10 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
         try:
             results = json.loads(Path(path).read_text())
             summary, config = results["summary"], results["config"]
+            if Path(config["model"]).stem != Path(_OUTPUT.value).stem:
+                raise program.UsageError(
+                    f"{path} holds figures of the model {config['model']}"
+                )
             figures[config["mask"]] = {
                 **{name: summary[name] for name in _FIGURES},
                 "steps": config["steps"],

@@ -5,12 +5,12 @@
 
 Leaves in the output folder: completed/, masked/ and generated/ with a PNG a picture,
 grid.png to look at, and results.json. All of them are of the model's size: a picture is
-cropped and resized before its hole is filled.
+cropped and resized before its hole is filled. The grid shows the first 32 pictures.
 """
 
 import dataclasses
+import glob
 import itertools
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 import inpaint_jax
 from experiments import program
+from experiments.report import Report
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
-from inpaint_jax import metrics
 from inpaint_jax.pictures import (
     ImageError,
     Picture,
@@ -38,20 +38,19 @@ from inpaint_jax.types import Model, SearchConfig, Solution
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 _DEFAULTS = SearchConfig()
-_GRID_ROWS = 32
 
 _INPUT = flags.DEFINE_list(
     "input",
     [str(_DEMO)],
-    "Pictures: files, folders, zips or globs of them, with commas between. Default: "
-    "four portraits that come along.",
+    "Pictures: files, folders, zips or globs of them, with commas between (a path that "
+    "holds a comma: give its folder). Default: four portraits that come along.",
 )
 _MASK = flags.DEFINE_string(
     "mask",
     "center",
     f"What is missing: {', '.join(mask_lib.MASK_NAMES)}, random<NN> for NN per cent, "
-    "or a path: one mask file for all pictures, or a folder with one each, of the "
-    "same name. A mask has the size of its picture; white is missing.",
+    "or a path: one mask file for all pictures, or a folder, zip or glob with one "
+    "each, of the same name. A mask has the size of its picture; white is missing.",
 )
 _MASK_KNOWN = flags.DEFINE_enum(
     "mask_known", "black", ["black", "white"], "What known pixels are in mask files."
@@ -82,11 +81,13 @@ _PRIOR_WEIGHT = flags.DEFINE_float(
 _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,
-    "Searches a picture, from as many starts; the best by total loss is the result, "
-    "all are in candidates/ and the grid.",
+    "Searches a picture, from as many starts, at most --batch_size; the best by total "
+    "loss is the result, all are in candidates/ and the grid.",
     lower_bound=1,
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of masks and searches.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 64, "Searches that run at once.", lower_bound=1
 )
@@ -117,18 +118,25 @@ def main() -> int:
             learning_rate=_LEARNING_RATE.value,
             prior_weight=_PRIOR_WEIGHT.value,
         )
-        if _CROP.value is not None:
-            image_lib.parse_crop(_CROP.value)
-    pictures = find_pictures(_INPUT.value)[: _LIMIT.value]
+    if _CANDIDATES.value > _BATCH_SIZE.value:
+        raise program.UsageError(
+            f"--candidates={_CANDIDATES.value} must not exceed "
+            f"--batch_size={_BATCH_SIZE.value}, as they are searched at once"
+        )
+    pictures, missing = _find_pictures(_INPUT.value)
+    pictures = pictures[: _LIMIT.value]
     mask_files = _find_mask_files(pictures)
     model = inpaint_jax.load_model(_MODEL.value)
+    crop = _choose_crop(model)
     output = program.make_folder(Path(_OUTPUT.value))
 
     # --- Batch by batch: read, search, write -----------------------------------------
-    report = Report(output, _config_row(config))
-    per_batch = max(1, min(_BATCH_SIZE.value // _CANDIDATES.value, len(pictures)))
+    report = Report(output, _config_row(config, crop))
+    for given, reason in missing:
+        report.fail(given, reason)
+    per_batch = min(_BATCH_SIZE.value // _CANDIDATES.value, len(pictures))
     batches = -(-len(pictures) // per_batch)
-    examples = _read_examples(pictures, mask_files, model, report)
+    examples = _read_examples(pictures, mask_files, model.image_size, crop, report)
     with tqdm(
         total=batches * config.steps, unit="step", disable=None, smoothing=0.05
     ) as bar:
@@ -137,10 +145,37 @@ def main() -> int:
             solution = _complete(model, batch, per_batch, config, bar.update)
             seconds = (time.monotonic() - began) / len(batch)
             for example, row in zip(batch, _rows(solution), strict=False):
-                report.add(example, row, seconds)
+                report.add(example.picture, example.image, example.mask, row, seconds)
             report.write()
         bar.update(bar.total - bar.n)
     return report.close()
+
+
+def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, str]]]:
+    """The pictures of all inputs, and which inputs have none, with the reason.
+
+    Raises:
+      ImageError: None has any.
+    """
+    good, missing = [], []
+    for given in inputs:
+        try:
+            find_pictures(given)
+            good.append(given)
+        except ImageError as error:
+            missing.append((given, str(error)))
+    if not good:
+        raise ImageError(missing[0][1] if missing else "--input names nothing")
+    return find_pictures(good), missing
+
+
+def _choose_crop(model: Model) -> str:
+    """What to cut out of a picture: the flag's word, or as the model was trained."""
+    crop = _CROP.value or model.metadata.get("crop") or "center"
+    # Bounding boxes come with a data set; a user's picture is the box.
+    crop = "none" if crop == "box" else crop
+    image_lib.parse_crop(crop)
+    return crop
 
 
 def _find_mask_files(
@@ -150,8 +185,9 @@ def _find_mask_files(
     try:
         mask_lib.mask_function(_MASK.value)
     except ValueError as error:
-        if os.path.exists(_MASK.value):
-            return find_masks(_MASK.value, pictures)
+        path = os.path.expanduser(_MASK.value)
+        if os.path.exists(path) or glob.has_magic(path):
+            return find_masks(path, pictures)
         raise program.UsageError(f"{error}; or the path of a mask file") from error
     return [None] * len(pictures)
 
@@ -159,14 +195,13 @@ def _find_mask_files(
 def _read_examples(
     pictures: Sequence[Picture],
     mask_files: Sequence[Picture | ImageError | None],
-    model: Model,
-    report: "Report",
+    size: int,
+    crop: str,
+    report: Report,
 ) -> Iterator[Example]:
     """Pictures as the model wants them, one by one; the bad ones go to the report."""
-    crop = _CROP.value or model.metadata.get("crop") or "center"
-    size = model.image_size
     for picture, mask_file in zip(pictures, mask_files, strict=True):
-        key = inpaint_jax.image_key(_SEED.value, picture.id)
+        key = inpaint_jax.image_key(_SEED.value, picture.name)
         mask_key, search_key = jax.random.split(key)
         try:
             if isinstance(mask_file, ImageError):
@@ -185,7 +220,10 @@ def _read_examples(
                     known=_MASK_KNOWN.value,
                 )
         except ImageError as error:
-            report.fail(picture, str(error))
+            reason = str(error)
+            if str(picture) not in reason:
+                reason = f"{picture}: {reason}"
+            report.fail(picture.id, reason)
             continue
         if mask.all() or not mask.any():
             what = "nothing is missing" if mask.all() else "nothing is known"
@@ -234,135 +272,10 @@ def _rows(solution: Solution) -> Iterator[Solution]:
         yield jax.tree.map(lambda x, i=i: x[i], solution)
 
 
-def _config_row(config: SearchConfig) -> dict[str, Any]:
-    names = "input mask mask_known limit model crop search candidates seed blend"
+def _config_row(config: SearchConfig, crop: str) -> dict[str, Any]:
+    names = "input mask mask_known limit model search candidates batch_size seed blend"
     values = {name: flags.FLAGS[name].value for name in names.split()}
-    return {**values, **dataclasses.asdict(config)}
-
-
-class Report:
-    """Gathers results, writes them as they come, and says how it went at the end."""
-
-    def __init__(self, folder: Path, config: dict[str, Any]):
-        self._folder = folder
-        self._config = config
-        self._images: list[dict[str, Any]] = []
-        self._failed: list[dict[str, str]] = []
-        self._grid: list[list[np.ndarray]] = []
-        self._grid_labels: list[str] = []
-
-    def fail(self, picture: Picture, reason: str) -> None:
-        """Notes a picture that cannot be completed."""
-        self._failed.append({"id": picture.id, "reason": reason})
-
-    def add(self, example: Example, found: Solution, seconds: float) -> None:
-        """Measures a picture's solution and writes its PNGs.
-
-        Args:
-          example: The picture.
-          found: Its solution, fields ``[candidates, ...]``, the best first.
-          seconds: Wall time of its batch over the pictures in it.
-        """
-        if not np.isfinite(found.losses.total[0]):
-            reason = f"{example.picture}: the search met numbers that are not finite"
-            self.fail(example.picture, reason)
-            return
-        image, mask = image_lib.to_float(example.image), example.mask
-        completed = [image_lib.to_uint8(each) for each in found.image]
-        masked = np.where(mask > 0, example.image, 0).astype(np.uint8)
-        generated = image_lib.to_uint8(found.generated[0])
-        # Measured on what is written: the result in 8 bits.
-        result = image_lib.to_float(completed[0])
-        row = {
-            "id": example.picture.id,
-            "file": f"{example.picture.stem}.png",
-            "missing": float(1 - mask.mean()),
-            "context_loss": found.losses.context[0],
-            "prior_loss": found.losses.prior[0],
-            "psnr": _psnr(result, image),
-            "ssim": _ssim(result, image),
-            "psnr_hole": _psnr_hole(result, image, mask),
-            "seconds": seconds,
-            "blend_residual": found.residual[0],
-        }
-        if len(completed) > 1:
-            row["candidate_losses"] = found.losses.total
-        self._images.append({name: _for_json(value) for name, value in row.items()})
-
-        name = f"{example.picture.stem}.png"
-        image_lib.write_png(self._folder / "completed" / name, completed[0])
-        image_lib.write_png(self._folder / "masked" / name, masked)
-        image_lib.write_png(self._folder / "generated" / name, generated)
-        if len(completed) > 1:
-            folder = self._folder / "candidates" / example.picture.stem
-            for rank, candidate in enumerate(completed, start=1):
-                image_lib.write_png(folder / f"{rank}.png", candidate)
-        if len(self._grid) < _GRID_ROWS:
-            self._grid.append([example.image, masked, generated, *completed])
-            self._grid_labels.append(example.picture.id)
-
-    def write(self) -> None:
-        """Writes results.json and grid.png as they stand."""
-        program.write_json(
-            self._folder / "results.json",
-            {
-                "config": self._config,
-                "summary": self._summary(),
-                "images": self._images,
-                "failed": self._failed,
-            },
-        )
-        if self._grid:
-            columns = ["original", "masked", "G(z)", "completed"]
-            columns += [f"no. {rank}" for rank in range(2, _CANDIDATES.value + 1)]
-            sheet = image_lib.grid(
-                self._grid, column_labels=columns, row_labels=self._grid_labels
-            )
-            image_lib.write_png(self._folder / "grid.png", sheet)
-
-    def close(self) -> int:
-        """Writes a last time, prints the outcome, returns the exit status."""
-        self.write()
-        for failure in self._failed:
-            program.warn(failure["reason"])
-        if not self._images:
-            return 2
-        summary = self._summary()
-        figures = ", ".join(
-            f"{name} {summary[name]:.2f}{unit}"
-            for name, unit in (("psnr", " dB"), ("ssim", ""), ("psnr_hole", " dB"))
-            if summary[name] is not None
-        )
-        print(f"{len(self._images)} completed, {len(self._failed)} failed; {figures}")
-        print(f"look at {self._folder / 'grid.png'}")
-        return 1 if self._failed else 0
-
-    def _summary(self) -> dict[str, Any]:
-        """Means over the images for which a figure is defined."""
-        summary: dict[str, Any] = {
-            "n": len(self._images),
-            "failed": len(self._failed),
-            "device": str(jax.devices()[0].device_kind),
-        }
-        names = "missing context_loss prior_loss psnr ssim psnr_hole seconds"
-        for name in names.split():
-            values = [row[name] for row in self._images if row[name] is not None]
-            summary[name] = math.fsum(values) / len(values) if values else None
-        return summary
-
-
-_psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
-_ssim = jax.jit(metrics.ssim)
-
-
-def _for_json(value: Any) -> Any:
-    """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
-    if isinstance(value, str):
-        return value
-    if np.ndim(value) > 0:
-        return [_for_json(each) for each in value]
-    number = float(value)
-    return number if math.isfinite(number) else None
+    return {**values, "crop": crop, **dataclasses.asdict(config)}
 
 
 if __name__ == "__main__":

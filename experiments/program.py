@@ -1,6 +1,7 @@
 """What every program here shares: how it starts, and how it says what is wrong."""
 
 import contextlib
+import fcntl
 import json
 import os
 import sys
@@ -34,8 +35,15 @@ def run(main: Callable[[], int | None]) -> None:
             logging.set_verbosity(logging.WARNING)
         try:
             return main()
-        except (UsageError, DataError, ImageError, ModelError) as error:
+        except (
+            UsageError,
+            DataError,
+            ImageError,
+            ModelError,
+        ) as error:
             _fail(str(error))
+        except OSError as error:  # A full disk, a folder where a file should be, ...
+            _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
         except KeyboardInterrupt:
             print(file=sys.stderr)
             sys.exit(130)
@@ -78,11 +86,15 @@ def usage_errors() -> Iterator[None]:
 
 
 def make_folder(path: Path) -> Path:
-    """Makes ``path`` and shows that files can be written there.
+    """Makes ``path`` (``~`` expanded) and shows that files can be written there.
+
+    Returns:
+      The folder.
 
     Raises:
       UsageError: It cannot be made or written.
     """
+    path = path.expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.getpid()}"
@@ -91,6 +103,21 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
     return path
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keeps ``folder`` to this process; a killed process holds no lock.
+
+    Raises:
+      UsageError: Another process has it.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"{folder} is in use by another run") from error
+        yield
 
 
 def write_json(path: Path, value: Any) -> None:

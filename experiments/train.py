@@ -14,6 +14,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,9 @@ _CROP = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 25_000, "Steps in all.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a step.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of weights, latents, flips and order.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of weights, latents, flips and order.", upper_bound=2**31 - 1
+)
 _WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
 _LATENT_SIZE = flags.DEFINE_integer("latent_size", 100, "Length of z.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the images.")
@@ -58,11 +61,15 @@ _GENERATOR_LOSS = flags.DEFINE_enum(
     "saturating is the paper's eq. 1 to the letter.",
 )
 _FLIP = flags.DEFINE_bool("flip", True, "Mirror images at random.")
-_LOG_EVERY = flags.DEFINE_integer("log_every", 50, "Steps.", lower_bound=1)
-_CHECKPOINT_EVERY = flags.DEFINE_integer(
-    "checkpoint_every", 500, "Steps.", lower_bound=1
+_LOG_EVERY = flags.DEFINE_integer(
+    "log_every", 50, "Steps between two lines of metrics.jsonl.", lower_bound=1
 )
-_SAMPLE_EVERY = flags.DEFINE_integer("sample_every", 500, "Steps.", lower_bound=1)
+_CHECKPOINT_EVERY = flags.DEFINE_integer(
+    "checkpoint_every", 500, "Steps between two checkpoints.", lower_bound=1
+)
+_SAMPLE_EVERY = flags.DEFINE_integer(
+    "sample_every", 500, "Steps between two grids of samples.", lower_bound=1
+)
 
 _SAMPLES = 64
 
@@ -85,7 +92,12 @@ def main() -> int:
             seed=_SEED.value,
         )
     workdir = program.make_folder(Path(_WORKDIR.value))
+    with program.lock(workdir):
+        return _run(config, workdir)
 
+
+def _run(config: gan.TrainConfig, workdir: Path) -> int:
+    """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data ----------------------------------------------------------------------
     dataset = data.load(
         _DATASET.value,
@@ -100,15 +112,16 @@ def main() -> int:
 
     # --- State: new, or where the last run stopped -----------------------------------
     state = gan.init_state(config)
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir) as checkpoints, _StopSignal() as stop:
         if checkpoints.latest_step is not None:
-            state = checkpoints.restore(state)
+            with program.usage_errors():
+                state = checkpoints.restore(state)
             print(f"going on from step {state.step}")
         start = int(state.step)
         if start >= _STEPS.value:
             print(f"{workdir} has {start} steps already; --steps={_STEPS.value}")
             return 0
-        return _train(state, start, config, dataset, checkpoints, workdir)
+        return _train(state, start, config, dataset, checkpoints, workdir, stop)
 
 
 def _train(
@@ -118,11 +131,12 @@ def _train(
     dataset: data.Dataset,
     checkpoints: Checkpoints,
     workdir: Path,
+    stop: "_StopSignal",
 ) -> int:
     """The loop, from step ``start`` to ``--steps``; returns the exit status."""
     metrics_path = workdir / "metrics.jsonl"
     _drop_rows_after(metrics_path, start)
-    stop = _StopSignal()
+    metrics: gan.Metrics | None = None
     clock, last_logged = time.monotonic(), start
     with (
         tqdm(initial=start, total=_STEPS.value, unit="step", disable=None) as bar,
@@ -133,6 +147,9 @@ def _train(
                 len(dataset), config.batch_size, seed=config.seed, step=step - 1
             )
             batch = jnp.asarray(images.to_float(dataset.images[rows]))
+            # Steps are queued, not waited for; without this wait the queue would grow,
+            # and a signal to stop would be heeded only when all of it is done.
+            jax.block_until_ready(metrics)
             state, metrics = gan.train_step(state, batch, config=config)
             bar.update()
 
@@ -148,7 +165,8 @@ def _train(
                     good = checkpoints.latest_step
                     raise program.UsageError(
                         f"training diverged: a number is not finite by step {step}; "
-                        f"the last good checkpoint is step {good} in {workdir}. "
+                        f"the last good checkpoint in {workdir} is "
+                        f"{'none' if good is None else f'of step {good}'}. "
                         "Try a lower --learning_rate or another --seed"
                     )
                 now = time.monotonic()
@@ -172,14 +190,28 @@ def _train(
 
 
 class _StopSignal:
-    """Notes SIGTERM, so that a preempted run saves the step it is at and leaves."""
+    """Notes SIGTERM and SIGINT: the run saves the step it is at and leaves.
+
+    A context manager. The second signal is not noted but takes its usual effect, for
+    whoever cannot wait.
+    """
 
     def __init__(self) -> None:
         self.received = False
-        signal.signal(signal.SIGTERM, self._note)
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, *_: object) -> None:
         self.received = True
+        self.__exit__()
 
 
 def _remember_config(
@@ -192,7 +224,7 @@ def _remember_config(
     """
     wanted = {
         **dataclasses.asdict(config),
-        "dataset": dataset.name,
+        "dataset": _absolute(dataset.name),
         "split": dataset.split,
         "images": len(dataset),
         "crop": dataset.crop,
@@ -210,6 +242,12 @@ def _remember_config(
                 f"{path.parent} belongs to a run with {name} = {there.get(name)}, "
                 f"not {value}: give another --workdir or the same flags"
             )
+
+
+def _absolute(dataset: str) -> str:
+    """``images:PATH`` as it reads from any folder; other names as they are."""
+    kind, colon, path = dataset.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon else dataset
 
 
 def _drop_rows_after(path: Path, step: int) -> None:

@@ -4,13 +4,13 @@ Yeh et al., CVPR 2017: holes in images are filled by searching the latent space 
 generative model for the code whose image fits what is left, and blending that image in.
 """
 
-from inpaint_jax.blend import Blend, blend, overlay
+from inpaint_jax import blend, search
+from inpaint_jax.blend import overlay
 from inpaint_jax.completion import image_key, inpaint
 from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
 from inpaint_jax.metrics import psnr, psnr_hole, ssim
 from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
-from inpaint_jax.search import SearchResult, search
 from inpaint_jax.types import (
     Architecture,
     Critic,
@@ -25,14 +25,12 @@ from inpaint_jax.version import __version__
 __all__ = [
     "MASK_NAMES",
     "Architecture",
-    "Blend",
     "Critic",
     "Generate",
     "Losses",
     "Model",
     "ModelError",
     "SearchConfig",
-    "SearchResult",
     "Solution",
     "__version__",
     "blend",

@@ -10,6 +10,10 @@ import orbax.checkpoint as ocp
 from inpaint_jax.gan import TrainState
 
 
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read; the message is one line that says what to do."""
+
+
 class Checkpoints:
     """The checkpoints of one training run: ``<workdir>/checkpoints/<step>``.
 
@@ -20,13 +24,21 @@ class Checkpoints:
     Args:
       workdir: Folder of the run; made when missing.
       keep: How many of the latest checkpoints stay.
+      read_only: Whether to make, change and delete nothing.
+
+    Raises:
+      CheckpointError: ``read_only``, and there are no checkpoints.
     """
 
-    def __init__(self, workdir: Path, keep: int = 2):
-        self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").absolute(),  # Orbax refuses relative paths.
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-        )
+    def __init__(self, workdir: Path, keep: int = 2, *, read_only: bool = False):
+        folder = (workdir / "checkpoints").absolute()  # Orbax refuses relative paths.
+        if read_only and not folder.is_dir():
+            raise CheckpointError(f"{workdir} has no checkpoint yet")
+        if read_only:
+            options = ocp.CheckpointManagerOptions(read_only=True)
+        else:
+            options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._manager = ocp.CheckpointManager(folder, options=options)
 
     @property
     def latest_step(self) -> int | None:
@@ -46,20 +58,27 @@ class Checkpoints:
           like: A state of the same shapes, ``init_state``'s; its values are unused.
 
         Raises:
-          FileNotFoundError: There is no checkpoint.
-          ValueError: The checkpoint's shapes are not those of ``like``.
+          CheckpointError: There is none, or it is damaged or of other shapes.
         """
+        step, folder = self.latest_step, Path(self._manager.directory)
+        if step is None:
+            raise CheckpointError(f"{folder.parent} has no checkpoint yet")
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
                 leaf.shape, leaf.dtype, sharding=leaf.sharding
             ),
             like._asdict(),
         )
-        if self.latest_step is None:
-            raise FileNotFoundError(f"no checkpoint in {self._manager.directory}")
-        restored = self._manager.restore(
-            self.latest_step, args=ocp.args.StandardRestore(target)
-        )
+        try:
+            restored = self._manager.restore(
+                step, args=ocp.args.StandardRestore(target)
+            )
+        except Exception as error:  # TensorStore and Orbax raise nearly every kind.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(
+                f"the checkpoint {folder / str(step)} cannot be read; delete that "
+                f"folder to use the one before it ({reason[:120]})"
+            ) from error
         return TrainState(**restored)
 
     def __enter__(self) -> Self:

@@ -117,8 +117,11 @@ def _checked(
 
 def _keys(key: jax.Array, count: int) -> jax.Array:
     """One key an image, or the ``ValueError``."""
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise ValueError("key must come from jax.random.key, not jax.random.PRNGKey")
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(
+        key.dtype, jax.dtypes.prng_key
+    )
+    if not typed:
+        raise ValueError("key must come from jax.random.key")
     if key.ndim == 0:
         return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(count))
     if key.shape != (count,):

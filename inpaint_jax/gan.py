@@ -235,6 +235,7 @@ def _update(
     return Network({"params": params, "batch_stats": statistics}, optimizer)
 
 
+@jax.jit
 def is_finite(tree: Any) -> jax.Array:
     """``[]`` bool: whether every floating-point number in ``tree`` is finite."""
     leaves = [

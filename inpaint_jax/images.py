@@ -156,7 +156,8 @@ def read_mask(
     """
     if known not in ("black", "white"):
         raise ImageError(f"known={known!r}: give black or white")
-    image = read_picture(mask)
+    # What a mask leaves transparent nobody painted as a hole.
+    image = read_picture(mask, background=known)
     height, width = image_size
     if image.shape[:2] != (height, width):
         raise ImageError(

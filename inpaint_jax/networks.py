@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 from inpaint_jax.convolutions import KERNEL_SIZE, downsample, upsample
 from inpaint_jax.types import Architecture
@@ -94,6 +95,16 @@ class Discriminator(nn.Module):
             x = nn.leaky_relu(x, 0.2)
         x = x.reshape(image.shape[0], -1)
         return nn.Dense(2, kernel_init=_NORMAL)(x)
+
+
+def flatten(tree: Variables) -> dict[str, jax.Array]:
+    """Nested variables as ``{"params/Dense_0/kernel": ...}``."""
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+def unflatten(flat: Mapping[str, jax.Array]) -> Variables:
+    """Takes ``flatten`` back."""
+    return traverse_util.unflatten_dict(flat, sep="/")
 
 
 def _channels(architecture: Architecture) -> list[int]:

@@ -54,17 +54,20 @@ class Picture:
     """Where a picture is. Nothing is read until ``read_picture``.
 
     Attributes:
-      id: Its relative path in the folder or zip, without the extension; longer where
-        that would not be unique among the pictures found together.
+      id: ``name``, or longer where that would not be unique among the pictures found
+        together.
       stem: ``id`` as a flat file name without extension, unique and safe to write.
       path: The file that holds it.
       member: Its name inside ``path`` when that is a zip, else None.
+      name: Its relative path in the folder or zip, without the extension, whatever
+        was found beside it: what its randomness hangs on.
     """
 
     id: str
     stem: str
     path: str
     member: str | None = None
+    name: str = ""
 
     def __str__(self) -> str:
         name = self.path if self.member is None else f"{self.path}: {self.member}"
@@ -106,11 +109,13 @@ def find_pictures(
             places.setdefault((os.path.abspath(place.path), place.member), place)
     if not places:
         raise ImageError("no input: give files, folders or zips of pictures")
-    ids = _unique_ids(list(places.values()))
+    choices = [_choose_names(place) for place in places.values()]
+    short = [names[0] for names in choices]
+    ids = _unique_ids(choices)
     return [
-        Picture(id, stem, place.path, place.member)
-        for id, stem, place in zip(
-            ids, _unique_stems(ids), places.values(), strict=True
+        Picture(id, stem, place.path, place.member, name)
+        for id, stem, place, name in zip(
+            ids, _unique_stems(ids), places.values(), short, strict=True
         )
     ]
 
@@ -180,13 +185,16 @@ def _parts(path: str) -> list[str]:
     return [part for part in re.split(r"[/\\]", path) if part not in ("", ".")]
 
 
-def _unique_ids(places: list[_Place]) -> list[str]:
-    """Lengthens clashing names: the extension first, then folder after folder."""
-    choices = []
-    for path, member, depth in places:
-        parts = _parts(path) + _parts(member or "")
-        names = ["/".join(parts[-n:]) for n in range(depth, len(parts) + 1)]
-        choices.append([each for n in names for each in (os.path.splitext(n)[0], n)])
+def _choose_names(place: _Place) -> list[str]:
+    """What a picture can be called: ever longer, the extension before each folder."""
+    parts = _parts(place.path) + _parts(place.member or "")
+    names = ["/".join(parts[-n:]) for n in range(place.depth, len(parts) + 1)]
+    return [each for name in names for each in (os.path.splitext(name)[0], name)]
+
+
+def _unique_ids(choices: list[list[str]]) -> list[str]:
+    """The first of each list of names, or a later one where names clash."""
+    choices = [list(names) for names in choices]
     while True:
         counts = collections.Counter(names[0] for names in choices)
         clashing = [x for x in choices if counts[x[0]] > 1 and len(x) > 1]
@@ -269,15 +277,18 @@ def _names(picture: Picture) -> tuple[str, str, str]:
 # --- reading -----------------------------------------------------------------
 
 
-def read_picture(picture: Picture | str | os.PathLike[str]) -> np.ndarray:
+def read_picture(
+    picture: Picture | str | os.PathLike[str], *, background: str = "white"
+) -> np.ndarray:
     """Reads a picture of any mode as RGB, upright.
 
-    Transparency is laid over white; 16-bit, 32-bit and float greys are scaled to 8
-    bits, not clipped; EXIF's orientation is applied; of an animation the first frame is
-    taken. Safe to call from several threads.
+    Transparency is laid over ``background``; 16-bit, 32-bit and float greys are scaled
+    to 8 bits, not clipped; EXIF's orientation is applied; of an animation the first
+    frame is taken. Safe to call from several threads.
 
     Args:
       picture: What ``find_pictures`` returned, or a file's path.
+      background: ``white`` or ``black``.
 
     Returns:
       ``[H, W, 3]`` uint8, writable.
@@ -289,7 +300,7 @@ def read_picture(picture: Picture | str | os.PathLike[str]) -> np.ndarray:
     if not isinstance(picture, Picture):
         picture = Picture(id="", stem="", path=os.fspath(picture))
     try:
-        return _decode(_read_bytes(picture))
+        return _decode(_read_bytes(picture), background)
     except Exception as error:  # Pillow's plugins raise nearly every kind
         raise ImageError(f"{picture}: {_reason(error)}") from error
 
@@ -338,7 +349,7 @@ def _formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]  # AVIF is an option
 
 
-def _decode(data: bytes) -> np.ndarray:
+def _decode(data: bytes, background: str) -> np.ndarray:
     if not data:
         raise ImageError("the file is empty")
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
@@ -352,11 +363,12 @@ def _decode(data: bytes) -> np.ndarray:
     if upright.mode[0] in "IF":
         wide = np.asarray(upright)
         grey = _to_eight_bits(wide)
-        grey[wide == upright.info.get("transparency")] = 255
+        clear = wide == upright.info.get("transparency")
+        grey[clear] = 255 if background == "white" else 0
         return np.repeat(grey[..., None], 3, axis=-1)
     if upright.has_transparency_data:
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+        behind = Image.new("RGBA", upright.size, background)
+        upright = Image.alpha_composite(behind, upright.convert("RGBA"))
     return np.array(upright.convert("RGB"))
 
 

@@ -4,7 +4,7 @@ import pytest
 from conftest import TINY
 
 from inpaint_jax import gan
-from inpaint_jax.checkpoints import Checkpoints
+from inpaint_jax.checkpoints import CheckpointError, Checkpoints
 
 CONFIG = gan.TrainConfig(architecture=TINY, batch_size=8)
 
@@ -38,6 +38,12 @@ def test_saving_a_step_twice_is_harmless(tiny_state, tmp_path):
 def test_an_empty_folder_says_so(tmp_path):
     with (
         Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(FileNotFoundError, match="no checkpoint in"),
+        pytest.raises(CheckpointError, match="no checkpoint yet"),
     ):
         checkpoints.restore(gan.init_state(CONFIG))
+
+
+def test_reading_makes_nothing(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+        Checkpoints(tmp_path, read_only=True)
+    assert list(tmp_path.iterdir()) == []

@@ -116,10 +116,14 @@ def test_candidates_are_ranked(inpaint, noise_folder):
         assert totals[0] < totals[2]
         total = row["context_loss"] + row["prior_loss"]
         assert total == pytest.approx(totals[0])
-    # One candidate alone is the first start of three: never better than the best.
+    # One candidate alone is the first start of the three.
+    ranked = results(output)["images"]
     _, output = inpaint(f"--input={noise_folder}", "--limit=2", "--mask=center")
-    alone = results(output)["images"]
-    assert all("candidate_losses" not in row for row in alone)
+    for row, three in zip(results(output)["images"], ranked, strict=True):
+        assert "candidate_losses" not in row
+        total = row["context_loss"] + row["prior_loss"]
+        gaps = np.abs(np.array(three["candidate_losses"]) / total - 1)
+        assert gaps.min() < 1e-4
 
 
 def test_a_mask_file_for_all_and_its_inverse(inpaint, noise_folder, tmp_path):
@@ -175,6 +179,39 @@ def test_one_bad_picture_costs_that_picture_only(inpaint, noise_folder):
     assert len(found["images"]) == found["summary"]["n"] == 9
     assert len(list((output / "completed").iterdir())) == 9
     assert len(result.stderr.splitlines()) == 3
+
+
+def test_a_missing_input_costs_itself_only(inpaint, noise_folder):
+    picture = noise_folder / "03.png"
+    result, output = inpaint(f"--input=missing.png,{picture}", check=False)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    found = results(output)
+    assert [row["id"] for row in found["images"]] == ["03"]
+    assert [row["id"] for row in found["failed"]] == ["missing.png"]
+
+
+def test_a_run_without_results_leaves_the_last_ones(inpaint, noise_folder, tmp_path):
+    _, output = inpaint(f"--input={noise_folder / '03.png'}")
+    before = results(output)
+    (tmp_path / "bad.png").touch()
+    result, _ = inpaint("--input=bad.png", check=False)
+    assert result.returncode == 2
+    assert results(output) == before
+
+
+def test_what_lies_beside_a_picture_does_not_change_it(inpaint, noise_folder, tmp_path):
+    arguments = ("--mask=random50", "--batch_size=1")
+    _, output = inpaint(f"--input={noise_folder}", "--limit=1", *arguments)
+    alone = results(output)["images"][0]
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (16, 16)).save(other / "00.png")
+    _, output = inpaint(f"--input={other},{noise_folder}", "--limit=2", *arguments)
+    beside = results(output)["images"][1]
+    assert beside["id"] == "noise/00"  # Told apart by their folders now,
+    for name in ("missing", "context_loss", "psnr"):  # but the same problem.
+        assert beside[name] == alone[name]
 
 
 def test_degenerate_masks_warn_in_a_line(inpaint, noise_folder, tmp_path):
@@ -251,6 +288,8 @@ def bad_inputs(folder):
         (["--crop=round"], "crop"),
         (["--batch_size=0"], "batch_size"),
         (["--candidates=0"], "candidates"),
+        (["--candidates=65"], "batch_size"),
+        (["--seed=-1"], "seed"),
         (["--output=file"], "file"),
         (["--output=/proc/none"], "/proc/none"),
         (["--model=unknown"], "celeba64"),

@@ -1,6 +1,7 @@
 """The training program, run as its users run it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,7 +109,8 @@ def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path
     assert "6 steps already" in third.stdout
 
 
-def test_sigterm_saves_the_step_it_is_at(unbroken, environment, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_it_is_at(unbroken, environment, tmp_path, number):
     folder, _ = unbroken
     workdir = tmp_path / "run"
     arguments = flags(folder, workdir, 100_000, "--checkpoint_every=50000")
@@ -123,7 +125,7 @@ def test_sigterm_saves_the_step_it_is_at(unbroken, environment, tmp_path):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        process.terminate()
+        process.send_signal(number)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "start again to go on" in output
@@ -135,15 +137,20 @@ def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
 ):
     folder, _ = unbroken
     workdir = tmp_path / "run"
-    arguments = flags(folder, workdir, 400, "--learning_rate=1e18", "--log_every=1")
+    program("train", *flags(folder, workdir, 4))
+    # From here on with a step size that no parameter survives.
+    config = json.loads((workdir / "config.json").read_text())
+    config["learning_rate"] = 1e18
+    (workdir / "config.json").write_text(json.dumps(config))
+    arguments = flags(folder, workdir, 400, "--learning_rate=1e18")
     result = program("train", *arguments, check=False)
     assert result.returncode == 2
     assert "training diverged" in result.stderr
-    assert "last good checkpoint" in result.stderr
+    assert "of step 4" in result.stderr
     assert result.stderr.count("\n") == 1
-    with Checkpoints(workdir) as checkpoints:
-        if checkpoints.latest_step is not None:
-            assert gan.is_finite(parameters(workdir))
+    kept = parameters(workdir)
+    assert int(kept.step) == 4
+    assert gan.is_finite(kept)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +174,38 @@ def test_one_line_says_what_is_wrong(unbroken, program, tmp_path, arguments, mes
     assert result.stderr.startswith("train: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_is_named(unbroken, program, tmp_path):
+    folder, good = unbroken
+    workdir = tmp_path / "run"
+    shutil.copytree(good, workdir)
+    for path in (workdir / "checkpoints" / "12").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:10])
+    result = program("train", *flags(folder, workdir, 14), check=False)
+    assert result.returncode == 2
+    assert "checkpoints/12 cannot be read; delete" in result.stderr
+    assert result.stderr.count("\n") == 1
+    shutil.rmtree(workdir / "checkpoints" / "12")
+    assert "from step 8" in program("train", *flags(folder, workdir, 10)).stdout
+
+
+def test_two_runs_do_not_share_a_folder(unbroken, program, environment, tmp_path):
+    folder, _ = unbroken
+    workdir = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiments.train", *flags(folder, workdir, 100_000)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        while not (workdir / "checkpoints").is_dir():
+            assert process.poll() is None
+            time.sleep(0.05)
+        result = program("train", *flags(folder, workdir, 12), check=False)
+        process.kill()
+    assert result.returncode == 2
+    assert "in use by another run" in result.stderr
 
 
 def test_a_folder_of_another_configuration_is_left_alone(unbroken, program):

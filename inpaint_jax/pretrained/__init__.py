@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax import traverse_util
 
 from inpaint_jax import gan, networks
 from inpaint_jax.networks import Variables
@@ -47,16 +46,14 @@ def load_model(name: str | Path) -> Model:
     Raises:
       ModelError: There is no such model, or its file is damaged or another format's.
     """
-    path = Path(name)
+    path = Path(name).expanduser()
     if str(name) in model_names():
         path = _FOLDER / f"{name}.safetensors"
     elif path.is_dir():
         return _model_of_run(path)
     elif not path.is_file():
-        raise ModelError(
-            f"there is no model {str(name)!r}: give one of {', '.join(model_names())}, "
-            "a .safetensors file or the work folder of a training run"
-        )
+        known = [*model_names(), "a .safetensors file or a training run's work folder"]
+        raise ModelError(f"there is no model {str(name)!r}: give {', '.join(known)}")
     try:
         with safetensors.safe_open(path, "numpy") as file:
             header = file.metadata() or {}
@@ -68,12 +65,13 @@ def load_model(name: str | Path) -> Model:
             f"{path} is no model of this library: its format is "
             f"{header.get('format')!r}, not {_FORMAT!r}"
         )
-    if header.get("sha256") != _checksum(tensors):
-        raise ModelError(f"{path} is damaged: its weights do not match their checksum")
-    metadata = json.loads(header["metadata"])
+    described = header.get("metadata", "")
+    if header.get("sha256") != _checksum(tensors, described):
+        raise ModelError(f"{path} is damaged: it does not match its own checksum")
+    metadata = json.loads(described)
     architecture = Architecture(**metadata["architecture"])
-    nested = traverse_util.unflatten_dict(
-        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}, "/"
+    nested = networks.unflatten(
+        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
     )
     return make_model(
         architecture,
@@ -103,9 +101,7 @@ def save_model(
     Raises:
       ModelError: A weight is not finite in float16.
     """
-    flat = traverse_util.flatten_dict(
-        {"generator": generator, "discriminator": discriminator}, sep="/"
-    )
+    flat = networks.flatten({"generator": generator, "discriminator": discriminator})
     tensors = {
         key: np.asarray(
             value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
@@ -115,11 +111,13 @@ def save_model(
     for key, value in tensors.items():
         if not np.isfinite(value).all():
             raise ModelError(f"{key} holds a number that is not finite in float16")
-    everything = {**metadata, "architecture": dataclasses.asdict(architecture)}
+    described = json.dumps(
+        {**metadata, "architecture": dataclasses.asdict(architecture)}, sort_keys=True
+    )
     header = {
         "format": _FORMAT,
-        "sha256": _checksum(tensors),
-        "metadata": json.dumps(everything, sort_keys=True),
+        "sha256": _checksum(tensors, described),
+        "metadata": described,
     }
     temporary = path.with_name(f".{path.name}")
     temporary.write_bytes(safetensors.numpy.save(tensors, header))
@@ -168,7 +166,7 @@ def load_run(workdir: Path) -> Run:
       ModelError: The folder is of something else, or has no checkpoint yet.
     """
     # Imported here: Orbax takes seconds, and only this way of loading needs it.
-    from inpaint_jax.checkpoints import Checkpoints
+    from inpaint_jax.checkpoints import CheckpointError, Checkpoints
 
     try:
         config = json.loads((workdir / "config.json").read_text())
@@ -177,12 +175,12 @@ def load_run(workdir: Path) -> Run:
         raise ModelError(
             f"{workdir} is no work folder of a training run: no readable config.json"
         ) from error
-    with Checkpoints(workdir) as checkpoints:
-        if checkpoints.latest_step is None:
-            raise ModelError(f"{workdir} has no checkpoint yet")
-        state = checkpoints.restore(
-            gan.init_state(gan.TrainConfig(architecture=architecture))
-        )
+    like = gan.init_state(gan.TrainConfig(architecture=architecture))
+    try:
+        with Checkpoints(workdir, read_only=True) as checkpoints:
+            state = checkpoints.restore(like)
+    except CheckpointError as error:
+        raise ModelError(str(error)) from error
     return Run(config, architecture, state)
 
 
@@ -198,8 +196,8 @@ def _model_of_run(workdir: Path) -> Model:
     )
 
 
-def _checksum(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: Mapping[str, np.ndarray], metadata: str) -> str:
+    digest = hashlib.sha256(metadata.encode())
     for key in sorted(tensors):
         digest.update(key.encode())
         digest.update(np.ascontiguousarray(tensors[key]).tobytes())

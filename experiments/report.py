@@ -1,0 +1,156 @@
+"""What an inpainting run leaves behind: PNGs, a contact sheet and results.json."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import program
+from inpaint_jax import images as image_lib
+from inpaint_jax import metrics
+from inpaint_jax.pictures import Picture
+from inpaint_jax.types import Solution
+
+_GRID_ROWS = 32
+
+
+class Report:
+    """Gathers results, writes them as they come, and says how it went at the end."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]):
+        self._folder = folder
+        self._config = config
+        self._images: list[dict[str, Any]] = []
+        self._failed: list[dict[str, str]] = []
+        self._grid: list[list[np.ndarray]] = []
+        self._grid_labels: list[str] = []
+        self._candidates: int = config["candidates"]
+
+    def fail(self, name: str, reason: str) -> None:
+        """Notes a picture, or an input, that cannot be completed."""
+        self._failed.append({"id": name, "reason": reason})
+
+    def add(
+        self,
+        picture: Picture,
+        original: np.ndarray,
+        mask: np.ndarray,
+        found: Solution,
+        seconds: float,
+    ) -> None:
+        """Measures a picture's solution and writes its PNGs.
+
+        Args:
+          picture: Where it came from.
+          original: ``[S, S, 3]`` uint8, as the model saw it.
+          mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
+          found: Its solution, fields ``[candidates, ...]``, the best first.
+          seconds: Wall time of its batch over the pictures in it; in the first batch
+            that includes the compilation.
+        """
+        if not np.isfinite(found.losses.total[0]):
+            reason = f"{picture}: the search met numbers that are not finite"
+            self.fail(picture.id, reason)
+            return
+        image = image_lib.to_float(original)
+        completed = [image_lib.to_uint8(each) for each in found.image]
+        masked = np.where(mask > 0, original, 0).astype(np.uint8)
+        generated = image_lib.to_uint8(found.generated[0])
+        # Measured on what is written: the result in 8 bits.
+        result = image_lib.to_float(completed[0])
+        row = {
+            "id": picture.id,
+            "file": f"{picture.stem}.png",
+            "missing": float(1 - mask.mean()),
+            "context_loss": found.losses.context[0],
+            "prior_loss": found.losses.prior[0],
+            "psnr": _psnr(result, image),
+            "ssim": _ssim(result, image),
+            "psnr_hole": _psnr_hole(result, image, mask),
+            "seconds": seconds,
+            "blend_residual": found.residual[0],
+        }
+        if len(completed) > 1:
+            row["candidate_losses"] = found.losses.total
+        self._images.append({name: _for_json(value) for name, value in row.items()})
+
+        name = f"{picture.stem}.png"
+        image_lib.write_png(self._folder / "completed" / name, completed[0])
+        image_lib.write_png(self._folder / "masked" / name, masked)
+        image_lib.write_png(self._folder / "generated" / name, generated)
+        if len(completed) > 1:
+            folder = self._folder / "candidates" / picture.stem
+            for rank, candidate in enumerate(completed, start=1):
+                image_lib.write_png(folder / f"{rank}.png", candidate)
+        if len(self._grid) < _GRID_ROWS:
+            self._grid.append([original, masked, generated, *completed])
+            self._grid_labels.append(picture.id)
+
+    def write(self) -> None:
+        """Writes results.json and grid.png as they stand, once there is a result.
+
+        Before that the folder keeps what an earlier run left there.
+        """
+        if not self._images:
+            return
+        program.write_json(
+            self._folder / "results.json",
+            {
+                "config": self._config,
+                "summary": self._summary(),
+                "images": self._images,
+                "failed": self._failed,
+            },
+        )
+        columns = ["original", "masked", "G(z)", "completed"]
+        columns += [f"no. {rank}" for rank in range(2, self._candidates + 1)]
+        sheet = image_lib.grid(
+            self._grid, column_labels=columns, row_labels=self._grid_labels
+        )
+        image_lib.write_png(self._folder / "grid.png", sheet)
+
+    def close(self) -> int:
+        """Writes a last time, prints the outcome, returns the exit status."""
+        self.write()
+        for failure in self._failed:
+            program.warn(failure["reason"])
+        if not self._images:
+            return 2
+        summary = self._summary()
+        figures = ", ".join(
+            f"{name} {summary[name]:.2f}{unit}"
+            for name, unit in (("psnr", " dB"), ("ssim", ""), ("psnr_hole", " dB"))
+            if summary[name] is not None
+        )
+        print(f"{len(self._images)} completed, {len(self._failed)} failed; {figures}")
+        print(f"look at {self._folder / 'grid.png'}")
+        return 1 if self._failed else 0
+
+    def _summary(self) -> dict[str, Any]:
+        """Means over the images for which a figure is defined."""
+        summary: dict[str, Any] = {
+            "n": len(self._images),
+            "failed": len(self._failed),
+            "device": str(jax.devices()[0].device_kind),
+        }
+        names = "missing context_loss prior_loss psnr ssim psnr_hole seconds"
+        for name in names.split():
+            values = [row[name] for row in self._images if row[name] is not None]
+            summary[name] = math.fsum(values) / len(values) if values else None
+        return summary
+
+
+_psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
+_ssim = jax.jit(metrics.ssim)
+
+
+def _for_json(value: Any) -> Any:
+    """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
+    if isinstance(value, str):
+        return value
+    if np.ndim(value) > 0:
+        return [_for_json(each) for each in value]
+    number = float(value)
+    return number if math.isfinite(number) else None
