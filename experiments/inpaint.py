@@ -50,7 +50,8 @@ _MASK = flags.DEFINE_string(
     "center",
     f"What is missing: {', '.join(mask_lib.MASK_NAMES)}, random<NN> for NN per cent, "
     "or a path: one mask file for all pictures, or a folder, zip or glob with one "
-    "each, of the same name. A mask has the size of its picture; white is missing.",
+    "each, of the same name. A mask has the size of its picture; white (or "
+    "transparent) is missing.",
 )
 _MASK_KNOWN = flags.DEFINE_enum(
     "mask_known", "black", ["black", "white"], "What known pixels are in mask files."

@@ -34,10 +34,10 @@ class Checkpoints:
         folder = (workdir / "checkpoints").absolute()  # Orbax refuses relative paths.
         if read_only and not folder.is_dir():
             raise CheckpointError(f"{workdir} has no checkpoint yet")
-        if read_only:
-            options = ocp.CheckpointManagerOptions(read_only=True)
-        else:
-            options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        # Orbax's own read_only does the same and warns of it, three lines each time.
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if read_only else keep, create=not read_only
+        )
         self._manager = ocp.CheckpointManager(folder, options=options)
 
     @property

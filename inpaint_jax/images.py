@@ -141,7 +141,7 @@ def read_mask(
 
     Args:
       mask: An image file in which white is missing and black is known, cut at half
-        grey.
+        grey. Transparent is white: a hole may be made with an eraser.
       image_size: Height and width of the picture it belongs to, before the crop.
       crop: The picture's crop.
       size: Side of the result.
@@ -156,8 +156,7 @@ def read_mask(
     """
     if known not in ("black", "white"):
         raise ImageError(f"known={known!r}: give black or white")
-    # What a mask leaves transparent nobody painted as a hole.
-    image = read_picture(mask, background=known)
+    image = read_picture(mask)
     height, width = image_size
     if image.shape[:2] != (height, width):
         raise ImageError(

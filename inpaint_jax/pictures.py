@@ -277,18 +277,15 @@ def _names(picture: Picture) -> tuple[str, str, str]:
 # --- reading -----------------------------------------------------------------
 
 
-def read_picture(
-    picture: Picture | str | os.PathLike[str], *, background: str = "white"
-) -> np.ndarray:
+def read_picture(picture: Picture | str | os.PathLike[str]) -> np.ndarray:
     """Reads a picture of any mode as RGB, upright.
 
-    Transparency is laid over ``background``; 16-bit, 32-bit and float greys are scaled
-    to 8 bits, not clipped; EXIF's orientation is applied; of an animation the first
-    frame is taken. Safe to call from several threads.
+    Transparency is laid over white; 16-bit, 32-bit and float greys are scaled to 8
+    bits, not clipped; EXIF's orientation is applied; of an animation the first frame is
+    taken. Safe to call from several threads.
 
     Args:
       picture: What ``find_pictures`` returned, or a file's path.
-      background: ``white`` or ``black``.
 
     Returns:
       ``[H, W, 3]`` uint8, writable.
@@ -300,7 +297,7 @@ def read_picture(
     if not isinstance(picture, Picture):
         picture = Picture(id="", stem="", path=os.fspath(picture))
     try:
-        return _decode(_read_bytes(picture), background)
+        return _decode(_read_bytes(picture))
     except Exception as error:  # Pillow's plugins raise nearly every kind
         raise ImageError(f"{picture}: {_reason(error)}") from error
 
@@ -349,7 +346,7 @@ def _formats() -> list[str]:
     return [name for name in _FORMATS if name in Image.OPEN]  # AVIF is an option
 
 
-def _decode(data: bytes, background: str) -> np.ndarray:
+def _decode(data: bytes) -> np.ndarray:
     if not data:
         raise ImageError("the file is empty")
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
@@ -363,12 +360,11 @@ def _decode(data: bytes, background: str) -> np.ndarray:
     if upright.mode[0] in "IF":
         wide = np.asarray(upright)
         grey = _to_eight_bits(wide)
-        clear = wide == upright.info.get("transparency")
-        grey[clear] = 255 if background == "white" else 0
+        grey[wide == upright.info.get("transparency")] = 255
         return np.repeat(grey[..., None], 3, axis=-1)
     if upright.has_transparency_data:
-        behind = Image.new("RGBA", upright.size, background)
-        upright = Image.alpha_composite(behind, upright.convert("RGBA"))
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
     return np.array(upright.convert("RGB"))
 
 

@@ -29,7 +29,7 @@ def test_a_run_becomes_a_model_file(program, workdir, tmp_path):
         ["n", "psnr", "ssim", "psnr_hole", "context_loss", "prior_loss"], 1
     )
     results = tmp_path / "results.json"
-    config = {"mask": "center", "steps": 9, "learning_rate": 0.1}
+    config = {"model": "noise", "mask": "center", "steps": 9, "learning_rate": 0.1}
     results.write_text(json.dumps({"summary": figures, "config": config}))
     program(
         "export", f"--workdir={workdir}", f"--output={output}", f"--results={results}"
