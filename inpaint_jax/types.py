@@ -48,7 +48,8 @@ class SearchConfig:
 
     Attributes:
       steps: Adam updates of z.
-      learning_rate: Adam's step size, in units of z (whose range is [-1, 1]).
+      learning_rate: Adam's step size, in units of z (whose range is [-1, 1]). The
+        paper gives none; the default was chosen on validation images (BUILD.md).
       prior_weight: lambda of eq. 5.
       window: Side of the neighbourhood N(i) of eq. 3, in pixels; odd.
       reduction: Whether the context loss (eq. 4) sums over pixels and channels, as
@@ -59,7 +60,7 @@ class SearchConfig:
     """
 
     steps: int = 1500
-    learning_rate: float = 0.03
+    learning_rate: float = 0.1
     prior_weight: float = 0.003
     window: int = 7
     reduction: Reduction = "sum"
