@@ -54,7 +54,8 @@ def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
     keys = jax.random.split(jax.random.key(0), 8)
     images = jax.random.uniform(jax.random.key(1), (8, 16, 16, 3), minval=-1.0)
     masks = inpaint_jax.make_masks("random50", keys, (16, 16))
-    config = SearchConfig(steps=30)
+    # Another batch size rounds otherwise, and an l1 loss magnifies that step by step.
+    config = SearchConfig(steps=30, learning_rate=0.01)
     together = inpaint_jax.inpaint(model, images, masks, keys, config=config)
     for i in (0, 5):
         one = slice(i, i + 1)
