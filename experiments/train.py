@@ -13,6 +13,7 @@ import functools
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -276,7 +277,12 @@ def _write_samples(path: Path, state: gan.TrainState, config: gan.TrainConfig) -
 
 
 @functools.partial(jax.jit, static_argnames="generate")
-def _sample(generate, variables, latents):
+def _sample(
+    generate: Callable[[networks.Variables, jax.Array], jax.Array],
+    variables: networks.Variables,
+    latents: jax.Array,
+) -> jax.Array:
+    """Images ``[N, S, S, 3]`` of latents ``[N, L]``."""
     return jax.vmap(functools.partial(generate, variables))(latents)
 
 

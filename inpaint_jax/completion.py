@@ -158,7 +158,9 @@ def _advance(
 ) -> tuple[search.SearchState, Losses]:
     """Some steps of every search; the losses are ``[B, steps]`` each."""
 
-    def one(image, weight, state):
+    def one(
+        image: jax.Array, weight: jax.Array, state: search.SearchState
+    ) -> tuple[search.SearchState, Losses]:
         objective = search.Objective(*networks, image=image, weights=weight)
         return search.advance(state, objective, steps, config)
 
@@ -178,7 +180,13 @@ def _finish(
 ) -> Solution:
     """Closes every search and puts what it found into its image (section 3.3)."""
 
-    def one(image, mask, weight, state, trace):
+    def one(
+        image: jax.Array,
+        mask: jax.Array,
+        weight: jax.Array,
+        state: search.SearchState,
+        trace: Losses,
+    ) -> Solution:
         objective = search.Objective(*networks, image=image, weights=weight)
         found = search.finish(state, objective, trace, config)
         generated = objective.generate(found.latent)

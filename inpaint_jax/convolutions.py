@@ -22,6 +22,8 @@ from jax import lax
 
 KERNEL_SIZE = 5
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_Pair = tuple[jax.Array, jax.Array]  # Image and kernel, or their gradients.
+_Forward = tuple[jax.Array, _Pair]
 
 
 @jax.custom_vjp
@@ -103,11 +105,11 @@ def _transposed(kernel: jax.Array) -> jax.Array:
     return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
-def _downsample_forward(image, kernel):
+def _downsample_forward(image: jax.Array, kernel: jax.Array) -> _Forward:
     return _strided(image, kernel), (image, kernel)
 
 
-def _downsample_backward(residuals, cotangent):
+def _downsample_backward(residuals: _Pair, cotangent: jax.Array) -> _Pair:
     image, kernel = residuals
     return (
         upsample(cotangent, _transposed(kernel)),
@@ -115,11 +117,11 @@ def _downsample_backward(residuals, cotangent):
     )
 
 
-def _upsample_forward(image, kernel):
+def _upsample_forward(image: jax.Array, kernel: jax.Array) -> _Forward:
     return _interleaved(image, kernel), (image, kernel)
 
 
-def _upsample_backward(residuals, cotangent):
+def _upsample_backward(residuals: _Pair, cotangent: jax.Array) -> _Pair:
     image, kernel = residuals
     return (
         downsample(cotangent, _transposed(kernel)),
