@@ -11,6 +11,7 @@ with the parameters of a run that was never stopped.
 import dataclasses
 import functools
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -248,7 +249,7 @@ def _remember_config(
 def _absolute(dataset: str) -> str:
     """``images:PATH`` as it reads from any folder; other names as they are."""
     kind, colon, path = dataset.partition(":")
-    return f"{kind}:{Path(path).expanduser().absolute()}" if colon else dataset
+    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if colon else dataset
 
 
 def _drop_rows_after(path: Path, step: int) -> None:
