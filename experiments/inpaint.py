@@ -158,6 +158,12 @@ def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, st
     Raises:
       ImageError: None has any.
     """
+    try:
+        return find_pictures(inputs), []
+    except ImageError:
+        if len(inputs) < 2:
+            raise
+    # Which of them was it? Each is listed again, alone.
     good, missing = [], []
     for given in inputs:
         try:
@@ -166,7 +172,7 @@ def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, st
         except ImageError as error:
             missing.append((given, str(error)))
     if not good:
-        raise ImageError(missing[0][1] if missing else "--input names nothing")
+        raise ImageError(missing[0][1])
     return find_pictures(good), missing
 
 

@@ -264,9 +264,7 @@ def _drop_rows_after(path: Path, step: int) -> None:
             continue  # The line a killed run was writing.
         if row["step"] <= step:
             kept.append(line + "\n")
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text("".join(kept))
-    temporary.replace(path)
+    program.write_text(path, "".join(kept))
 
 
 def _write_samples(path: Path, state: gan.TrainState, config: gan.TrainConfig) -> None:
