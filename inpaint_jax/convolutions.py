@@ -1,133 +1,189 @@
 """The two stride-2 convolutions of a DCGAN, in the forms a CPU runs fast.
 
-XLA's CPU back end is an order of magnitude slower on *dilated* convolutions
-(``lhs_dilation``) than on plain ones. A transposed convolution is one, and so is
-the input gradient that autodiff derives for a strided convolution. Both are the
-same linear map, written here as four small stride-1 convolutions: output pixel
-``2m + p`` only ever meets the kernel taps of its own parity ``p``, so each of the
-four parities is an ordinary convolution of the small image, and the four results
-interleave. All 25 taps are used once and none is wasted.
+``upsample`` (a 5x5 transposed convolution) and ``downsample`` (a 5x5 convolution of
+stride 2) agree with ``lax.conv_transpose`` and ``lax.conv_general_dilated`` with
+``padding="SAME"``, which is what runs on a GPU or TPU. XLA's CPU back end is slow there:
+on dilated convolutions, which a transposed one is and which the gradients of a strided
+one are, by an order of magnitude. On a CPU both are matrix products instead, in one of
+two forms:
 
-``upsample`` and ``downsample`` are each other's transpose up to a flip of the
-kernel, which closes the set: the input gradient of either is a call of the other.
+* *Tiles*: every 5x5 stride-2 layer is a 3x3 stride-1 convolution between the small image
+  and the large one with its 2x2 blocks as channels. Winograd's algorithm does that with
+  9 multiplications a small pixel and pair of channels where the layer itself has 25.
+* *Patches*: all 25 taps in one matrix product, the 5x5 patches gathered before it or
+  added up after it. For layers with few channels, where tiles cost more to transform
+  than they save, and for few images, where reading the 36/25 * 4 times larger tiled
+  kernel costs more than multiplying.
 
-Kernels keep the ordinary HWIO layout, ``[5, 5, inputs, outputs]``, and both
-functions agree with ``lax.conv_transpose`` and ``lax.conv_general_dilated`` with
-``padding="SAME"``.
+Images are ``[H, W, B, C]``, the batch beside the channels: what both forms work in.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from inpaint_jax import winograd
+
 KERNEL_SIZE = 5
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_Pair = tuple[jax.Array, jax.Array]  # Image and kernel, or their gradients.
-_Forward = tuple[jax.Array, _Pair]
+_TAPS = KERNEL_SIZE**2
+_DIMENSIONS = ("HWNC", "HWIO", "HWNC")
+
+_FEW_CHANNELS = 8  # A side of a layer with fewer makes it one for patches.
+_FEW_ROWS = 16  # Likewise fewer rows in the matrix products of tiles.
 
 
-@jax.custom_vjp
-def downsample(image: jax.Array, kernel: jax.Array) -> jax.Array:
-    """5x5 convolution with stride 2 and ``SAME`` padding.
+class Kernel(NamedTuple):
+    """A kernel rearranged for matrix products; it need only be done once.
 
-    Args:
-      image: ``[B, H, W, C]``, ``H`` and ``W`` even.
-      kernel: ``[5, 5, C, N]``.
-
-    Returns:
-      ``[B, H/2, W/2, N]``; equal to ``lax.conv_general_dilated(image, kernel,
-      (2, 2), "SAME")``.
+    Attributes:
+      patches: Up: ``[C, 25 * N]``; down: ``[25 * C, N]``.
+      tiles: ``[6, 6, C, 4 * N]`` or ``[6, 6, 4 * C, N]``; None for few channels, and
+        in 16 bits.
     """
-    return _strided(image, kernel)
+
+    patches: jax.Array
+    tiles: jax.Array | None
 
 
-@jax.custom_vjp
-def upsample(image: jax.Array, kernel: jax.Array) -> jax.Array:
+def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
     """5x5 transposed convolution with stride 2 and ``SAME`` padding.
 
     Args:
-      image: ``[B, H, W, C]``.
-      kernel: ``[5, 5, C, N]``.
+      image: ``[H, W, B, C]``.
+      kernel: ``[5, 5, C, N]``, or what ``arrange_upsample`` made of one.
 
     Returns:
-      ``[B, 2H, 2W, N]``; equal to ``lax.conv_transpose(image, kernel, (2, 2),
+      ``[2H, 2W, B, N]``; that of ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``.
+    """
+    if not isinstance(kernel, Kernel):
+        kernel = arrange_upsample(kernel)
+    if not isinstance(kernel, Kernel):
+        return lax.conv_transpose(
+            image, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+        )
+    height, width, batch, _ = image.shape
+    if kernel.tiles is not None and _tiles_pay(height, width, batch):
+        blocks = winograd.convolve(image, kernel.tiles)
+        blocks = blocks.reshape(height, width, batch, 2, 2, -1)
+        return blocks.transpose(0, 3, 1, 4, 2, 5).reshape(
+            2 * height, 2 * width, batch, -1
+        )
+    return _add_patches(image @ kernel.patches)
+
+
+def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
+    """5x5 convolution with stride 2 and ``SAME`` padding.
+
+    Args:
+      image: ``[H, W, B, C]``, H and W even.
+      kernel: ``[5, 5, C, N]``, or what ``arrange_downsample`` made of one.
+
+    Returns:
+      ``[H/2, W/2, B, N]``; that of ``lax.conv_general_dilated(image, kernel, (2, 2),
       "SAME")``.
     """
-    return _interleaved(image, kernel)
+    if not isinstance(kernel, Kernel):
+        kernel = arrange_downsample(kernel)
+    if not isinstance(kernel, Kernel):
+        return lax.conv_general_dilated(
+            image, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+        )
+    height, width, batch = (image.shape[0] // 2, image.shape[1] // 2, image.shape[2])
+    if kernel.tiles is not None and _tiles_pay(height, width, batch):
+        blocks = image.reshape(height, 2, width, 2, batch, -1)
+        blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(height, width, batch, -1)
+        return winograd.convolve(blocks, kernel.tiles)
+    return _take_patches(image) @ kernel.patches
 
 
-def _strided(image: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(
-        image, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
+    """``[5, 5, C, N]`` as ``upsample`` wants it: arranged on a CPU, else as it is."""
+    if jax.default_backend() != "cpu":
+        return kernel
+    inputs, outputs = kernel.shape[2:]
+    flipped = jnp.flip(kernel, (0, 1)).transpose(2, 0, 1, 3)
+    tiles = None
+    if _suits_tiles(kernel):
+        # Output pixel 2m + p meets small pixels m - 1, m, m + 1 through taps 1, 3 and
+        # none (p = 0), or 0, 2, 4 (p = 1).
+        tiles = winograd.transform_kernel(kernel, ((1, 3, None), (0, 2, 4)))
+        tiles = tiles.transpose(0, 2, 4, 1, 3, 5).reshape(6, 6, inputs, 4 * outputs)
+    return Kernel(flipped.reshape(inputs, _TAPS * outputs), tiles)
+
+
+def arrange_downsample(kernel: jax.Array) -> jax.Array | Kernel:
+    """``[5, 5, C, N]`` as ``downsample`` wants it: arranged on a CPU, else as it is."""
+    if jax.default_backend() != "cpu":
+        return kernel
+    inputs, outputs = kernel.shape[2:]
+    tiles = None
+    if _suits_tiles(kernel):
+        # Small pixel m meets large pixels 2m - 1 .. 2m + 3, which are, as 2m' + p:
+        # p = 0 through taps 1 (m' = m) and 3 (m + 1), p = 1 through 0, 2, 4.
+        tiles = winograd.transform_kernel(kernel, ((None, 1, 3), (0, 2, 4)))
+        tiles = tiles.transpose(0, 2, 1, 3, 4, 5).reshape(6, 6, 4 * inputs, outputs)
+    return Kernel(kernel.reshape(_TAPS * inputs, outputs), tiles)
+
+
+def _suits_tiles(kernel: jax.Array) -> bool:
+    """Whether tiles may be worth it, and are exact enough: not in 16 bits."""
+    return min(kernel.shape[2:]) >= _FEW_CHANNELS and kernel.dtype.itemsize >= 4
+
+
+def _tiles_pay(height: int, width: int, batch: int) -> bool:
+    """Whether a small image of this size and a batch of them suit tiles."""
+    tile = winograd.TILE
+    if height % tile or width % tile:
+        return False
+    return batch * (height // tile) * (width // tile) >= _FEW_ROWS
+
+
+@jax.custom_vjp
+def _take_patches(image: jax.Array) -> jax.Array:
+    """``[2H, 2W, B, C]`` to the patches a stride-2 kernel sees: ``[H, W, B, 25 * C]``."""
+    height, width = image.shape[:2]
+    # Small pixel i meets large pixels 2i - 1 .. 2i + 3.
+    image = jnp.pad(image, ((1, 2), (1, 2), (0, 0), (0, 0)))
+    image = lax.optimization_barrier(image)  # Or it is padded anew for every tap.
+    taps = range(KERNEL_SIZE)
+    return jnp.concatenate(
+        [image[i : i + height : 2, j : j + width : 2] for i in taps for j in taps], -1
     )
 
 
-def _interleaved(image: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The transposed convolution as four stride-1 convolutions, interleaved."""
-    batch, height, width, _ = image.shape
-    # Even output pixels 2m see inputs (m-1, m) through taps (1, 3); odd ones,
-    # 2m+1, see (m-1, m, m+1) through taps (0, 2, 4).
-    parities = ((slice(1, None, 2), (1, 0)), (slice(0, None, 2), (1, 1)))
+@jax.custom_vjp
+def _add_patches(patches: jax.Array) -> jax.Array:
+    """The adjoint: every patch added where it was taken, ``[2H, 2W, B, C]``."""
+    height, width, batch, size = patches.shape
+    patches = patches.reshape(height, width, batch, KERNEL_SIZE, KERNEL_SIZE, -1)
+    patches = jnp.pad(patches, ((1, 1), (1, 1)) + ((0, 0),) * 4)
+    # Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1, m,
+    # m - 1 at taps 0, 2, 4. The padding puts small pixel i at i + 1.
+    parities = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
     rows = [
         jnp.stack(
             [
-                lax.conv_general_dilated(
-                    image,
-                    kernel[row_taps, column_taps],
-                    (1, 1),
-                    (row_padding, column_padding),
-                    dimension_numbers=_DIMENSIONS,
+                sum(
+                    patches[i : i + height, j : j + width, :, row, column]
+                    for row, i in of_row
+                    for column, j in of_column
                 )
-                for column_taps, column_padding in parities
+                for of_column in parities
             ],
-            axis=3,
+            axis=2,
         )
-        for row_taps, row_padding in parities
+        for of_row in parities
     ]
-    phases = jnp.stack(rows, axis=2)  # [B, H, 2, W, 2, N]
-    return phases.reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
+    return jnp.stack(rows, 1).reshape(2 * height, 2 * width, batch, size // _TAPS)
 
 
-def _kernel_gradient(large: jax.Array, small: jax.Array) -> jax.Array:
-    """The gradient of ``<small, downsample(large, kernel)>`` in the kernel.
-
-    XLA's own form (the small image as a dilated kernel slid over the large one)
-    measures as fast as any product of shifted matrices here, so autodiff's it is.
-    """
-    shape = (KERNEL_SIZE, KERNEL_SIZE, large.shape[-1], small.shape[-1])
-    zeros = jnp.zeros(shape, large.dtype)
-    (gradient,) = jax.linear_transpose(lambda k: _strided(large, k), zeros)(small)
-    return gradient
-
-
-def _transposed(kernel: jax.Array) -> jax.Array:
-    """Flipped in space, inputs and outputs exchanged."""
-    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-
-
-def _downsample_forward(image: jax.Array, kernel: jax.Array) -> _Forward:
-    return _strided(image, kernel), (image, kernel)
-
-
-def _downsample_backward(residuals: _Pair, cotangent: jax.Array) -> _Pair:
-    image, kernel = residuals
-    return (
-        upsample(cotangent, _transposed(kernel)),
-        _kernel_gradient(image, cotangent),
-    )
-
-
-def _upsample_forward(image: jax.Array, kernel: jax.Array) -> _Forward:
-    return _interleaved(image, kernel), (image, kernel)
-
-
-def _upsample_backward(residuals: _Pair, cotangent: jax.Array) -> _Pair:
-    image, kernel = residuals
-    return (
-        downsample(cotangent, _transposed(kernel)),
-        _transposed(_kernel_gradient(cotangent, image)),
-    )
-
-
-downsample.defvjp(_downsample_forward, _downsample_backward)
-upsample.defvjp(_upsample_forward, _upsample_backward)
+_take_patches.defvjp(
+    lambda image: (_take_patches(image), None),
+    lambda _, patches: (_add_patches(patches),),
+)
+_add_patches.defvjp(
+    lambda patches: (_add_patches(patches), None),
+    lambda _, image: (_take_patches(image),),
+)

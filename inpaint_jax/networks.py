@@ -1,11 +1,13 @@
 """The DCGAN (Radford et al., 2016) that the paper searches; section 3.4.
 
-The only module that knows Flax. Everything else takes the two pure functions that
-come out of it: ``generate: z -> image`` and ``critic: image -> logits``.
+The only module that knows Flax. Here the networks are as they are trained, a batch at a
+time; as they are searched, ``z -> image`` and ``image -> logits``, they are in
+``inference``.
+
+Inside, images are ``[H, W, B, C]``: what the convolutions work in.
 """
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -19,7 +21,13 @@ from inpaint_jax.types import Architecture
 Variables = Mapping[str, Any]
 """``{"params": ..., "batch_stats": ...}`` as Flax lays them out."""
 
-_GRID = 4  # Side of the image at the generator's first and the critic's last layer.
+GRID = 4
+"""Side of the image at the generator's first and the discriminator's last layer."""
+NORM_EPSILON = 1e-5
+"""What BatchNorm adds to a variance."""
+SLOPE = 0.2
+"""Of LeakyReLU below 0."""
+
 _NORMAL = nn.initializers.normal(0.02)
 
 
@@ -31,7 +39,7 @@ class _BatchNorm(nn.Module):
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,
-            epsilon=1e-5,
+            epsilon=NORM_EPSILON,
             scale_init=lambda key, shape, dtype: (
                 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
             ),
@@ -67,13 +75,14 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, train: bool) -> jax.Array:
         first, *inner = reversed(_channels(self.architecture))
-        x = nn.Dense(_GRID * _GRID * first, use_bias=False, kernel_init=_NORMAL)(z)
-        x = x.reshape(z.shape[0], _GRID, _GRID, first)
+        x = nn.Dense(GRID * GRID * first, use_bias=False, kernel_init=_NORMAL)(z)
+        x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
         x = nn.relu(_BatchNorm()(x, train))
         for features in inner:
             x = _Convolution(features, "up")(x)
             x = nn.relu(_BatchNorm()(x, train))
-        return jnp.tanh(_Convolution(3, "up", use_bias=True)(x))
+        x = jnp.tanh(_Convolution(3, "up", use_bias=True)(x))
+        return jnp.moveaxis(x, 2, 0)
 
 
 class Discriminator(nn.Module):
@@ -87,13 +96,13 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        x = image
+        x = jnp.moveaxis(image, 0, 2)
         for layer, features in enumerate(_channels(self.architecture)):
             x = _Convolution(features, "down", use_bias=layer == 0)(x)
             if layer > 0:
                 x = _BatchNorm()(x, train)
-            x = nn.leaky_relu(x, 0.2)
-        x = x.reshape(image.shape[0], -1)
+            x = nn.leaky_relu(x, SLOPE)
+        x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
         return nn.Dense(2, kernel_init=_NORMAL)(x)
 
 
@@ -109,33 +118,5 @@ def unflatten(flat: Mapping[str, jax.Array]) -> Variables:
 
 def _channels(architecture: Architecture) -> list[int]:
     """Channels from the image inwards: ``width``, ``2 width``, ``4 width``, ..."""
-    layers = (architecture.image_size // _GRID).bit_length() - 1
+    layers = (architecture.image_size // GRID).bit_length() - 1
     return [architecture.width * 2**layer for layer in range(layers)]
-
-
-@functools.cache
-def generate_function(
-    architecture: Architecture,
-) -> Callable[[Variables, jax.Array], jax.Array]:
-    """The pure function of a generator: variables, ``[L]`` -> ``[S, S, 3]``.
-
-    In inference mode: BatchNorm uses its running statistics, so that no image
-    influences another. Cached, because JAX compiles anew for every function object.
-    """
-
-    def generate(variables: Variables, z: jax.Array) -> jax.Array:
-        return Generator(architecture).apply(variables, z[None], train=False)[0]
-
-    return generate
-
-
-@functools.cache
-def critic_function(
-    architecture: Architecture,
-) -> Callable[[Variables, jax.Array], jax.Array]:
-    """Likewise of a discriminator: variables, ``[S, S, 3]`` -> logits ``[2]``."""
-
-    def critic(variables: Variables, image: jax.Array) -> jax.Array:
-        return Discriminator(architecture).apply(variables, image[None], train=False)[0]
-
-    return critic

@@ -240,7 +240,7 @@ def test_too_few_iterations_show_in_the_residual():
 def test_the_residual_is_that_of_the_returned_image():
     image, generated = pictures()
     mask = named_mask("center")
-    result = jitted_blend(image, generated, mask, max_iterations=25)
+    result = jitted_blend(image, generated, mask, max_iterations=8)
     gradient = gradient_operator(SIDE, SIDE)
     missing = mask.reshape(-1) == 0
 

@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inpaint_jax import gan, networks
+from inpaint_jax import gan, inference, networks
 from inpaint_jax.networks import Variables
 from inpaint_jax.types import Architecture, Model
 
@@ -134,9 +134,11 @@ def make_model(
 ) -> Model:
     """The two pure functions of a DCGAN's variables, bound to them."""
     bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
+    of_generator = jax.jit(inference.generator_weights)(generator)
+    of_discriminator = jax.jit(inference.discriminator_weights)(discriminator)
     return Model(
-        generate=bind(networks.generate_function(architecture), generator),
-        critic=bind(networks.critic_function(architecture), discriminator),
+        generate=bind(inference.generate, of_generator),
+        critic=bind(inference.critic, of_discriminator),
         latent_size=architecture.latent_size,
         image_size=architecture.image_size,
         name=name,

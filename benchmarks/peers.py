@@ -1,0 +1,154 @@
+"""The same DCGAN as people would write it elsewhere.
+
+``TorchGenerator`` and ``TorchDiscriminator``: PyTorch, with this project's weights.
+``tutorial_generate`` and ``tutorial_critic``: JAX, as tutorials write it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jax import lax
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inpaint_jax.networks import GRID, NORM_EPSILON, SLOPE, Variables
+from inpaint_jax.types import Architecture
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def to_torch(images: jax.Array | np.ndarray) -> Tensor:
+    """``[B, H, W, C]`` to PyTorch's ``[B, C, H, W]``, turned by 180 degrees.
+
+    PyTorch pads a 5x5 stride-2 layer by 2 on either side, ``SAME`` by 1 and 2; turned
+    around, images and layers are the same, and PyTorch needs no cropping or padding of
+    its own.
+    """
+    turned = np.asarray(images)[:, ::-1, ::-1].transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(turned))
+
+
+class TorchGenerator(nn.Module):
+    """``networks.Generator`` in PyTorch; images turned by 180 degrees."""
+
+    def __init__(self, architecture: Architecture, variables: Variables) -> None:
+        super().__init__()
+        params = variables["params"]
+        kernels = _kernels(variables)
+        channels = [kernel.shape[2] for kernel in kernels] + [3]
+        self.dense = nn.Linear(
+            architecture.latent_size, GRID**2 * channels[0], bias=False
+        )
+        # Dense gives [4, 4, C]; PyTorch wants [C, 4, 4], turned.
+        dense = np.asarray(params["Dense_0"]["kernel"])
+        dense = dense.reshape(-1, GRID, GRID, channels[0])[:, ::-1, ::-1]
+        dense = dense.transpose(3, 1, 2, 0).reshape(-1, architecture.latent_size)
+        _set(self.dense.weight, dense)
+        self.norms = nn.ModuleList(
+            _batch_norm(variables, i) for i in range(len(kernels))
+        )
+        self.layers = nn.ModuleList()
+        for i, kernel in enumerate(kernels):
+            last = i == len(kernels) - 1
+            layer = nn.ConvTranspose2d(
+                *kernel.shape[2:], 5, 2, padding=2, output_padding=1, bias=last
+            )
+            _set(layer.weight, kernel.transpose(2, 3, 0, 1))
+            if last:
+                _set(layer.bias, params[f"_Convolution_{i}"]["bias"])
+            self.layers.append(layer)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(z).reshape(len(z), -1, GRID, GRID)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = layer(functional.relu(norm(x)))
+        return torch.tanh(x)
+
+
+class TorchDiscriminator(nn.Module):
+    """``networks.Discriminator`` in PyTorch; images turned by 180 degrees."""
+
+    def __init__(self, variables: Variables) -> None:
+        super().__init__()
+        params = variables["params"]
+        self.layers = nn.ModuleList()
+        kernels = _kernels(variables)
+        for i, kernel in enumerate(kernels):
+            layer = nn.Conv2d(*kernel.shape[2:], 5, 2, padding=2, bias=i == 0)
+            _set(layer.weight, kernel[::-1, ::-1].transpose(3, 2, 0, 1))
+            if i == 0:
+                _set(layer.bias, params["_Convolution_0"]["bias"])
+            self.layers.append(layer)
+        self.norms = nn.ModuleList(
+            _batch_norm(variables, i) for i in range(len(kernels) - 1)
+        )
+        dense = np.asarray(params["Dense_0"]["kernel"]).reshape(GRID, GRID, -1, 2)
+        dense = dense[::-1, ::-1].transpose(3, 2, 0, 1).reshape(2, -1)
+        self.dense = nn.Linear(dense.shape[1], 2)
+        _set(self.dense.weight, dense)
+        _set(self.dense.bias, params["Dense_0"]["bias"])
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = functional.leaky_relu(self.layers[0](image), SLOPE)
+        for norm, layer in zip(self.norms, self.layers[1:], strict=True):
+            x = functional.leaky_relu(norm(layer(x)), SLOPE)
+        return self.dense(x.flatten(1))
+
+
+def tutorial_generate(variables: Variables, z: jax.Array) -> jax.Array:
+    """``[L]`` to ``[S, S, 3]``: ``lax.conv_transpose`` and BatchNorm as they come."""
+    params = variables["params"]
+    kernels = _kernels(variables)
+    x = (z @ params["Dense_0"]["kernel"]).reshape(1, GRID, GRID, -1)
+    for i, kernel in enumerate(kernels):
+        x = jax.nn.relu(_normalise(variables, i, x))
+        x = lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
+    return jnp.tanh(x + params[f"_Convolution_{len(kernels) - 1}"]["bias"])[0]
+
+
+def tutorial_critic(variables: Variables, image: jax.Array) -> jax.Array:
+    """``[S, S, 3]`` to logits ``[2]``: strided ``lax.conv_general_dilated``."""
+    params = variables["params"]
+    x = image[None]
+    for i, kernel in enumerate(_kernels(variables)):
+        x = lax.conv_general_dilated(
+            x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
+        )
+        if i == 0:
+            x = x + params["_Convolution_0"]["bias"]
+        else:
+            x = _normalise(variables, i - 1, x)
+        x = jax.nn.leaky_relu(x, SLOPE)
+    return x.reshape(-1) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
+
+
+def _normalise(variables: Variables, layer: int, x: jax.Array) -> jax.Array:
+    scale, bias, mean, variance = _norm(variables, layer)
+    return (x - mean) / jnp.sqrt(variance + NORM_EPSILON) * scale + bias
+
+
+def _norm(variables: Variables, layer: int) -> tuple[jax.Array, ...]:
+    params = variables["params"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
+    running = variables["batch_stats"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
+    return params["scale"], params["bias"], running["mean"], running["var"]
+
+
+def _kernels(variables: Variables) -> list[jax.Array]:
+    params = variables["params"]
+    count = sum(name.startswith("_Convolution_") for name in params)
+    return [params[f"_Convolution_{i}"]["kernel"] for i in range(count)]
+
+
+def _batch_norm(variables: Variables, layer: int) -> nn.BatchNorm2d:
+    values = _norm(variables, layer)
+    norm = nn.BatchNorm2d(values[0].size, eps=NORM_EPSILON)
+    targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    for target, value in zip(targets, values, strict=True):
+        _set(target, value)
+    return norm
+
+
+def _set(target: Tensor, value: jax.Array | np.ndarray) -> None:
+    with torch.no_grad():
+        target.copy_(torch.from_numpy(np.array(value)))

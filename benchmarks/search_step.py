@@ -1,0 +1,278 @@
+"""One step of the search, beside the same step in PyTorch and in tutorials' JAX.
+
+A step is the forward and backward pass of generator, context loss, discriminator and
+prior loss, the best iterate kept, Adam, the clip. All contenders start from the same
+latents with the same weights; before anything is timed their losses and gradients are
+compared in float64.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jax.typing import DTypeLike
+from torch.nn import functional
+
+from benchmarks import peers, timing
+from inpaint_jax import gan, inference, search
+from inpaint_jax.networks import GRID, Variables
+from inpaint_jax.types import Architecture, SearchConfig
+
+_CONFIG = SearchConfig()
+_TOLERANCE = 1e-4
+_SECONDS = 2.0  # About how long one timed call should last.
+
+_OURS, _TUTORIAL = "inpaint_jax", "jax tutorial"
+
+_Answer = tuple[np.ndarray, np.ndarray]  # Gradient of the last step, losses of all.
+_Call = Callable[[int], _Answer]
+
+
+def measure(
+    architecture: Architecture,
+    batch_sizes: list[int],
+    repetitions: int,
+    peak: float,
+    tutorial_limit: int,
+) -> Iterator[dict[str, Any]]:
+    """How far the contenders agree, then a row for every batch size and contender.
+
+    Args:
+      architecture: Sizes of the networks.
+      batch_sizes: Images at once.
+      repetitions: Timed calls of each contender.
+      peak: GFLOP/s of the machine's matrix product.
+      tutorial_limit: Largest batch for the tutorials' form, which is slow.
+    """
+    state = gan.init_state(gan.TrainConfig(architecture=architecture))
+    variables = state.average, state.discriminator.variables
+    yield from compare(architecture, variables)
+    flops = search_step_flops(architecture)
+    for batch in batch_sizes:
+        problem = Problem(architecture, batch)
+        contenders, compiled = problem.contenders(variables)
+        if batch > tutorial_limit:
+            del contenders[_TUTORIAL]
+        # As many steps a call as this project does in the time, but for the slow one.
+        steps = max(1, round(_SECONDS / _seconds(contenders[_OURS])))
+        of = {name: 1 if name == _TUTORIAL else steps for name in contenders}
+        calls = {
+            name: lambda name=name: contenders[name](of[name]) for name in contenders
+        }
+        for name, seconds in timing.alternate(calls, repetitions).items():
+            each = timing.spread([1e3 * s / of[name] / batch for s in seconds])
+            rate = flops / each["median"] / 1e6
+            yield {
+                "what": "search step",
+                "contender": name,
+                "batch": batch,
+                "ms_per_image": each,
+                "gflops_per_second": round(rate, 1),
+                "share_of_peak": round(rate / peak, 3),
+                **compiled.get(name, {}),
+            }
+
+
+def compare(
+    architecture: Architecture, variables: tuple[Variables, Variables]
+) -> Iterator[dict[str, Any]]:
+    """Whether all contenders compute the same losses and gradient in z.
+
+    In float64 they must. In float32 the gradient is no continuous function of rounding
+    (a ReLU near 0 passes its gradient or does not), so there the losses must agree and
+    the gradient's error, the median over images, is reported.
+
+    Raises:
+      AssertionError: They do not.
+    """
+    with jax.enable_x64(True):
+        contenders, _ = Problem(architecture, 16, jnp.float64).contenders(
+            jax.tree.map(lambda x: x.astype(jnp.float64), variables)
+        )
+        exact = contenders[_TUTORIAL](1)
+        for name, call in contenders.items():
+            for what, error in _errors(call(1), exact).items():
+                assert error.max() < _TOLERANCE, f"{name}: {what} off by {error.max()}"
+    contenders, _ = Problem(architecture, 16).contenders(variables)
+    for name, call in contenders.items():
+        errors = _errors(call(1), exact)
+        if "bfloat16" not in name:
+            assert errors["total loss"].max() < _TOLERANCE, f"{name}: {errors}"
+        yield {
+            "what": "search step, error in float32",
+            "contender": name,
+            **{key: float(f"{np.median(e):.1e}") for key, e in errors.items()},
+        }
+
+
+def _errors(found: _Answer, exact: _Answer) -> dict[str, np.ndarray]:
+    """``[B]`` each: relative errors of the losses and of the gradient."""
+    return {
+        "total loss": np.abs(found[1] / exact[1] - 1)[:, 0],
+        "gradient": np.linalg.norm(found[0] - exact[0], axis=1)
+        / np.linalg.norm(exact[0], axis=1),
+    }
+
+
+def search_step_flops(architecture: Architecture) -> float:
+    """Operations of a step, an image: both networks, forward and for the input.
+
+    Counted in direct form, 25 taps a small pixel: Winograd's needs fewer.
+    """
+    channels, side = architecture.width, architecture.image_size // 2
+    total = 2 * 25 * side**2 * 3 * channels
+    while side > GRID:
+        side //= 2
+        total += 2 * 25 * side**2 * channels * 2 * channels
+        channels *= 2
+    dense = 2 * GRID**2 * channels * (architecture.latent_size + 2)
+    return 4 * total + 2 * dense
+
+
+class Problem:
+    """Latents, images and weights of one batch size, for all contenders alike."""
+
+    def __init__(
+        self, architecture: Architecture, batch: int, dtype: DTypeLike = jnp.float32
+    ) -> None:
+        keys = jax.random.split(jax.random.key(0), 3)
+        side, size = architecture.image_size, architecture.latent_size
+        shape = (batch, side, side)
+        # Drawn in float32 whatever the dtype, or others would come.
+        draw = functools.partial(jax.random.uniform, dtype=jnp.float32)
+        self.architecture = architecture
+        self.latents = draw(keys[0], (batch, size), minval=-1.0).astype(dtype)
+        self.images = draw(keys[1], (*shape, 3), minval=-1.0).astype(dtype)
+        self.weights = draw(keys[2], (*shape, 1)).astype(dtype)
+
+    def contenders(
+        self, variables: tuple[Variables, Variables]
+    ) -> tuple[dict[str, _Call], dict[str, dict[str, Any]]]:
+        """What to call with a number of steps; and what JAX's compilations took."""
+        calls: dict[str, _Call] = {}
+        compiled: dict[str, dict[str, Any]] = {}
+        dtype = self.images.dtype
+        for name, networks in {
+            _OURS: _prepared(variables, dtype),
+            _OURS + " bfloat16": _prepared(variables, jnp.bfloat16),
+            _TUTORIAL: _tutorial(variables),
+        }.items():
+            calls[name], compiled[name] = self.in_jax(networks)
+        channels_last, low = torch.channels_last, torch.bfloat16
+        calls["torch"] = self.in_torch(variables, torch.contiguous_format)
+        calls["torch channels_last"] = self.in_torch(variables, channels_last)
+        calls["torch bfloat16"] = self.in_torch(variables, channels_last, low)
+        if dtype == jnp.float64:
+            calls = {name: c for name, c in calls.items() if "bfloat16" not in name}
+        return calls, compiled
+
+    def in_jax(
+        self, networks: tuple[Callable, Callable]
+    ) -> tuple[_Call, dict[str, Any]]:
+        """The search itself, batched and compiled."""
+
+        def advance(networks, images, weights, latents, steps):
+            def one(image, weight, latent):
+                state = search.start(jax.random.key(0), latent.size, _CONFIG)
+                state = state._replace(latent=latent, best_latent=latent)
+                objective = search.Objective(*networks, image=image, weights=weight)
+                return search.advance(state, objective, steps, _CONFIG)
+
+            return jax.vmap(one)(images, weights, latents)
+
+        arguments = (networks, self.images, self.weights, self.latents)
+        function = jax.jit(advance, static_argnums=4)
+        began = time.perf_counter()
+        executable = function.lower(*arguments, 2).compile()
+        seconds = time.perf_counter() - began
+        memory = executable.memory_analysis()
+
+        def call(steps: int) -> _Answer:
+            state, trace = jax.block_until_ready(function(*arguments, steps))
+            # Adam's first moment after one step is a tenth of the gradient.
+            return 10 * np.asarray(state.optimizer[0].mu), np.asarray(trace.total)
+
+        return call, {
+            "compile_seconds": round(seconds, 2),
+            "temporary_mib": round(memory.temp_size_in_bytes / 2**20, 1),
+            "argument_mib": round(memory.argument_size_in_bytes / 2**20, 1),
+        }
+
+    def in_torch(
+        self,
+        variables: tuple[Variables, Variables],
+        layout: torch.memory_format,
+        low: torch.dtype | None = None,
+    ) -> _Call:
+        """The same in eager PyTorch; ``low`` is the type for autocast, if any."""
+        images, weights = peers.to_torch(self.images), peers.to_torch(self.weights)
+        networks = (
+            peers.TorchGenerator(self.architecture, variables[0]),
+            peers.TorchDiscriminator(variables[1]),
+        )
+        for network in networks:
+            network.eval().requires_grad_(False).to(images.dtype)
+            network.to(memory_format=layout)
+        generate, critic = networks
+
+        def call(steps: int) -> _Answer:
+            z = torch.from_numpy(np.array(self.latents)).requires_grad_()
+            optimizer = torch.optim.Adam([z], lr=_CONFIG.learning_rate)
+            best = torch.full((len(z),), torch.inf, dtype=z.dtype)
+            best_z = z.detach().clone()
+            trace = []
+            for _ in range(steps):
+                optimizer.zero_grad()
+                with torch.autocast("cpu", low, enabled=low is not None):
+                    generated = generate(z)
+                    logits = critic(generated)
+                difference = (generated.to(images.dtype) - images).abs()
+                total = (weights * difference).sum((1, 2, 3))
+                fake = functional.log_softmax(logits.to(images.dtype), 1)[:, 0]
+                total = total + _CONFIG.prior_weight * fake
+                total.sum().backward()
+                with torch.no_grad():
+                    better = total < best
+                    best = torch.where(better, total, best)
+                    best_z = torch.where(better[:, None], z, best_z)
+                optimizer.step()
+                with torch.no_grad():
+                    z.clamp_(-1, 1)
+                trace.append(total.detach())
+            assert z.grad is not None
+            return z.grad.numpy(), torch.stack(trace, 1).numpy()
+
+        return call
+
+
+def _prepared(
+    variables: tuple[Variables, Variables], dtype: DTypeLike
+) -> tuple[Callable, Callable]:
+    """This project's networks, ready for a search."""
+    of_g = jax.jit(inference.generator_weights, static_argnums=1)
+    of_d = jax.jit(inference.discriminator_weights, static_argnums=1)
+    bind = jax.tree_util.Partial
+    return (
+        bind(inference.generate, of_g(variables[0], dtype)),
+        bind(inference.critic, of_d(variables[1], dtype)),
+    )
+
+
+def _tutorial(variables: tuple[Variables, Variables]) -> tuple[Callable, Callable]:
+    bind = jax.tree_util.Partial
+    return (
+        bind(peers.tutorial_generate, variables[0]),
+        bind(peers.tutorial_critic, variables[1]),
+    )
+
+
+def _seconds(call: _Call) -> float:
+    call(2)  # Compiles.
+    began = time.perf_counter()
+    call(2)
+    return (time.perf_counter() - began) / 2

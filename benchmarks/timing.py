@@ -1,0 +1,68 @@
+"""How everything here is measured: in turn, in one process, several times over."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], object]], repetitions: int
+) -> dict[str, list[float]]:
+    """Seconds of every call, all contenders in turn, ``repetitions`` times.
+
+    Each must return only when its work is done. One round before the count warms up.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for repetition in range(repetitions + 1):
+        for name, call in contenders.items():
+            began = time.perf_counter()
+            call()
+            if repetition:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def spread(values: list[float], digits: int = 3) -> dict[str, float]:
+    """Median, least and greatest."""
+    return {
+        "median": round(statistics.median(values), digits),
+        "min": round(min(values), digits),
+        "max": round(max(values), digits),
+    }
+
+
+def matrix_product_peak(size: int = 2048, repetitions: int = 9) -> float:
+    """GFLOP/s of the best of some float32 products of two square matrices."""
+    matrix = jax.random.normal(jax.random.key(0), (size, size))
+    product = jax.jit(jnp.matmul)
+    runs = alternate(
+        {"": lambda: product(matrix, matrix).block_until_ready()}, repetitions
+    )
+    return 2 * size**3 / min(runs[""]) / 1e9
+
+
+def machine() -> dict[str, Any]:
+    """What this ran on."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "device": str(jax.devices()[0].device_kind),
+        "python": platform.python_version(),
+        "jaxlib": importlib.metadata.version("jaxlib"),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            lines = [line for line in file if line.startswith("model name")]
+        return lines[0].split(":")[1].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
