@@ -62,7 +62,7 @@ def measure(
         steps = max(1, round(_SECONDS / _seconds(contenders[_OURS])))
         of = {name: 1 if name == _TUTORIAL else steps for name in contenders}
         calls = {
-            name: lambda name=name: contenders[name](of[name]) for name in contenders
+            name: functools.partial(call, of[name]) for name, call in contenders.items()
         }
         for name, seconds in timing.alternate(calls, repetitions).items():
             each = timing.spread([1e3 * s / of[name] / batch for s in seconds])

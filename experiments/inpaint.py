@@ -34,6 +34,7 @@ from inpaint_jax.pictures import (
     find_pictures,
     read_picture,
 )
+from inpaint_jax.pretrained import PRECISIONS
 from inpaint_jax.types import Model, SearchConfig, Solution
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
@@ -86,6 +87,12 @@ _CANDIDATES = flags.DEFINE_integer(
     "loss is the result, all are in candidates/ and the grid.",
     lower_bound=1,
 )
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "float32",
+    PRECISIONS,
+    "What the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is slower.",
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
@@ -127,7 +134,7 @@ def main() -> int:
     pictures, missing = _find_pictures(_INPUT.value)
     pictures = pictures[: _LIMIT.value]
     mask_files = _find_mask_files(pictures)
-    model = inpaint_jax.load_model(_MODEL.value)
+    model = inpaint_jax.load_model(_MODEL.value, precision=_PRECISION.value)
     crop = _choose_crop(model)
     output = program.make_folder(Path(_OUTPUT.value))
 
@@ -280,7 +287,10 @@ def _rows(solution: Solution) -> Iterator[Solution]:
 
 
 def _config_row(config: SearchConfig, crop: str) -> dict[str, Any]:
-    names = "input mask mask_known limit model search candidates batch_size seed blend"
+    names = (
+        "input mask mask_known limit model search candidates batch_size seed blend "
+        "precision"
+    )
     values = {name: flags.FLAGS[name].value for name in names.split()}
     return {**values, "crop": crop, **dataclasses.asdict(config)}
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from experiments import compilation_cache
 from inpaint_jax.data import DataError
 from inpaint_jax.pictures import ImageError
 from inpaint_jax.pretrained import ModelError
@@ -34,6 +35,7 @@ def run(main: Callable[[], int | None]) -> None:
             # Orbax logs each of its own steps; --verbosity=0 brings that back.
             logging.set_verbosity(logging.WARNING)
         try:
+            compilation_cache.use()
             return main()
         except (
             UsageError,

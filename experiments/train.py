@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +24,7 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import program
-from inpaint_jax import data, gan, images, networks
+from inpaint_jax import data, gan, images, inference, networks
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.types import Architecture
 
@@ -271,18 +270,15 @@ def _write_samples(path: Path, state: gan.TrainState, config: gan.TrainConfig) -
     key = jax.random.key(config.seed)
     size = config.architecture
     latents = gan.sample_latents(key, _SAMPLES, size.latent_size)
-    samples = _sample(networks.generate_function(size), state.average, latents)
+    samples = _sample(state.average, latents)
     images.write_png(path, images.tile(np.asarray(samples)))
 
 
-@functools.partial(jax.jit, static_argnames="generate")
-def _sample(
-    generate: Callable[[networks.Variables, jax.Array], jax.Array],
-    variables: networks.Variables,
-    latents: jax.Array,
-) -> jax.Array:
+@jax.jit
+def _sample(variables: networks.Variables, latents: jax.Array) -> jax.Array:
     """Images ``[N, S, S, 3]`` of latents ``[N, L]``."""
-    return jax.vmap(functools.partial(generate, variables))(latents)
+    weights = inference.generator_weights(variables)
+    return jax.vmap(functools.partial(inference.generate, weights))(latents)
 
 
 if __name__ == "__main__":

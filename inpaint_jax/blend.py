@@ -134,7 +134,7 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """
     height, width = known.shape
     hole = ~known
-    # Edges between the hole and what is known, over the hole's area: one over its width.
+    # Edges between the hole and what is known over the hole's area: 1 / its width.
     edges = jnp.where(hole, _sum_of_neighbours(known.astype(jnp.float32)), 0).sum()
     decay = (edges / jnp.maximum(hole.sum(), 1)) ** 2
     # Where most pixels have a known neighbour more would overshoot; without any known
@@ -159,7 +159,7 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
 
 
 def _cosine_basis(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The orthonormal eigenvectors of a path's Laplacian, one a row, and their values."""
+    """Orthonormal eigenvectors of a path's Laplacian, one a row, and their values."""
     frequency = np.arange(size)[:, None]
     basis = np.cos(np.pi * frequency * (np.arange(size) + 0.5) / size)
     basis /= np.linalg.norm(basis, axis=1, keepdims=True)

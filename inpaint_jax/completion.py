@@ -1,5 +1,6 @@
 """The paper's method from end to end, for a batch: search, generate, blend."""
 
+import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
@@ -65,16 +66,20 @@ def inpaint(
     images, masks = _checked(model, images, masks)
     networks = (model.generate, model.critic)
     keys = _keys(key, images.shape[0])
-    weights, states = _start(masks, keys, model.latent_size, config)
+    # Whoever asks for other steps gets them from the same compiled functions.
+    compiled_for = dataclasses.replace(config, steps=_CHUNK)
+    weights, states = _start(masks, keys, model.latent_size, compiled_for)
     traces = []
     for steps in _chunks(config.steps):
-        states, trace = _advance(networks, images, weights, states, steps, config)
-        traces.append(trace)
+        states, trace = _advance(networks, images, weights, states, steps, compiled_for)
+        traces.append(jax.tree.map(lambda row, steps=steps: row[:, :steps], trace))
         if progress is not None:
             jax.block_until_ready(trace)
             progress(steps)
-    trace = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *traces)
-    return _finish(networks, images, masks, weights, states, trace, config, blend)
+    solution = _finish(networks, images, masks, weights, states, compiled_for, blend)
+    last = jax.tree.map(lambda loss: loss[:, None], solution.trace)
+    trace = jax.tree.map(lambda *parts: jnp.concatenate(parts, 1), *traces, last)
+    return solution._replace(trace=trace)
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:
@@ -130,12 +135,9 @@ def _keys(key: jax.Array, count: int) -> jax.Array:
 
 
 def _chunks(steps: int) -> list[int]:
-    """``steps`` cut into equal chunks and, seldom, a shorter one: each length is
-    compiled once."""
-    count = -(-steps // _CHUNK)
-    length = -(-steps // count)
-    whole, rest = divmod(steps, length)
-    return [length] * whole + [rest] * (rest > 0)
+    """``steps`` cut into chunks and a shorter one for the rest."""
+    whole, rest = divmod(steps, _CHUNK)
+    return [_CHUNK] * whole + [rest] * (rest > 0)
 
 
 @functools.partial(jax.jit, static_argnames=("latent_size", "config"))
@@ -147,22 +149,22 @@ def _start(
     return weights, jax.vmap(lambda k: search.start(k, latent_size, config))(keys)
 
 
-@functools.partial(jax.jit, static_argnames=("steps", "config"))
+@functools.partial(jax.jit, static_argnames="config")
 def _advance(
     networks: _Networks,
     images: jax.Array,
     weights: jax.Array,
     states: search.SearchState,
-    steps: int,
+    steps: int | jax.Array,
     config: SearchConfig,
 ) -> tuple[search.SearchState, Losses]:
-    """Some steps of every search; the losses are ``[B, steps]`` each."""
+    """Up to ``_CHUNK`` steps of every search; the losses are ``[B, _CHUNK]`` each."""
 
     def one(
         image: jax.Array, weight: jax.Array, state: search.SearchState
     ) -> tuple[search.SearchState, Losses]:
         objective = search.Objective(*networks, image=image, weights=weight)
-        return search.advance(state, objective, steps, config)
+        return search.advance(state, objective, steps, config, capacity=_CHUNK)
 
     return jax.vmap(one)(images, weights, states)
 
@@ -174,28 +176,31 @@ def _finish(
     masks: jax.Array,
     weights: jax.Array,
     states: search.SearchState,
-    traces: Losses,
     config: SearchConfig,
     blend: bool,
 ) -> Solution:
-    """Closes every search and puts what it found into its image (section 3.3)."""
+    """Closes every search and puts what it found into its image (section 3.3).
+
+    The solution's trace is that of the last iterates alone, ``[B]`` each.
+    """
 
     def one(
         image: jax.Array,
         mask: jax.Array,
         weight: jax.Array,
         state: search.SearchState,
-        trace: Losses,
     ) -> Solution:
         objective = search.Objective(*networks, image=image, weights=weight)
-        found = search.finish(state, objective, trace, config)
-        generated = objective.generate(found.latent)
+        state, last = search.finish(state, objective, config)
+        generated = objective.generate(state.best_latent)
         if blend:
             completed, residual = poisson_blend(image, generated, mask)
             # Following the gradients of G may lead beyond white or black.
             completed = jnp.where(mask > 0, image, jnp.clip(completed, -1.0, 1.0))
         else:
             completed, residual = overlay(image, generated, mask), jnp.zeros(())
-        return Solution(completed, generated, *found, residual=residual)
+        return Solution(
+            completed, generated, state.best_latent, state.best, last, residual
+        )
 
-    return jax.vmap(one)(images, masks, weights, states, traces)
+    return jax.vmap(one)(images, masks, weights, states)

@@ -2,12 +2,12 @@
 
 ``upsample`` (a 5x5 transposed convolution) and ``downsample`` (a 5x5 convolution of
 stride 2) agree with ``lax.conv_transpose`` and ``lax.conv_general_dilated`` with
-``padding="SAME"``, which is what runs on a GPU or TPU. XLA's CPU back end is slow there:
-on dilated convolutions, which a transposed one is and which the gradients of a strided
-one are, by an order of magnitude. On a CPU both are matrix products instead, in one of
-two forms:
+``padding="SAME"``, which is what runs on a GPU or TPU. XLA's CPU back end is slow at
+dilated convolutions, by an order of magnitude; a transposed convolution is one, and so
+is the input gradient of a strided one. On a CPU both are matrix products instead, in
+one of two forms:
 
-* *Tiles*: every 5x5 stride-2 layer is a 3x3 stride-1 convolution between the small image
+* *Tiles*: a 5x5 stride-2 layer is a 3x3 stride-1 convolution between the small image
   and the large one with its 2x2 blocks as channels. Winograd's algorithm does that with
   9 multiplications a small pixel and pair of channels where the layer itself has 25.
 * *Patches*: all 25 taps in one matrix product, the 5x5 patches gathered before it or
@@ -39,8 +39,8 @@ class Kernel(NamedTuple):
 
     Attributes:
       patches: Up: ``[C, 25 * N]``; down: ``[25 * C, N]``.
-      tiles: ``[6, 6, C, 4 * N]`` or ``[6, 6, 4 * C, N]``; None for few channels, and
-        in 16 bits.
+      tiles: ``[36, 4 * N, C]`` or ``[36, 4 * C, N]``, the larger image's channels
+        first; None for few channels, and in 16 bits.
     """
 
     patches: jax.Array
@@ -65,7 +65,7 @@ def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
         )
     height, width, batch, _ = image.shape
     if kernel.tiles is not None and _tiles_pay(height, width, batch):
-        blocks = winograd.convolve(image, kernel.tiles)
+        blocks = winograd.convolve(image, kernel.tiles.swapaxes(1, 2))
         blocks = blocks.reshape(height, width, batch, 2, 2, -1)
         return blocks.transpose(0, 3, 1, 4, 2, 5).reshape(
             2 * height, 2 * width, batch, -1
@@ -108,8 +108,10 @@ def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
     if _suits_tiles(kernel):
         # Output pixel 2m + p meets small pixels m - 1, m, m + 1 through taps 1, 3 and
         # none (p = 0), or 0, 2, 4 (p = 1).
-        tiles = winograd.transform_kernel(kernel, ((1, 3, None), (0, 2, 4)))
-        tiles = tiles.transpose(0, 2, 4, 1, 3, 5).reshape(6, 6, inputs, 4 * outputs)
+        tiles = winograd.transform_kernel(
+            kernel.swapaxes(2, 3), ((1, 3, None), (0, 2, 4))
+        )
+        tiles = tiles.reshape(-1, 4 * outputs, inputs)
     return Kernel(flipped.reshape(inputs, _TAPS * outputs), tiles)
 
 
@@ -123,7 +125,7 @@ def arrange_downsample(kernel: jax.Array) -> jax.Array | Kernel:
         # Small pixel m meets large pixels 2m - 1 .. 2m + 3, which are, as 2m' + p:
         # p = 0 through taps 1 (m' = m) and 3 (m + 1), p = 1 through 0, 2, 4.
         tiles = winograd.transform_kernel(kernel, ((None, 1, 3), (0, 2, 4)))
-        tiles = tiles.transpose(0, 2, 1, 3, 4, 5).reshape(6, 6, 4 * inputs, outputs)
+        tiles = tiles.reshape(-1, 4 * inputs, outputs)
     return Kernel(kernel.reshape(_TAPS * inputs, outputs), tiles)
 
 
@@ -142,7 +144,7 @@ def _tiles_pay(height: int, width: int, batch: int) -> bool:
 
 @jax.custom_vjp
 def _take_patches(image: jax.Array) -> jax.Array:
-    """``[2H, 2W, B, C]`` to the patches a stride-2 kernel sees: ``[H, W, B, 25 * C]``."""
+    """``[2H, 2W, B, C]`` to the patches a kernel sees, ``[H, W, B, 25 * C]``."""
     height, width = image.shape[:2]
     # Small pixel i meets large pixels 2i - 1 .. 2i + 3.
     image = jnp.pad(image, ((1, 2), (1, 2), (0, 0), (0, 0)))
@@ -159,8 +161,8 @@ def _add_patches(patches: jax.Array) -> jax.Array:
     height, width, batch, size = patches.shape
     patches = patches.reshape(height, width, batch, KERNEL_SIZE, KERNEL_SIZE, -1)
     patches = jnp.pad(patches, ((1, 1), (1, 1)) + ((0, 0),) * 4)
-    # Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1, m,
-    # m - 1 at taps 0, 2, 4. The padding puts small pixel i at i + 1.
+    # Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1,
+    # m, m - 1 at taps 0, 2, 4. The padding puts small pixel i at i + 1.
     parities = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
     rows = [
         jnp.stack(

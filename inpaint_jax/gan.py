@@ -119,6 +119,9 @@ def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
     return jax.random.uniform(key, (count, latent_size), minval=-1.0, maxval=1.0)
 
 
+# Compiled, because then only the weights are drawn: what the networks make of the
+# dummy inputs is used by nobody and not computed.
+@functools.partial(jax.jit, static_argnames="config")
 def init_state(config: TrainConfig) -> TrainState:
     """The state before the first step; a function of ``config`` alone."""
     key_g, key_d = jax.random.split(jax.random.key(config.seed))

@@ -11,8 +11,8 @@ Under ``jax.vmap`` the images of a batch share every matrix product. Both can be
 differentiated in the latent or the image, in reverse; the weights are constants.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +78,7 @@ def discriminator_weights(
     return _arranged(dense["kernel"], kernels, biases, arrange, dtype)
 
 
+@jax.jit
 def generate(weights: Weights, z: jax.Array) -> jax.Array:
     """``[L]`` in [-1, 1] to an image ``[S, S, 3]`` in [-1, 1], at least float32."""
     first, *inner, last = weights.biases
@@ -89,6 +90,7 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
     return jnp.tanh(_at_least_float32(x))
 
 
+@jax.jit
 def critic(weights: Weights, image: jax.Array) -> jax.Array:
     """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32."""
     *inner, last = weights.biases
@@ -156,13 +158,13 @@ def _with_batch_rule(function: Callable[..., jax.Array]) -> Callable[..., jax.Ar
     """Lets ``function(*images, kernel)`` of ``[H, W, B, C]`` take ``[H, W, C]``."""
 
     @custom_vmap
-    def one(*arguments: jax.Array | Kernel) -> jax.Array:
+    def one(*arguments: Any) -> jax.Array:
         *images, kernel = arguments
         return function(*(image[:, :, None] for image in images), kernel)[:, :, 0]
 
     @one.def_vmap
     def batch(
-        size: int, batched: list[bool], *arguments: jax.Array | Kernel
+        size: int, batched: Sequence[Any], *arguments: Any
     ) -> tuple[jax.Array, bool]:
         *images, kernel = arguments
         if any(jax.tree.leaves(batched[-1])):

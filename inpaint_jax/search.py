@@ -87,43 +87,59 @@ def start(key: jax.Array, latent_size: int, config: SearchConfig) -> SearchState
 
 
 def advance(
-    state: SearchState, objective: Objective, steps: int, config: SearchConfig
+    state: SearchState,
+    objective: Objective,
+    steps: int | jax.Array,
+    config: SearchConfig,
+    *,
+    capacity: int | None = None,
 ) -> tuple[SearchState, Losses]:
     """Does ``steps`` updates of Adam, each clipping z to [-1, 1] (section 3.4).
 
+    Args:
+      state: Where the search stands.
+      objective: What is searched for.
+      steps: How many updates; traced or not, at most ``capacity``.
+      config: Learning rate and weights; its ``steps`` are not looked at.
+      capacity: Length of the trace; needed only where ``steps`` is traced.
+
     Returns:
-      The state after them, and the losses ``[steps]`` at the iterates before each.
+      The state after them, and the losses ``[capacity]`` at the iterates before each;
+      zeros after the first ``steps``.
     """
 
-    def step(state: SearchState, _: None) -> tuple[SearchState, Losses]:
+    def step(
+        i: jax.Array, carry: tuple[SearchState, Losses]
+    ) -> tuple[SearchState, Losses]:
+        state, trace = carry
+
         def total(latent: jax.Array) -> tuple[jax.Array, Losses]:
             losses = evaluate(objective, latent, config)
             return losses.total, losses
 
         gradient, losses = jax.grad(total, has_aux=True)(state.latent)
+        trace = jax.tree.map(lambda row, loss: row.at[i].set(loss), trace, losses)
         state = _keep_best(state, losses)
         update, optimizer = _optimizer(config).update(gradient, state.optimizer)
         latent = jnp.clip(state.latent + update, -1.0, 1.0)
-        return state._replace(latent=latent, optimizer=optimizer), losses
+        return state._replace(latent=latent, optimizer=optimizer), trace
 
-    return jax.lax.scan(step, state, length=steps)
+    if capacity is None:
+        capacity = int(steps)
+    row = jnp.zeros(capacity, state.latent.dtype)
+    return jax.lax.fori_loop(0, steps, step, (state, Losses(row, row)))
 
 
 def finish(
-    state: SearchState, objective: Objective, trace: Losses, config: SearchConfig
-) -> SearchResult:
-    """Judges the last iterate too and closes the search.
+    state: SearchState, objective: Objective, config: SearchConfig
+) -> tuple[SearchState, Losses]:
+    """Judges the last iterate too.
 
-    Args:
-      state: After the last step.
-      objective: The same as before.
-      trace: ``[steps]`` each, what ``advance`` returned, end to end.
-      config: The same as before.
+    Returns:
+      The state, its best now final, and the losses ``[]`` at the last iterate.
     """
     losses = evaluate(objective, state.latent, config)
-    state = _keep_best(state, losses)
-    trace = jax.tree.map(jnp.append, trace, losses)
-    return SearchResult(state.best_latent, state.best, trace)
+    return _keep_best(state, losses), losses
 
 
 def search(
@@ -154,7 +170,9 @@ def search(
     objective = Objective(generate, critic, image, weights)
     state = start(key, latent_size, config)
     state, trace = advance(state, objective, config.steps, config)
-    return finish(state, objective, trace, config)
+    state, last = finish(state, objective, config)
+    trace = jax.tree.map(jnp.append, trace, last)
+    return SearchResult(state.best_latent, state.best, trace)
 
 
 def _optimizer(config: SearchConfig) -> optax.GradientTransformation:

@@ -67,18 +67,15 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Args:
       x: ``[H, W, B, C]``, H and W multiples of 4.
-      kernel: ``[6, 6, C, N]`` from ``transform_kernel``.
+      kernel: ``[36, C, N]``, its values at the 36 points (``transform_kernel``).
 
     Returns:
       ``[H, W, B, N]``.
     """
-    values = _input_transform(x)  # [6, 6, h, w, B, C]
-    points = values.shape[:-1]
-    products = jnp.matmul(
-        values.reshape(_POINTS**2, -1, x.shape[-1]),
-        kernel.reshape(_POINTS**2, *kernel.shape[2:]),
-    )
-    return _output_transform(products.reshape(*points, -1)).reshape(*x.shape[:-1], -1)
+    values = _input_transform(x)  # [6, 6, H/4, W/4, B, C]
+    products = jnp.matmul(values.reshape(_POINTS**2, -1, x.shape[-1]), kernel)
+    products = products.reshape(*values.shape[:-1], -1)
+    return _output_transform(products)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
@@ -91,16 +88,23 @@ def transform_kernel(kernel: jax.Array, taps: Taps) -> jax.Array:
         None is a zero.
 
     Returns:
-      ``[6, P, 6, P, ...]``.
+      ``[6, 6, P, P, ...]``: points, then parts, of rows and columns.
     """
-    values = _separable(_evaluation(taps), kernel)
-    return values.reshape(_POINTS, len(taps), _POINTS, len(taps), *kernel.shape[2:])
+    matrix = _evaluation(taps)
+    rows = _materialise(jnp.stack(_mix(matrix, list(kernel))))
+    columns = _mix(matrix, [rows[:, j] for j in range(kernel.shape[1])])
+    parts = len(taps)
+    columns = [column.reshape(_POINTS, parts, *kernel.shape[2:]) for column in columns]
+    of_points = [columns[i : i + parts] for i in range(0, len(columns), parts)]
+    return jnp.stack([jnp.stack(of_point, 2) for of_point in of_points], 1)
 
 
 def _kernel_adjoint(taps: Taps, _: None, values: jax.Array) -> tuple[jax.Array]:
-    points = _POINTS * len(taps)
-    values = values.reshape(points, points, *values.shape[4:])
-    return (_separable(_evaluation(taps).T, values),)
+    matrix = _evaluation(taps).T
+    points = [(i, part) for i in range(_POINTS) for part in range(len(taps))]
+    columns = _mix(matrix, [values[:, v, :, q] for v, q in points])
+    stacked = _materialise(jnp.stack(columns))
+    return (jnp.stack(_mix(matrix, [stacked[:, u, p] for u, p in points])),)
 
 
 transform_kernel.defvjp(
@@ -117,13 +121,6 @@ def _evaluation(taps: Taps) -> np.ndarray:
             if tap is not None:
                 part[i, tap] = 1
     return np.einsum("ui,pik->upk", _KERNEL, picked).reshape(-1, size)
-
-
-def _separable(matrix: np.ndarray, x: jax.Array) -> jax.Array:
-    """Applies ``[m, k]`` along both of the first axes of ``[k, k, ...]``."""
-    rows = _materialise(jnp.stack(_mix(matrix, list(x))))
-    columns = [rows[:, j] for j in range(x.shape[1])]
-    return jnp.stack(_mix(matrix, columns), 1)
 
 
 @jax.custom_vjp

@@ -14,6 +14,9 @@ from inpaint_jax import gan
 from inpaint_jax.pretrained import save_model
 from inpaint_jax.types import Architecture
 
+# Before anything is computed: some tests look at how work is spread over devices.
+jax.config.update("jax_num_cpu_devices", 4)
+
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"
 TINY = Architecture(latent_size=8, width=4, image_size=16)

@@ -9,8 +9,9 @@ import safetensors.numpy
 from conftest import TINY
 
 import inpaint_jax
-from inpaint_jax import gan, networks
+from inpaint_jax import gan
 from inpaint_jax.checkpoints import Checkpoints
+from inpaint_jax.networks import Discriminator, Generator
 from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
 
 LATENT = np.linspace(-1, 1, 8, dtype=np.float32)
@@ -20,8 +21,10 @@ def test_what_is_saved_comes_back_to_half_precision(tiny_state, tiny_model_file)
     model = load_model(tiny_model_file)
     assert (model.name, model.latent_size, model.image_size) == ("tiny", 8, 16)
     assert model.metadata["dataset"] == "noise"
-    image = networks.generate_function(TINY)(tiny_state.average, LATENT)
-    logits = networks.critic_function(TINY)(tiny_state.discriminator.variables, image)
+    image = Generator(TINY).apply(tiny_state.average, LATENT[None], train=False)
+    variables = tiny_state.discriminator.variables
+    logits = Discriminator(TINY).apply(variables, image, train=False)[0]
+    image = image[0]
     np.testing.assert_allclose(model.generate(LATENT), image, atol=5e-3)
     np.testing.assert_allclose(model.critic(image), logits, atol=5e-2)
 
@@ -38,8 +41,17 @@ def test_a_training_runs_folder_is_a_model(tiny_state, tmp_path):
     model = load_model(tmp_path)
     assert model.metadata["steps"] == 3
     assert model.metadata["crop"] == "none"
-    image = networks.generate_function(TINY)(tiny_state.average, LATENT)
-    np.testing.assert_array_equal(model.generate(LATENT), image)
+    image = Generator(TINY).apply(tiny_state.average, LATENT[None], train=False)[0]
+    np.testing.assert_allclose(model.generate(LATENT), image, atol=1e-5)
+
+
+def test_the_networks_compute_in_the_precision_asked_for(tiny_model_file):
+    full = load_model(tiny_model_file).generate(LATENT)
+    half = load_model(tiny_model_file, precision="bfloat16").generate(LATENT)
+    assert half.dtype == np.float32
+    assert 0 < np.abs(full - half).max() < 0.05
+    with pytest.raises(ModelError, match="precision must be"):
+        load_model(tiny_model_file, precision="int4")
 
 
 def test_any_two_functions_are_a_model():

@@ -112,12 +112,29 @@ def test_cut_in_pieces_it_is_the_same_search():
     for steps in (3, 1, 3):
         state, trace = advance(state, objective, steps, config)
         traces.append(trace)
-    trace = jax.tree.map(lambda *parts: jnp.concatenate(parts), *traces)
-    pieces = finish(state, objective, trace, config)
+    state, last = finish(state, objective, config)
+    trace = jnp.concatenate([*(trace.total for trace in traces), last.total[None]])
     whole = run(picture, config, critic=bright_critic)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), pieces, whole
-    )
+    np.testing.assert_allclose(state.best_latent, whole.latent, rtol=1e-6)
+    np.testing.assert_allclose(trace, whole.trace.total, rtol=1e-6)
+
+
+def test_the_number_of_steps_may_be_traced():
+    picture, config = image(), SearchConfig()
+    objective = Objective(GENERATE, bright_critic, picture, importance_weights(MASK))
+    state = start(jax.random.key(0), LATENTS, config)
+
+    @jax.jit
+    def some(steps):
+        return advance(state, objective, steps, config, capacity=10)
+
+    for steps in (1, 4, 10):
+        found, trace = some(steps)
+        expected, losses = advance(state, objective, steps, config)
+        np.testing.assert_allclose(found.latent, expected.latent, rtol=1e-6)
+        np.testing.assert_allclose(trace.total[:steps], losses.total, rtol=1e-6)
+        assert not trace.total[steps:].any()
+    assert some._cache_size() == 1
 
 
 def test_the_hole_does_not_matter():

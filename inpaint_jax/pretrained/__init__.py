@@ -26,6 +26,12 @@ from inpaint_jax.types import Architecture, Model
 _FOLDER = Path(__file__).parent
 _FORMAT = "inpaint_jax.dcgan.1"
 
+PRECISIONS = ("float32", "bfloat16")
+"""What networks can compute in."""
+
+_generator_weights = jax.jit(inference.generator_weights, static_argnums=1)
+_discriminator_weights = jax.jit(inference.discriminator_weights, static_argnums=1)
+
 
 class ModelError(ValueError):
     """A model cannot be loaded or saved; the message is one line that says why."""
@@ -36,21 +42,27 @@ def model_names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
 
 
-def load_model(name: str | Path) -> Model:
+def load_model(name: str | Path, *, precision: str = "float32") -> Model:
     """Loads a model.
 
     Args:
       name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
         training run (its newest checkpoint; the averaged generator).
+      precision: One of ``PRECISIONS``: what both networks compute in. Their images and
+        logits, and so the losses, are float32 either way. bfloat16 is for GPUs and
+        TPUs; a CPU is slower at it.
 
     Raises:
-      ModelError: There is no such model, or its file is damaged or another format's.
+      ModelError: There is no such model, or its file is damaged or another format's;
+        or there is no such precision.
     """
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision must be one of {PRECISIONS}, not {precision!r}")
     path = Path(name).expanduser()
     if str(name) in model_names():
         path = _FOLDER / f"{name}.safetensors"
     elif path.is_dir():
-        return _model_of_run(path)
+        return _model_of_run(path, precision)
     elif not path.is_file():
         known = [*model_names(), "a .safetensors file or a training run's work folder"]
         raise ModelError(f"there is no model {str(name)!r}: give {', '.join(known)}")
@@ -79,6 +91,7 @@ def load_model(name: str | Path) -> Model:
         nested["discriminator"],
         name=path.stem,
         metadata=metadata,
+        precision=precision,
     )
 
 
@@ -131,11 +144,12 @@ def make_model(
     *,
     name: str,
     metadata: Mapping[str, Any],
+    precision: str = "float32",
 ) -> Model:
     """The two pure functions of a DCGAN's variables, bound to them."""
     bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
-    of_generator = jax.jit(inference.generator_weights)(generator)
-    of_discriminator = jax.jit(inference.discriminator_weights)(discriminator)
+    of_generator = _generator_weights(generator, precision)
+    of_discriminator = _discriminator_weights(discriminator, precision)
     return Model(
         generate=bind(inference.generate, of_generator),
         critic=bind(inference.critic, of_discriminator),
@@ -186,7 +200,7 @@ def load_run(workdir: Path) -> Run:
     return Run(config, architecture, state)
 
 
-def _model_of_run(workdir: Path) -> Model:
+def _model_of_run(workdir: Path, precision: str) -> Model:
     """The averaged generator and the discriminator of the newest checkpoint."""
     run = load_run(workdir)
     return make_model(
@@ -195,6 +209,7 @@ def _model_of_run(workdir: Path) -> Model:
         run.state.discriminator.variables,
         name=workdir.name,
         metadata={**run.config, "steps": int(run.state.step)},
+        precision=precision,
     )
 
 

@@ -1,0 +1,69 @@
+"""What one run compiled, the next need not: JAX's persistent compilation cache."""
+
+import hashlib
+import os
+import platform
+import stat
+from pathlib import Path
+
+import jax
+from absl import flags, logging
+
+_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder for compiled code, or 'none'. Default: $JAX_COMPILATION_CACHE_DIR, or "
+    "inpaint_jax in $XDG_CACHE_HOME or ~/.cache.",
+)
+
+
+def use() -> None:
+    """Turns the cache on, where its folder is the user's own.
+
+    What is in it gets executed, so a folder that others could write to is not used. To
+    be called before the first computation.
+    """
+    given = _CACHE.value
+    if given == "none":
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    if given is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return  # JAX reads it itself.
+    folder = Path(given).expanduser() if given else _default() / "inpaint_jax"
+    try:
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        _without(f"{folder}: {error.strerror}")
+        return
+    if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        _without(f"{folder} can be written by others")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder / _machine()))
+    # Many small functions take as long as one large one.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _default() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # A relative path is invalid there, says the XDG specification.
+    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+
+
+def _machine() -> str:
+    """Names this kind of processor: compiled code runs on no lesser one.
+
+    A home folder may be shared between machines.
+    """
+    described = platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        described += next(line for line in lines if line.startswith("flags"))
+    except (OSError, StopIteration):
+        described += platform.processor()
+    return hashlib.sha256(described.encode()).hexdigest()[:12]
+
+
+def _without(reason: str) -> None:
+    logging.warning("nothing compiled is kept for the next run: %s", reason)

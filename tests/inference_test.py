@@ -1,0 +1,114 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import TINY
+
+from inpaint_jax import gan, inference
+from inpaint_jax.networks import Discriminator, Generator
+from inpaint_jax.types import Architecture
+
+SMALL = Architecture(latent_size=10, width=8, image_size=32)  # Wide enough for tiles.
+
+
+def trained(architecture):
+    """Random networks whose BatchNorm statistics are of their own images."""
+    config = gan.TrainConfig(architecture=architecture, batch_size=4)
+    state = gan.init_state(config)
+    side = architecture.image_size
+    images = jax.random.uniform(jax.random.key(1), (4, side, side, 3), minval=-1.0)
+    for _ in range(3):
+        state, _ = gan.train_step(state, images, config=config)
+    return state.average, state.discriminator.variables
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return {architecture: trained(architecture) for architecture in (TINY, SMALL)}
+
+
+def latents(architecture, count):
+    return gan.sample_latents(jax.random.key(2), count, architecture.latent_size)
+
+
+@pytest.mark.parametrize("architecture", [TINY, SMALL])
+@pytest.mark.parametrize("count", [1, 16])
+def test_values_and_gradients_are_those_of_the_trained_networks(
+    networks, architecture, count
+):
+    # In float64, where folding and tiles round nothing away.
+    with jax.enable_x64(True):
+        g, d = jax.tree.map(lambda x: x.astype(jnp.float64), networks[architecture])
+        of_g = jax.jit(inference.generator_weights, static_argnums=1)(g, jnp.float64)
+        of_d = jax.jit(inference.discriminator_weights, static_argnums=1)(
+            d, jnp.float64
+        )
+        z = latents(architecture, count).astype(jnp.float64)
+
+        def ours(z):
+            image = inference.generate(of_g, z)
+            return (inference.critic(of_d, image) @ jnp.arange(1.0, 3)), image
+
+        def theirs(z):
+            image = Generator(architecture).apply(g, z[None], train=False)
+            logits = Discriminator(architecture).apply(d, image, train=False)
+            return (logits[0] @ jnp.arange(1.0, 3)), image[0]
+
+        results = [
+            jax.jit(jax.vmap(jax.value_and_grad(function, has_aux=True)))(z)
+            for function in (ours, theirs)
+        ]
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11),
+            *results,
+        )
+
+
+def test_no_image_influences_another(networks):
+    weights = jax.jit(inference.generator_weights)(networks[SMALL][0])
+    generate = jax.jit(jax.vmap(lambda z: inference.generate(weights, z)))
+    z = latents(SMALL, 16)
+    changed = z.at[1:].multiply(-1.0)
+    np.testing.assert_array_equal(generate(z)[0], generate(changed)[0])
+    assert not np.array_equal(generate(z)[1], generate(changed)[1])
+
+
+def test_an_image_that_all_share_is_judged_for_each(networks):
+    # Under vmap an argument may be the same for all: one image, many latents.
+    weights = jax.jit(inference.discriminator_weights)(networks[SMALL][1])
+    image = jax.random.uniform(jax.random.key(0), (32, 32, 3), minval=-1.0)
+
+    def loss(scale, image):
+        return inference.critic(weights, image)[0] * scale
+
+    gradient = jax.grad(loss, 1)
+    together = jax.jit(jax.vmap(gradient, (0, None)))(jnp.array([1.0, 2.0]), image)
+    alone = jax.jit(gradient)(2.0, image)
+    np.testing.assert_allclose(together[1], alone, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_cannot_be_mapped_over(networks):
+    weights = inference.generator_weights(networks[TINY][0])
+    several = jax.tree.map(lambda x: jnp.stack([x, x]), weights)
+    with pytest.raises(NotImplementedError, match="weights"):
+        jax.vmap(inference.generate)(several, latents(TINY, 2))
+
+
+@pytest.mark.parametrize("architecture", [TINY, SMALL])
+def test_bfloat16_is_near(networks, architecture):
+    g, d = networks[architecture]
+    z = latents(architecture, 16)
+
+    def run(dtype):
+        # Arranging is compiled, or each of its many sums would be by itself.
+        of_g = jax.jit(inference.generator_weights, static_argnums=1)(g, dtype)
+        of_d = jax.jit(inference.discriminator_weights, static_argnums=1)(d, dtype)
+        assert {leaf.dtype for leaf in jax.tree.leaves((of_g, of_d))} == {
+            jnp.dtype(dtype)
+        }
+        images = jax.vmap(lambda z: inference.generate(of_g, z))(z)
+        return images, jax.vmap(lambda x: inference.critic(of_d, x))(images)
+
+    for low, high in zip(run(jnp.bfloat16), run(jnp.float32), strict=True):
+        assert low.dtype == high.dtype == jnp.float32
+        assert 0 < jnp.abs(low - high).max() < 0.05 * max(1, jnp.abs(high).max())
