@@ -72,14 +72,12 @@ def inpaint(
     traces = []
     for steps in _chunks(config.steps):
         states, trace = _advance(networks, images, weights, states, steps, compiled_for)
-        traces.append(jax.tree.map(lambda row, steps=steps: row[:, :steps], trace))
+        traces.append((trace, steps))
         if progress is not None:
             jax.block_until_ready(trace)
             progress(steps)
     solution = _finish(networks, images, masks, weights, states, compiled_for, blend)
-    last = jax.tree.map(lambda loss: loss[:, None], solution.trace)
-    trace = jax.tree.map(lambda *parts: jnp.concatenate(parts, 1), *traces, last)
-    return solution._replace(trace=trace)
+    return solution._replace(trace=_joined(traces, solution.trace))
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:
@@ -132,6 +130,22 @@ def _keys(key: jax.Array, count: int) -> jax.Array:
     if key.shape != (count,):
         raise ValueError(f"key must be one key or {count}, not {list(key.shape)}")
     return key
+
+
+def _joined(traces: list[tuple[Losses, int]], last: Losses) -> Losses:
+    """The chunks' traces, each as far as it goes, and the last losses.
+
+    On the host: JAX would compile the slices anew for every number of steps.
+    """
+
+    def join(last: jax.Array, *rows: jax.Array) -> jax.Array:
+        parts = [
+            np.asarray(row)[:, :steps]
+            for row, (_, steps) in zip(rows, traces, strict=True)
+        ]
+        return jnp.asarray(np.concatenate([*parts, np.asarray(last)[:, None]], 1))
+
+    return jax.tree.map(join, last, *(trace for trace, _ in traces))
 
 
 def _chunks(steps: int) -> list[int]:

@@ -68,12 +68,12 @@ def environment(tmp_path_factory) -> dict[str, str]:
 def program(environment):
     """Runs ``python -m experiments.<name> flags...`` as a user would."""
 
-    def run(name: str, *arguments: str, check: bool = True, **options):
+    def run(name: str, *arguments: str, check: bool = True, env=None, **options):
         result = subprocess.run(
             [sys.executable, "-m", f"experiments.{name}", *arguments],
             capture_output=True,
             text=True,
-            env=environment,
+            env=env or environment,
             timeout=400,
             **options,
         )

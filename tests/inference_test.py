@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,20 +13,24 @@ from inpaint_jax.types import Architecture
 SMALL = Architecture(latent_size=10, width=8, image_size=32)  # Wide enough for tiles.
 
 
-def trained(architecture):
-    """Random networks whose BatchNorm statistics are of their own images."""
-    config = gan.TrainConfig(architecture=architecture, batch_size=4)
-    state = gan.init_state(config)
-    side = architecture.image_size
-    images = jax.random.uniform(jax.random.key(1), (4, side, side, 3), minval=-1.0)
-    for _ in range(3):
-        state, _ = gan.train_step(state, images, config=config)
-    return state.average, state.discriminator.variables
+@functools.cache
+def networks(architecture):
+    """Random networks, their BatchNorm statistics too."""
+    state = gan.init_state(gan.TrainConfig(architecture=architecture))
+    random = np.random.default_rng(0)
 
+    def disturbed(variables):
+        running = jax.tree.map(
+            # About what a network of such weights makes of its latents.
+            lambda x: (
+                x * random.uniform(0.01, 0.05, x.shape)
+                + random.uniform(-0.005, 0.005, x.shape)
+            ).astype(np.float32),
+            jax.tree.map(np.asarray, variables["batch_stats"]),
+        )
+        return {**variables, "batch_stats": running}
 
-@pytest.fixture(scope="module")
-def networks():
-    return {architecture: trained(architecture) for architecture in (TINY, SMALL)}
+    return disturbed(state.average), disturbed(state.discriminator.variables)
 
 
 def latents(architecture, count):
@@ -33,12 +39,11 @@ def latents(architecture, count):
 
 @pytest.mark.parametrize("architecture", [TINY, SMALL])
 @pytest.mark.parametrize("count", [1, 16])
-def test_values_and_gradients_are_those_of_the_trained_networks(
-    networks, architecture, count
-):
+def test_values_and_gradients_are_those_of_the_trained_networks(architecture, count):
+    single = networks(architecture)
     # In float64, where folding and tiles round nothing away.
     with jax.enable_x64(True):
-        g, d = jax.tree.map(lambda x: x.astype(jnp.float64), networks[architecture])
+        g, d = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), single)
         of_g = jax.jit(inference.generator_weights, static_argnums=1)(g, jnp.float64)
         of_d = jax.jit(inference.discriminator_weights, static_argnums=1)(
             d, jnp.float64
@@ -64,8 +69,8 @@ def test_values_and_gradients_are_those_of_the_trained_networks(
         )
 
 
-def test_no_image_influences_another(networks):
-    weights = jax.jit(inference.generator_weights)(networks[SMALL][0])
+def test_no_image_influences_another():
+    weights = jax.jit(inference.generator_weights)(networks(SMALL)[0])
     generate = jax.jit(jax.vmap(lambda z: inference.generate(weights, z)))
     z = latents(SMALL, 16)
     changed = z.at[1:].multiply(-1.0)
@@ -73,9 +78,9 @@ def test_no_image_influences_another(networks):
     assert not np.array_equal(generate(z)[1], generate(changed)[1])
 
 
-def test_an_image_that_all_share_is_judged_for_each(networks):
+def test_an_image_that_all_share_is_judged_for_each():
     # Under vmap an argument may be the same for all: one image, many latents.
-    weights = jax.jit(inference.discriminator_weights)(networks[SMALL][1])
+    weights = jax.jit(inference.discriminator_weights)(networks(SMALL)[1])
     image = jax.random.uniform(jax.random.key(0), (32, 32, 3), minval=-1.0)
 
     def loss(scale, image):
@@ -87,16 +92,16 @@ def test_an_image_that_all_share_is_judged_for_each(networks):
     np.testing.assert_allclose(together[1], alone, rtol=1e-4, atol=1e-6)
 
 
-def test_weights_cannot_be_mapped_over(networks):
-    weights = inference.generator_weights(networks[TINY][0])
+def test_weights_cannot_be_mapped_over():
+    weights = inference.generator_weights(networks(TINY)[0])
     several = jax.tree.map(lambda x: jnp.stack([x, x]), weights)
     with pytest.raises(NotImplementedError, match="weights"):
         jax.vmap(inference.generate)(several, latents(TINY, 2))
 
 
 @pytest.mark.parametrize("architecture", [TINY, SMALL])
-def test_bfloat16_is_near(networks, architecture):
-    g, d = networks[architecture]
+def test_bfloat16_is_near(architecture):
+    g, d = networks(architecture)
     z = latents(architecture, 16)
 
     def run(dtype):
