@@ -3,7 +3,9 @@
 Discriminator on real and on generated images, its Adam; generator through the updated
 discriminator, its Adam; batch statistics throughout. Before anything is timed both do
 two steps from the same weights on the same images and latents, and their losses are
-compared; those of the second step have been through both updates.
+compared; those of the second step have been through both updates. Adam's first update
+is hardly more than the gradient's sign, which rounding decides where a gradient is
+about 0, so after it the losses agree less closely.
 """
 
 import time
@@ -20,7 +22,7 @@ from benchmarks.search_step import search_step_flops
 from inpaint_jax import gan
 from inpaint_jax.types import Architecture
 
-_TOLERANCE = 1e-3
+_TOLERANCES = (1e-3, 1e-2)  # Relative, of the first and the second step.
 
 
 def measure(
@@ -41,14 +43,12 @@ def measure(
         _in_torch(config, images, torch.contiguous_format),
         _in_torch(config, images, torch.channels_last),
     )
-    for step in range(2):
-        found, expected = ours(), theirs()
-        error = np.abs(found / expected - 1).max()
-        assert error < _TOLERANCE, f"losses of step {step} differ by {error:.1e}"
-    # Three passes of two networks in the forward direction ... 11 in all, of which the
-    # search's four are the measure: G forward; D forward on real, on generated, and on
-    # generated again; back through D for weights and inputs on both; back through the
-    # new D for inputs; back through G for weights and inputs.
+    for step, tolerance in enumerate(_TOLERANCES):
+        error = np.abs(ours() / theirs() - 1).max()
+        assert error < tolerance, f"losses of step {step} differ by {error:.1e}"
+    # Eleven passes through a network, where a search step has four: forward, G once and
+    # D on real, on generated and again on generated; backward, D for weights and for
+    # inputs on both, the new D for inputs, G for both.
     flops = 11 / 4 * search_step_flops(architecture)
     calls = {
         "inpaint_jax": ours,
