@@ -118,6 +118,26 @@ def blend(
     return Blend(blended, residual)
 
 
+def blend_batch(
+    images: jax.Array, generated: jax.Array, masks: jax.Array, *, group: int = 64
+) -> Blend:
+    """``blend`` for ``[B, H, W, C]`` images and ``[B, H, W, 1]`` masks.
+
+    Args:
+      images: As of ``blend``.
+      generated: As of ``blend``.
+      masks: As of ``blend``.
+      group: Images that are solved at once. Every iteration passes over all vectors of
+        a group: 64 images of 64x64 stay in a CPU's cache, 256 take twice as long each.
+
+    Returns:
+      The ``Blend`` of every image, ``[B, ...]``.
+    """
+    return jax.lax.map(
+        lambda problem: blend(*problem), (images, generated, masks), batch_size=group
+    )
+
+
 def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """An approximate inverse of the hole's Laplacian: that of the whole image.
 

@@ -11,8 +11,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from inpaint_jax import search
-from inpaint_jax.blend import blend as poisson_blend
-from inpaint_jax.blend import overlay
+from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.types import (
     Critic,
@@ -198,23 +197,21 @@ def _finish(
     The solution's trace is that of the last iterates alone, ``[B]`` each.
     """
 
-    def one(
-        image: jax.Array,
-        mask: jax.Array,
-        weight: jax.Array,
-        state: search.SearchState,
-    ) -> Solution:
+    def judge(
+        image: jax.Array, weight: jax.Array, state: search.SearchState
+    ) -> tuple[search.SearchState, Losses, jax.Array]:
         objective = search.Objective(*networks, image=image, weights=weight)
         state, last = search.finish(state, objective, config)
-        generated = objective.generate(state.best_latent)
-        if blend:
-            completed, residual = poisson_blend(image, generated, mask)
-            # Following the gradients of G may lead beyond white or black.
-            completed = jnp.where(mask > 0, image, jnp.clip(completed, -1.0, 1.0))
-        else:
-            completed, residual = overlay(image, generated, mask), jnp.zeros(())
-        return Solution(
-            completed, generated, state.best_latent, state.best, last, residual
-        )
+        return state, last, objective.generate(state.best_latent)
 
-    return jax.vmap(one)(images, masks, weights, states)
+    states, last, generated = jax.vmap(judge)(images, weights, states)
+    if blend:
+        completed, residual = blend_batch(images, generated, masks)
+        # Following the gradients of G may lead beyond white or black.
+        completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
+    else:
+        completed = overlay(images, generated, masks)
+        residual = jnp.zeros(len(images))
+    return Solution(
+        completed, generated, states.best_latent, states.best, last, residual
+    )

@@ -1,5 +1,7 @@
 """Blending against equation 6 solved directly, in double precision."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inpaint_jax import masks
-from inpaint_jax.blend import blend, overlay
+from inpaint_jax.blend import blend, blend_batch, overlay
 
 SIDE = 64
 jitted_blend = jax.jit(blend)
@@ -280,3 +282,19 @@ def test_overlay_pastes_known_pixels_whole(name):
     pasted = np.asarray(overlay(image, generated, named_mask(name)))
     np.testing.assert_array_equal(pasted[known], image[known])
     np.testing.assert_array_equal(pasted[~known], generated[~known])
+
+
+@pytest.mark.parametrize("group", [1, 4, 64])
+def test_a_batch_in_groups_is_every_image_by_itself(group):
+    # Seven: no multiple of the group.
+    keys = jax.random.split(jax.random.key(0), 7)
+    drawn = masks.make_masks("random50", keys, (SIDE, SIDE))
+    images, generated = jax.random.uniform(
+        jax.random.key(1), (2, 7, SIDE, SIDE, 3), minval=-1.0
+    )
+    batch = jax.jit(functools.partial(blend_batch, group=group))
+    found = batch(images, generated, drawn)
+    assert found.residual.shape == (7,)
+    for i in range(7):
+        alone = jitted_blend(images[i], generated[i], drawn[i])
+        np.testing.assert_allclose(found.image[i], alone.image, atol=1e-5)
