@@ -6,9 +6,12 @@ latents with the same weights; before anything is timed their losses and gradien
 compared in float64.
 """
 
+import concurrent.futures
 import functools
+import multiprocessing
+import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -28,6 +31,12 @@ _TOLERANCE = 1e-4
 _SECONDS = 2.0  # About how long one timed call should last.
 
 _OURS, _TUTORIAL = "inpaint_jax", "jax tutorial"
+_TORCH = {
+    "torch": (torch.contiguous_format, None),
+    "torch channels_last": (torch.channels_last, None),
+    "torch bfloat16": (torch.channels_last, torch.bfloat16),
+}
+_ALL = (_OURS, _OURS + " bfloat16", _TUTORIAL, *_TORCH)
 
 _Answer = tuple[np.ndarray, np.ndarray]  # Gradient of the last step, losses of all.
 _Call = Callable[[int], _Answer]
@@ -55,9 +64,8 @@ def measure(
     flops = search_step_flops(architecture)
     for batch in batch_sizes:
         problem = Problem(architecture, batch)
-        contenders, compiled = problem.contenders(variables)
-        if batch > tutorial_limit:
-            del contenders[_TUTORIAL]
+        names = [n for n in _ALL if n != _TUTORIAL or batch <= tutorial_limit]
+        contenders, compiled = problem.contenders(variables, names)
         # As many steps a call as this project does in the time, but for the slow one.
         steps = max(1, round(_SECONDS / _seconds(contenders[_OURS])))
         of = {name: 1 if name == _TUTORIAL else steps for name in contenders}
@@ -74,8 +82,24 @@ def measure(
                 "ms_per_image": each,
                 "gflops_per_second": round(rate, 1),
                 "share_of_peak": round(rate / peak, 3),
+                "peak_resident_mib": peak_memory(architecture, batch, name),
                 **compiled.get(name, {}),
             }
+
+
+def peak_memory(architecture: Architecture, batch: int, name: str) -> int:
+    """MiB that a process takes which does nothing else than two steps of this."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_peak_memory, architecture, batch, name).result()
+
+
+def _peak_memory(architecture: Architecture, batch: int, name: str) -> int:
+    state = gan.init_state(gan.TrainConfig(architecture=architecture))
+    variables = state.average, state.discriminator.variables
+    contenders, _ = Problem(architecture, batch).contenders(variables, [name])
+    contenders[name](2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def compare(
@@ -92,13 +116,14 @@ def compare(
     """
     with jax.enable_x64(True):
         contenders, _ = Problem(architecture, 16, jnp.float64).contenders(
-            jax.tree.map(lambda x: x.astype(jnp.float64), variables)
+            jax.tree.map(lambda x: x.astype(jnp.float64), variables),
+            [name for name in _ALL if "bfloat16" not in name],
         )
         exact = contenders[_TUTORIAL](1)
         for name, call in contenders.items():
             for what, error in _errors(call(1), exact).items():
                 assert error.max() < _TOLERANCE, f"{name}: {what} off by {error.max()}"
-    contenders, _ = Problem(architecture, 16).contenders(variables)
+    contenders, _ = Problem(architecture, 16).contenders(variables, _ALL)
     for name, call in contenders.items():
         errors = _errors(call(1), exact)
         if "bfloat16" not in name:
@@ -145,30 +170,27 @@ class Problem:
         shape = (batch, side, side)
         # Drawn in float32 whatever the dtype, or others would come.
         draw = functools.partial(jax.random.uniform, dtype=jnp.float32)
-        self.architecture = architecture
+        self.architecture, self.dtype = architecture, dtype
         self.latents = draw(keys[0], (batch, size), minval=-1.0).astype(dtype)
         self.images = draw(keys[1], (*shape, 3), minval=-1.0).astype(dtype)
         self.weights = draw(keys[2], (*shape, 1)).astype(dtype)
 
     def contenders(
-        self, variables: tuple[Variables, Variables]
+        self, variables: tuple[Variables, Variables], names: Iterable[str]
     ) -> tuple[dict[str, _Call], dict[str, dict[str, Any]]]:
         """What to call with a number of steps; and what JAX's compilations took."""
         calls: dict[str, _Call] = {}
         compiled: dict[str, dict[str, Any]] = {}
-        dtype = self.images.dtype
-        for name, networks in {
-            _OURS: _prepared(variables, dtype),
-            _OURS + " bfloat16": _prepared(variables, jnp.bfloat16),
-            _TUTORIAL: _tutorial(variables),
-        }.items():
+        for name in names:
+            if name in _TORCH:
+                calls[name] = self.in_torch(variables, *_TORCH[name])
+                continue
+            if name == _TUTORIAL:
+                networks = _tutorial(variables)
+            else:
+                low = "bfloat16" in name
+                networks = _prepared(variables, "bfloat16" if low else self.dtype)
             calls[name], compiled[name] = self.in_jax(networks)
-        channels_last, low = torch.channels_last, torch.bfloat16
-        calls["torch"] = self.in_torch(variables, torch.contiguous_format)
-        calls["torch channels_last"] = self.in_torch(variables, channels_last)
-        calls["torch bfloat16"] = self.in_torch(variables, channels_last, low)
-        if dtype == jnp.float64:
-            calls = {name: c for name, c in calls.items() if "bfloat16" not in name}
         return calls, compiled
 
     def in_jax(
