@@ -4,10 +4,13 @@ import hashlib
 import os
 import platform
 import stat
+import zlib
 from pathlib import Path
 
 import jax
 from absl import flags, logging
+
+_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 _CACHE = flags.DEFINE_string(
     "compilation_cache",
@@ -23,26 +26,47 @@ def use() -> None:
     What is in it gets executed, so a folder that others could write to is not used. To
     be called before the first computation.
     """
-    given = _CACHE.value
+    given = _CACHE.value or None
     if given == "none":
         jax.config.update("jax_enable_compilation_cache", False)
         return
     if given is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return  # JAX reads it itself.
-    folder = Path(given).expanduser() if given else _default() / "inpaint_jax"
     try:
+        folder = Path(given).expanduser() if given else _default() / "inpaint_jax"
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         status = folder.stat()
-    except OSError as error:
-        _without(f"{folder}: {error.strerror}")
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home.
+        _without(str(error))
         return
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         _without(f"{folder} can be written by others")
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder / _machine()))
+    folder /= _machine()
+    _drop_damaged(folder)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     # Many small functions take as long as one large one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _drop_damaged(folder: Path) -> None:
+    """Removes what a killed run wrote in part: JAX would neither use nor replace it."""
+    for path in folder.glob("*-cache"):
+        try:
+            with path.open("rb") as file:
+                if file.read(4) == _ZSTANDARD:
+                    continue  # Compressed by an optional package, with its own checks.
+                file.seek(0)
+                stream = zlib.decompressobj()
+                stream.decompress(file.read())
+            damaged = not stream.eof
+        except zlib.error:
+            damaged = True
+        except OSError:
+            continue
+        if damaged:
+            path.unlink(missing_ok=True)
 
 
 def _default() -> Path:
@@ -59,7 +83,8 @@ def _machine() -> str:
     described = platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        described += next(line for line in lines if line.startswith("flags"))
+        names = ("flags", "Features")  # On x86 and ARM.
+        described += next(line for line in lines if line.startswith(names))
     except (OSError, StopIteration):
         described += platform.processor()
     return hashlib.sha256(described.encode()).hexdigest()[:12]

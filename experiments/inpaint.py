@@ -23,7 +23,7 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import program
+from experiments import compilation_cache, program
 from experiments.report import Report
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
@@ -36,6 +36,8 @@ from inpaint_jax.pictures import (
 )
 from inpaint_jax.pretrained import PRECISIONS
 from inpaint_jax.types import Model, SearchConfig, Solution
+
+flags.adopt_module_key_flags(compilation_cache)
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 _DEFAULTS = SearchConfig()

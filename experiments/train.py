@@ -23,10 +23,12 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from experiments import program
+from experiments import compilation_cache, program
 from inpaint_jax import data, gan, images, inference, networks
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.types import Architecture
+
+flags.adopt_module_key_flags(compilation_cache)
 
 _DATASET = flags.DEFINE_string(
     "dataset",

@@ -101,6 +101,7 @@ def blend(
 
     correction = overlay(image, generated, mask) - generated  # 0 in the hole
     b = in_hole(_sum_of_neighbours(jnp.moveaxis(correction, -1, 0)))
+    b = b.astype(jnp.promote_types(b.dtype, jnp.float32))
     # Far below what float32 images can show, but far above where squares underflow.
     u, _ = cg(
         laplacian,
@@ -114,7 +115,8 @@ def blend(
     residual = jnp.linalg.norm((b - laplacian(u)).ravel()) / jnp.where(
         scale > 0, scale, 1
     )
-    blended = overlay(image, generated + jnp.moveaxis(u, 0, -1), mask)
+    u = jnp.moveaxis(u, 0, -1).astype(generated.dtype)
+    blended = overlay(image, generated + u, mask)
     return Blend(blended, residual)
 
 

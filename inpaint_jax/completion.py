@@ -23,7 +23,7 @@ from inpaint_jax.types import (
 )
 
 _Networks = tuple[Generate, Critic]
-_CHUNK = 64  # Most steps between two looks at the progress.
+_CHUNK = 64  # Steps that one call can do: the progress is looked at between calls.
 
 
 def inpaint(
@@ -65,7 +65,8 @@ def inpaint(
     images, masks = _checked(model, images, masks)
     networks = (model.generate, model.critic)
     keys = _keys(key, images.shape[0])
-    # Whoever asks for other steps gets them from the same compiled functions.
+    # The functions below are compiled for each configuration and do not look at its
+    # steps, so they get one that is the same for any number.
     compiled_for = dataclasses.replace(config, steps=_CHUNK)
     weights, states = _start(masks, keys, model.latent_size, compiled_for)
     traces = []

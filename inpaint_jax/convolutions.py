@@ -12,8 +12,8 @@ one of two forms:
   9 multiplications a small pixel and pair of channels where the layer itself has 25.
 * *Patches*: all 25 taps in one matrix product, the 5x5 patches gathered before it or
   added up after it. For layers with few channels, where tiles cost more to transform
-  than they save, and for few images, where reading the 36/25 * 4 times larger tiled
-  kernel costs more than multiplying.
+  than they save, and for few images, where reading the tiled kernel, almost six times
+  as large, costs more than multiplying.
 
 Images are ``[H, W, B, C]``, the batch beside the channels: what both forms work in.
 """
@@ -66,10 +66,10 @@ def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
     height, width, batch, _ = image.shape
     if kernel.tiles is not None and _tiles_pay(height, width, batch):
         blocks = winograd.convolve(image, kernel.tiles.swapaxes(1, 2))
-        blocks = blocks.reshape(height, width, batch, 2, 2, -1)
-        return blocks.transpose(0, 3, 1, 4, 2, 5).reshape(
-            2 * height, 2 * width, batch, -1
-        )
+        channels = blocks.shape[-1] // 4
+        blocks = blocks.reshape(height, width, batch, 2, 2, channels)
+        blocks = blocks.transpose(0, 3, 1, 4, 2, 5)
+        return blocks.reshape(2 * height, 2 * width, batch, channels)
     return _add_patches(image @ kernel.patches)
 
 
@@ -83,17 +83,24 @@ def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
     Returns:
       ``[H/2, W/2, B, N]``; that of ``lax.conv_general_dilated(image, kernel, (2, 2),
       "SAME")``.
+
+    Raises:
+      ValueError: H or W is odd.
     """
+    if image.shape[0] % 2 or image.shape[1] % 2:
+        raise ValueError(f"height and width must be even, not {image.shape[:2]}")
     if not isinstance(kernel, Kernel):
         kernel = arrange_downsample(kernel)
     if not isinstance(kernel, Kernel):
         return lax.conv_general_dilated(
             image, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
         )
-    height, width, batch = (image.shape[0] // 2, image.shape[1] // 2, image.shape[2])
+    height, width, batch = image.shape[0] // 2, image.shape[1] // 2, image.shape[2]
     if kernel.tiles is not None and _tiles_pay(height, width, batch):
-        blocks = image.reshape(height, 2, width, 2, batch, -1)
-        blocks = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(height, width, batch, -1)
+        channels = image.shape[-1]
+        blocks = image.reshape(height, 2, width, 2, batch, channels)
+        blocks = blocks.transpose(0, 2, 4, 1, 3, 5)
+        blocks = blocks.reshape(height, width, batch, 4 * channels)
         return winograd.convolve(blocks, kernel.tiles)
     return _take_patches(image) @ kernel.patches
 
@@ -159,7 +166,9 @@ def _take_patches(image: jax.Array) -> jax.Array:
 def _add_patches(patches: jax.Array) -> jax.Array:
     """The adjoint: every patch added where it was taken, ``[2H, 2W, B, C]``."""
     height, width, batch, size = patches.shape
-    patches = patches.reshape(height, width, batch, KERNEL_SIZE, KERNEL_SIZE, -1)
+    channels = size // _TAPS
+    taps = (KERNEL_SIZE, KERNEL_SIZE)
+    patches = patches.reshape(height, width, batch, *taps, channels)
     patches = jnp.pad(patches, ((1, 1), (1, 1)) + ((0, 0),) * 4)
     # Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1,
     # m, m - 1 at taps 0, 2, 4. The padding puts small pixel i at i + 1.
@@ -178,7 +187,7 @@ def _add_patches(patches: jax.Array) -> jax.Array:
         )
         for of_row in parities
     ]
-    return jnp.stack(rows, 1).reshape(2 * height, 2 * width, batch, size // _TAPS)
+    return jnp.stack(rows, 1).reshape(2 * height, 2 * width, batch, channels)
 
 
 _take_patches.defvjp(

@@ -8,7 +8,7 @@ kernels are arranged for the products they enter.
 ``generate`` and ``critic`` take one latent and one image, and agree with
 ``networks.Generator`` and ``networks.Discriminator`` under ``train=False`` to rounding.
 Under ``jax.vmap`` the images of a batch share every matrix product. Both can be
-differentiated in the latent or the image, in reverse; the weights are constants.
+differentiated in the latent or the image, in reverse mode; the weights are constants.
 """
 
 from collections.abc import Callable, Sequence
@@ -81,6 +81,7 @@ def discriminator_weights(
 @jax.jit
 def generate(weights: Weights, z: jax.Array) -> jax.Array:
     """``[L]`` in [-1, 1] to an image ``[S, S, 3]`` in [-1, 1], at least float32."""
+    weights = jax.lax.stop_gradient(weights)
     first, *inner, last = weights.biases
     x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
     x = jax.nn.relu(x + first)
@@ -93,6 +94,7 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
 @jax.jit
 def critic(weights: Weights, image: jax.Array) -> jax.Array:
     """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32."""
+    weights = jax.lax.stop_gradient(weights)
     *inner, last = weights.biases
     x = image.astype(weights.dense.dtype)
     for kernel, bias in zip(weights.kernels, inner, strict=True):
@@ -145,13 +147,17 @@ def _per_image(layer: _Layer) -> _Layer:
         _, pull_back = jax.vjp(lambda image: layer(image, kernel), image)
         return pull_back(cotangent)[0]
 
-    forward, backward = _with_batch_rule(layer), _with_batch_rule(transpose)
-    function = jax.custom_vjp(forward)
-    function.defvjp(
+    forward = jax.custom_vjp(_with_batch_rule(layer))
+    backward = jax.custom_vjp(_with_batch_rule(transpose))
+    forward.defvjp(
         lambda image, kernel: (forward(image, kernel), (image, kernel)),
         lambda saved, cotangent: (backward(saved[0], cotangent, saved[1]), None),
     )
-    return function
+    backward.defvjp(
+        lambda image, cotangent, kernel: (backward(image, cotangent, kernel), kernel),
+        lambda kernel, cotangent: (None, forward(cotangent, kernel), None),
+    )
+    return forward
 
 
 def _with_batch_rule(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

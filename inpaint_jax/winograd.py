@@ -19,6 +19,7 @@ References:
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -73,9 +74,10 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
       ``[H, W, B, N]``.
     """
     values = _input_transform(x)  # [6, 6, H/4, W/4, B, C]
-    products = jnp.matmul(values.reshape(_POINTS**2, -1, x.shape[-1]), kernel)
-    products = products.reshape(*values.shape[:-1], -1)
-    return _output_transform(products)
+    *points, channels = values.shape
+    rows = math.prod(points[2:])
+    products = jnp.matmul(values.reshape(_POINTS**2, rows, channels), kernel)
+    return _output_transform(products.reshape(*points, kernel.shape[-1]))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

@@ -284,6 +284,18 @@ def test_overlay_pastes_known_pixels_whole(name):
     np.testing.assert_array_equal(pasted[~known], generated[~known])
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_sixteen_bits_are_solved_in_float32(dtype):
+    image, generated = (x.astype(dtype) for x in pictures())
+    mask = named_mask("center")
+    found = jitted_blend(image, generated, mask)
+    assert found.image.dtype == dtype
+    exact = solve_directly(
+        *(np.asarray(x, np.float32) for x in (image, generated, mask))
+    )
+    assert np.abs(np.asarray(found.image, np.float64) - exact).max() < 0.02
+
+
 @pytest.mark.parametrize("group", [1, 4, 64])
 def test_a_batch_in_groups_is_every_image_by_itself(group):
     # Seven: no multiple of the group.

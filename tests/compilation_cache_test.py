@@ -56,6 +56,23 @@ def test_a_folder_can_be_given_or_none(run, tmp_path):
     assert not (tmp_path / "default").exists()
 
 
+def test_what_a_killed_run_left_half_written_is_compiled_again(run, tmp_path):
+    run(tmp_path)
+    first = entries(tmp_path)
+    sizes = {path: path.stat().st_size for path in first}
+    for path in first:
+        path.write_bytes(path.read_bytes()[:100])
+    result = run(tmp_path)
+    assert "Error reading" not in result.stderr
+    assert {path: path.stat().st_size for path in entries(tmp_path)}.keys() == first
+    assert all(path.stat().st_size > 0.9 * sizes[path] for path in first)
+
+
+def test_no_home_costs_only_time(run, tmp_path):
+    result = run(tmp_path, "--compilation_cache=~nosuchuser/x")
+    assert "nothing compiled is kept" in result.stderr
+
+
 def test_a_cache_that_cannot_be_made_costs_only_time(run, tmp_path):
     (tmp_path / "inpaint_jax").write_text("in the way")
     result = run(tmp_path)

@@ -129,6 +129,11 @@ def test_other_devices_use_their_own_convolutions(name, monkeypatch):
     )
 
 
+def test_downsample_refuses_odd_sides():
+    with pytest.raises(ValueError, match="even"):
+        downsample(jnp.zeros((5, 4, 1, 3)), jnp.zeros((5, 5, 3, 2)))
+
+
 @pytest.mark.parametrize("name", list(PAIRS))
 def test_second_derivatives_are_those_of_lax(name):
     # A product of gradients, as in a gradient penalty: derivatives of the pull-back.

@@ -92,6 +92,36 @@ def test_an_image_that_all_share_is_judged_for_each():
     np.testing.assert_allclose(together[1], alone, rtol=1e-4, atol=1e-6)
 
 
+def test_no_image_at_all_is_a_batch_of_none():
+    weights = jax.jit(inference.generator_weights)(networks(SMALL)[0])
+    images = jax.vmap(lambda z: inference.generate(weights, z))(jnp.zeros((0, 10)))
+    assert images.shape == (0, 32, 32, 3)
+
+
+def test_second_derivatives_are_those_of_the_trained_networks():
+    g, _ = networks(TINY)
+    weights = jax.jit(inference.generator_weights)(g)
+    z = latents(TINY, 1)[0]
+
+    def roughness(generate):
+        gradient = jax.grad(lambda z: (generate(z) ** 3).sum())
+        return jax.jit(jax.grad(lambda z: (gradient(z) ** 2).sum()))(z)
+
+    found = roughness(lambda z: inference.generate(weights, z))
+    network = Generator(TINY)
+    expected = roughness(lambda z: network.apply(g, z[None], train=False)[0])
+    scale = jnp.abs(expected).max()
+    assert scale > 0
+    np.testing.assert_allclose(found, expected, atol=1e-4 * scale)
+
+
+def test_weights_are_constants():
+    weights = jax.jit(inference.generator_weights)(networks(TINY)[0])
+    z = latents(TINY, 1)[0]
+    gradient = jax.jit(jax.grad(lambda w: inference.generate(w, z).sum()))(weights)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
+
+
 def test_weights_cannot_be_mapped_over():
     weights = inference.generator_weights(networks(TINY)[0])
     several = jax.tree.map(lambda x: jnp.stack([x, x]), weights)
