@@ -56,7 +56,7 @@ def _drop_damaged(folder: Path) -> None:
         try:
             with path.open("rb") as file:
                 if file.read(4) == _ZSTANDARD:
-                    continue  # Compressed by an optional package, with its own checks.
+                    continue  # Compressed by an optional package: not looked at.
                 file.seek(0)
                 stream = zlib.decompressobj()
                 stream.decompress(file.read())
