@@ -34,8 +34,7 @@ from inpaint_jax.pictures import (
     find_pictures,
     read_picture,
 )
-from inpaint_jax.pretrained import PRECISIONS
-from inpaint_jax.types import Model, SearchConfig, Solution
+from inpaint_jax.types import PRECISIONS, Model, SearchConfig, Solution
 
 flags.adopt_module_key_flags(compilation_cache)
 

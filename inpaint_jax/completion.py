@@ -63,12 +63,49 @@ def inpaint(
     """
     config = config or SearchConfig()
     images, masks = _checked(model, images, masks)
+    weights = _importance_weights(masks, config.window)
+    found, generated = search_batch(
+        model, images, weights, key, config=config, progress=progress
+    )
+    completed, residual = _fill(images, generated, masks, blend)
+    return Solution(
+        completed, generated, found.latent, found.losses, found.trace, residual
+    )
+
+
+def search_batch(
+    model: Model,
+    images: jax.Array,
+    weights: jax.Array,
+    key: jax.Array,
+    *,
+    config: SearchConfig,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[search.SearchResult, jax.Array]:
+    """Searches the latents of a batch of images at once, with any weights.
+
+    Args:
+      model: Generator and critic.
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      weights: ``[B, S, S, 1]`` W of eq. 4, not negative: ``importance_weights`` of a
+        mask, or ones to fit whole images.
+      key: As for ``inpaint``.
+      config: How to search; its ``window`` is not looked at.
+      progress: As for ``inpaint``.
+
+    Returns:
+      What ``search`` finds, every field with a batch axis in front, and the generated
+      images ``[B, S, S, 3]`` at the best latents.
+
+    Raises:
+      ValueError: ``key`` is neither one key nor B.
+    """
     networks = (model.generate, model.critic)
     keys = _keys(key, images.shape[0])
     # The functions below are compiled for each configuration and do not look at its
     # steps, so they get one that is the same for any number.
     compiled_for = dataclasses.replace(config, steps=_CHUNK)
-    weights, states = _start(masks, keys, model.latent_size, compiled_for)
+    states = _start(keys, model.latent_size, compiled_for)
     traces = []
     for steps in _chunks(config.steps):
         states, trace = _advance(networks, images, weights, states, steps, compiled_for)
@@ -76,8 +113,9 @@ def inpaint(
         if progress is not None:
             jax.block_until_ready(trace)
             progress(steps)
-    solution = _finish(networks, images, masks, weights, states, compiled_for, blend)
-    return solution._replace(trace=_joined(traces, solution.trace))
+    states, last, generated = _finish(networks, images, weights, states, compiled_for)
+    trace = _joined(traces, last)
+    return search.SearchResult(states.best_latent, states.best, trace), generated
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:
@@ -154,13 +192,18 @@ def _chunks(steps: int) -> list[int]:
     return [_CHUNK] * whole + [rest] * (rest > 0)
 
 
+@functools.partial(jax.jit, static_argnames="window")
+def _importance_weights(masks: jax.Array, window: int) -> jax.Array:
+    """W of eq. 3 of every image."""
+    return jax.vmap(lambda mask: importance_weights(mask, window))(masks)
+
+
 @functools.partial(jax.jit, static_argnames=("latent_size", "config"))
 def _start(
-    masks: jax.Array, keys: jax.Array, latent_size: int, config: SearchConfig
-) -> tuple[jax.Array, search.SearchState]:
-    """W of eq. 3 and the first iterate of every image."""
-    weights = jax.vmap(lambda mask: importance_weights(mask, config.window))(masks)
-    return weights, jax.vmap(lambda k: search.start(k, latent_size, config))(keys)
+    keys: jax.Array, latent_size: int, config: SearchConfig
+) -> search.SearchState:
+    """The first iterate of every image."""
+    return jax.vmap(lambda key: search.start(key, latent_size, config))(keys)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -183,36 +226,34 @@ def _advance(
     return jax.vmap(one)(images, weights, states)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "blend"))
+@functools.partial(jax.jit, static_argnames="config")
 def _finish(
     networks: _Networks,
     images: jax.Array,
-    masks: jax.Array,
     weights: jax.Array,
     states: search.SearchState,
     config: SearchConfig,
-    blend: bool,
-) -> Solution:
-    """Closes every search and puts what it found into its image (section 3.3).
+) -> tuple[search.SearchState, Losses, jax.Array]:
+    """Closes every search: its last state, its last losses, G(z) at its best."""
 
-    The solution's trace is that of the last iterates alone, ``[B]`` each.
-    """
-
-    def judge(
+    def one(
         image: jax.Array, weight: jax.Array, state: search.SearchState
     ) -> tuple[search.SearchState, Losses, jax.Array]:
         objective = search.Objective(*networks, image=image, weights=weight)
         state, last = search.finish(state, objective, config)
         return state, last, objective.generate(state.best_latent)
 
-    states, last, generated = jax.vmap(judge)(images, weights, states)
-    if blend:
-        completed, residual = blend_batch(images, generated, masks)
-        # Following the gradients of G may lead beyond white or black.
-        completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
-    else:
-        completed = overlay(images, generated, masks)
-        residual = jnp.zeros(len(images))
-    return Solution(
-        completed, generated, states.best_latent, states.best, last, residual
-    )
+    return jax.vmap(one)(images, weights, states)
+
+
+@functools.partial(jax.jit, static_argnames="blend")
+def _fill(
+    images: jax.Array, generated: jax.Array, masks: jax.Array, blend: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Puts what was generated into the holes (section 3.3), with the residuals."""
+    if not blend:
+        return overlay(images, generated, masks), jnp.zeros(len(images))
+    completed, residual = blend_batch(images, generated, masks)
+    # Following the gradients of G may lead beyond white or black.
+    completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
+    return completed, residual

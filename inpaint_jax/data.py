@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -267,6 +268,38 @@ def _read_all(
         seen[ids[i]] += 1
         unique.append(ids[i] if seen[ids[i]] == 1 else f"{ids[i]}-{i:06d}")
     return images, tuple(unique), failed
+
+
+def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
+    """Takes images out of a data set, to judge with what was not trained on.
+
+    Which ones is decided by their ids alone, so that they stay the same when images
+    are added, and no order of the source matters.
+
+    Args:
+      dataset: What to divide.
+      count: How many to take.
+
+    Returns:
+      The rest, and the ``count`` images taken; both in the source's order.
+
+    Raises:
+      DataError: Nothing would be left of either.
+    """
+    if not 0 < count < len(dataset):
+        raise DataError(
+            f"cannot hold back {count} of {len(dataset)} images: give 1 to "
+            f"{len(dataset) - 1}"
+        )
+    digests = [zlib.crc32(id.encode()) for id in dataset.ids]
+    taken = np.zeros(len(dataset), bool)
+    taken[np.argsort(digests, kind="stable")[:count]] = True
+
+    def part(rows: np.ndarray) -> Dataset:
+        ids = tuple(dataset.ids[row] for row in np.flatnonzero(rows))
+        return dataclasses.replace(dataset, images=dataset.images[rows], ids=ids)
+
+    return part(~taken), part(taken)
 
 
 def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Training the DCGAN: eq. 1 of the paper with the procedure of Radford et al. (2016).
+"""Training the DCGAN: eq. 1 of the paper with the procedure of Radford et al. (2016),
+and what has been found since to make such training better.
 
 Pure functions of a state: ``init_state`` makes one, ``train_step`` maps one to the
 next. All randomness comes from the seed in the configuration and the step's number,
@@ -12,28 +13,45 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
+from inpaint_jax.augment import AUGMENTATIONS, augment
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks import Discriminator, Generator, Variables
-from inpaint_jax.types import Architecture
+from inpaint_jax.types import PRECISIONS, Architecture
 
 GENERATOR_LOSSES = ("non_saturating", "saturating")
+
+_R1_EVERY = 16  # Steps; the penalty weighs as many times more (Karras et al., 2020).
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The recipe.
+    """The recipe; by default the paper's.
 
     Attributes:
       architecture: Sizes of the two networks.
       batch_size: Images a step.
-      learning_rate: Adam's, for both networks.
+      learning_rate: Adam's.
+      discriminator_learning_rate: Adam's for the discriminator; None: the same (Heusel
+        et al., 2017, use two).
       beta1: Adam's first decay; 0.5 as Radford et al. found.
       ema_decay: Decay a step of the moving average of the generator, once warm: at
         step t it is at most (1 + t) / (10 + t).
       generator_loss: ``non_saturating``, -log D(G(z)), or ``saturating``,
         log(1 - D(G(z))), which is eq. 1 to the letter and starves early on.
       flip: Whether real images are mirrored at random.
+      label_smoothing: How far the discriminator's target for real images is below 1
+        (one-sided: Salimans et al., 2016).
+      instance_noise: Standard deviation of the noise on all that the discriminator sees
+        (Arjovsky and Bottou, 2017), in units of [-1, 1].
+      augmentations: Of all that the discriminator sees; some of
+        ``augment.AUGMENTATIONS``.
+      r1_weight: Gamma of the R1 penalty, gamma / 2 times the squared norm of the
+        gradient of log D / (1 - D) in real images (Mescheder et al., 2018); applied at
+        every 16th step, 16 times over.
+      precision: What the networks compute in, one of ``types.PRECISIONS``; parameters,
+        BatchNorm's statistics, losses and Adam are float32 in any case.
       seed: Of the weights, the latents, the flips and the order of the images.
 
     Raises:
@@ -43,10 +61,16 @@ class TrainConfig:
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
     batch_size: int = 64
     learning_rate: float = 2e-4
+    discriminator_learning_rate: float | None = None
     beta1: float = 0.5
     ema_decay: float = 0.999
     generator_loss: str = "non_saturating"
     flip: bool = True
+    label_smoothing: float = 0.0
+    instance_noise: float = 0.0
+    augmentations: tuple[str, ...] = ()
+    r1_weight: float = 0.0
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -54,8 +78,10 @@ class TrainConfig:
             raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
+        for name in ("learning_rate", "discriminator_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be > 0, not {value}")
         if not 0 <= self.beta1 < 1 or not 0 <= self.ema_decay < 1:
             raise ValueError("beta1 and ema_decay must be in [0, 1)")
         if self.generator_loss not in GENERATOR_LOSSES:
@@ -63,6 +89,29 @@ class TrainConfig:
                 f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, "
                 f"not {self.generator_loss}"
             )
+        if not 0 <= self.label_smoothing < 0.5:
+            raise ValueError(
+                f"label_smoothing must be in [0, 0.5), not {self.label_smoothing}"
+            )
+        for name in ("instance_noise", "r1_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+        unknown = set(self.augmentations) - set(AUGMENTATIONS)
+        if unknown:
+            raise ValueError(
+                f"augmentations can be {', '.join(AUGMENTATIONS)}, not "
+                f"{', '.join(sorted(unknown))}"
+            )
+        if self.precision not in PRECISIONS:
+            raise ValueError(
+                f"precision must be one of {', '.join(PRECISIONS)}, not "
+                f"{self.precision}"
+            )
+
+    @property
+    def dtype(self) -> DTypeLike | None:
+        """What the networks are told to compute in; None: as their inputs are."""
+        return None if self.precision == "float32" else self.precision
 
 
 class Network(NamedTuple):
@@ -98,7 +147,8 @@ class Metrics(NamedTuple):
     """Figures of one step, each ``[]``.
 
     Attributes:
-      discriminator_loss: -log D(x) - log(1 - D(G(z))), mean over the batch.
+      discriminator_loss: -log D(x) - log(1 - D(G(z))), mean over the batch, with
+        smoothed labels if so configured, without the penalty.
       generator_loss: As the configuration chose.
       real_score: Mean of D(x).
       fake_score: Mean of D(G(z)), before the discriminator's update.
@@ -108,10 +158,6 @@ class Metrics(NamedTuple):
     generator_loss: jax.Array
     real_score: jax.Array
     fake_score: jax.Array
-
-
-def _optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    return optax.adam(config.learning_rate, b1=config.beta1)
 
 
 def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
@@ -130,11 +176,10 @@ def init_state(config: TrainConfig) -> TrainState:
     images = jnp.zeros((2, size.image_size, size.image_size, 3))
     g = Generator(size).init(key_g, latents, train=True)
     d = Discriminator(size).init(key_d, images, train=True)
-    optimizer = _optimizer(config)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        generator=Network(g, optimizer.init(g["params"])),
-        discriminator=Network(d, optimizer.init(d["params"])),
+        generator=Network(g, _generator_optimizer(config).init(g["params"])),
+        discriminator=Network(d, _discriminator_optimizer(config).init(d["params"])),
         # A copy: the state is donated to each step, and no buffer may be donated
         # twice.
         average=jax.tree.map(jnp.copy, g),
@@ -161,41 +206,48 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_z = jax.random.split(key)
+    key_real, key_fake, key_judged = jax.random.split(jax.random.fold_in(key, 1), 3)
     real = flip_at_random(key_flip, images) if config.flip else images
     latents = sample_latents(key_z, real.shape[0], config.architecture.latent_size)
     generator, discriminator = state.generator, state.discriminator
 
     def forward(params: Any) -> tuple[jax.Array, Any]:
-        return _apply(
-            Generator(config.architecture), generator.variables, params, latents
-        )
+        network = Generator(config.architecture, config.dtype)
+        return _apply(network, generator.variables, params, latents)
 
     fake, pull_back, g_stats = jax.vjp(
         forward, generator.variables["params"], has_aux=True
     )
 
-    judge = Discriminator(config.architecture)
+    judge = Discriminator(config.architecture, config.dtype)
+    seen_real = _seen(key_real, real, config)
+    seen_fake = _seen(key_fake, fake, config)
 
     def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
         # Real and generated images are normalised apart, each by its own batch's
         # statistics; the running ones see first the one, then the other.
-        on_real, stats = _apply(judge, discriminator.variables, params, real)
+        on_real, stats = _apply(judge, discriminator.variables, params, seen_real)
         variables = {**discriminator.variables, "batch_stats": stats}
-        on_fake, stats = _apply(judge, variables, params, fake)
+        on_fake, stats = _apply(judge, variables, params, seen_fake)
         real_score = jax.nn.softmax(on_real)[:, REAL].mean()
         fake_score = jax.nn.softmax(on_fake)[:, REAL].mean()
-        loss = -jax.nn.log_softmax(on_real)[:, REAL].mean()
+        of_real = jax.nn.log_softmax(on_real).mean(0)
+        loss = -(1 - config.label_smoothing) * of_real[REAL]
+        loss -= config.label_smoothing * of_real[FAKE]
         loss -= jax.nn.log_softmax(on_fake)[:, FAKE].mean()
-        return loss, (stats, real_score, fake_score)
+        penalty = _r1(judge, discriminator.variables, params, seen_real, state, config)
+        return loss + penalty, (loss, stats, real_score, fake_score)
 
-    (d_loss, (d_stats, real_score, fake_score)), d_gradient = jax.value_and_grad(
+    d_gradient, (d_loss, d_stats, real_score, fake_score) = jax.grad(
         discriminator_loss, has_aux=True
     )(discriminator.variables["params"])
-    discriminator = _update(discriminator, d_gradient, d_stats, config)
+    optimizer = _discriminator_optimizer(config)
+    discriminator = _update(discriminator, optimizer, d_gradient, d_stats)
 
     def generator_loss(fake: jax.Array) -> jax.Array:
         params = discriminator.variables["params"]
-        logits, _ = _apply(judge, discriminator.variables, params, fake)
+        seen = _seen(key_judged, fake, config)
+        logits, _ = _apply(judge, discriminator.variables, params, seen)
         log_probability = jax.nn.log_softmax(logits)
         if config.generator_loss == "saturating":
             return log_probability[:, FAKE].mean()
@@ -203,7 +255,8 @@ def train_step(
 
     g_loss, image_gradient = jax.value_and_grad(generator_loss)(fake)
     (g_gradient,) = pull_back(image_gradient)
-    generator = _update(generator, g_gradient, g_stats, config)
+    optimizer = _generator_optimizer(config)
+    generator = _update(generator, optimizer, g_gradient, g_stats)
 
     # Early on the average forgets faster, or it would hold on to the first weights.
     decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
@@ -220,6 +273,41 @@ def flip_at_random(key: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.where(chosen, images[:, :, ::-1], images)
 
 
+def _seen(key: jax.Array, images: jax.Array, config: TrainConfig) -> jax.Array:
+    """What the discriminator gets to see of a batch, real or generated."""
+    key_augment, key_noise = jax.random.split(key)
+    if config.augmentations:
+        images = augment(key_augment, images, config.augmentations)
+    if config.instance_noise:
+        noise = jax.random.normal(key_noise, images.shape, images.dtype)
+        images = images + config.instance_noise * noise
+    return images
+
+
+def _r1(
+    judge: Discriminator,
+    variables: Variables,
+    params: Any,
+    real: jax.Array,
+    state: TrainState,
+    config: TrainConfig,
+) -> jax.Array:
+    """The R1 penalty of this step, ``[]``; 0 at most steps."""
+    if not config.r1_weight:
+        return jnp.zeros(())
+
+    def log_odds(images: jax.Array) -> jax.Array:
+        logits, _ = _apply(judge, variables, params, images)
+        return (logits[:, REAL] - logits[:, FAKE]).sum()
+
+    def penalty() -> jax.Array:
+        gradient = jax.grad(log_odds)(real)
+        squared_norms = jnp.square(gradient).sum((1, 2, 3))
+        return _R1_EVERY * config.r1_weight / 2 * squared_norms.mean()
+
+    return jax.lax.cond(state.step % _R1_EVERY == 0, penalty, lambda: jnp.zeros(()))
+
+
 def _apply(
     network: Generator | Discriminator, variables: Variables, params: Any, x: jax.Array
 ) -> tuple[jax.Array, Any]:
@@ -230,12 +318,24 @@ def _apply(
     return output, updated["batch_stats"]
 
 
+def _generator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    return optax.adam(config.learning_rate, b1=config.beta1)
+
+
+def _discriminator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    rate = config.discriminator_learning_rate or config.learning_rate
+    return optax.adam(rate, b1=config.beta1)
+
+
 def _update(
-    network: Network, gradient: Any, statistics: Any, config: TrainConfig
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    gradient: Any,
+    statistics: Any,
 ) -> Network:
-    updates, optimizer = _optimizer(config).update(gradient, network.optimizer)
+    updates, state = optimizer.update(gradient, network.optimizer)
     params = optax.apply_updates(network.variables["params"], updates)
-    return Network({"params": params, "batch_stats": statistics}, optimizer)
+    return Network({"params": params, "batch_stats": statistics}, state)
 
 
 @jax.jit

@@ -21,7 +21,13 @@ from jax.typing import DTypeLike
 
 from inpaint_jax import convolutions
 from inpaint_jax.convolutions import Kernel
-from inpaint_jax.networks import GRID, NORM_EPSILON, SLOPE, Variables
+from inpaint_jax.networks import (
+    GRID,
+    NORM_EPSILON,
+    SLOPE,
+    Variables,
+    at_least_float32,
+)
 
 _Kernel = jax.Array | Kernel
 _Layer = Callable[[jax.Array, _Kernel], jax.Array]
@@ -88,7 +94,7 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
     for kernel, bias in zip(weights.kernels[:-1], inner, strict=True):
         x = jax.nn.relu(_upsample(x, kernel) + bias)
     x = _upsample(x, weights.kernels[-1]) + last
-    return jnp.tanh(_at_least_float32(x))
+    return jnp.tanh(at_least_float32(x))
 
 
 @jax.jit
@@ -99,11 +105,7 @@ def critic(weights: Weights, image: jax.Array) -> jax.Array:
     x = image.astype(weights.dense.dtype)
     for kernel, bias in zip(weights.kernels, inner, strict=True):
         x = jax.nn.leaky_relu(_downsample(x, kernel) + bias, SLOPE)
-    return _at_least_float32(x.reshape(-1) @ weights.dense + last)
-
-
-def _at_least_float32(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return at_least_float32(x.reshape(-1) @ weights.dense + last)
 
 
 def _convolutions(variables: Variables) -> list[Variables]:

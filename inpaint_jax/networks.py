@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
+from jax.typing import DTypeLike
 
 from inpaint_jax.convolutions import KERNEL_SIZE, downsample, upsample
 from inpaint_jax.types import Architecture
@@ -32,7 +33,9 @@ _NORMAL = nn.initializers.normal(0.02)
 
 
 class _BatchNorm(nn.Module):
-    """Batch normalisation with Radford's settings; running statistics in float32."""
+    """Batch normalisation with Radford's settings; statistics in float32 at least."""
+
+    dtype: DTypeLike | None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -40,6 +43,7 @@ class _BatchNorm(nn.Module):
             use_running_average=not train,
             momentum=0.9,
             epsilon=NORM_EPSILON,
+            dtype=self.dtype,
             scale_init=lambda key, shape, dtype: (
                 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
             ),
@@ -51,15 +55,18 @@ class _Convolution(nn.Module):
 
     features: int
     direction: str
+    dtype: DTypeLike | None
     use_bias: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], self.features)
         kernel = self.param("kernel", _NORMAL, shape)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
         if self.use_bias:
-            x = x + self.param("bias", nn.initializers.zeros, (self.features,))
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            x = x + bias.astype(x.dtype)
         return x
 
 
@@ -68,20 +75,29 @@ class Generator(nn.Module):
 
     Dense to a 4x4 grid, then 5x5 stride-2 transposed convolutions that halve the
     channels each time; BatchNorm and ReLU after all but the last, tanh at the end.
+
+    Attributes:
+      architecture: Sizes.
+      dtype: What layers compute in; parameters, BatchNorm's statistics and the images
+        are float32 at least. None: as the latents are.
     """
 
     architecture: Architecture
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool) -> jax.Array:
         first, *inner = reversed(_channels(self.architecture))
-        x = nn.Dense(GRID * GRID * first, use_bias=False, kernel_init=_NORMAL)(z)
+        dtype = self.dtype
+        x = nn.Dense(
+            GRID * GRID * first, use_bias=False, kernel_init=_NORMAL, dtype=dtype
+        )(z)
         x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        x = nn.relu(_BatchNorm()(x, train))
+        x = nn.relu(_BatchNorm(dtype)(x, train))
         for features in inner:
-            x = _Convolution(features, "up")(x)
-            x = nn.relu(_BatchNorm()(x, train))
-        x = jnp.tanh(_Convolution(3, "up", use_bias=True)(x))
+            x = _Convolution(features, "up", dtype)(x)
+            x = nn.relu(_BatchNorm(dtype)(x, train))
+        x = jnp.tanh(at_least_float32(_Convolution(3, "up", dtype, use_bias=True)(x)))
         return jnp.moveaxis(x, 2, 0)
 
 
@@ -90,20 +106,30 @@ class Discriminator(nn.Module):
 
     The generator in reverse: 5x5 stride-2 convolutions with LeakyReLU 0.2 and
     BatchNorm on all but the first, dense to the two classes of a softmax.
+
+    Attributes:
+      architecture: Sizes.
+      dtype: As for ``Generator``; the logits are float32 at least.
     """
 
     architecture: Architecture
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
         x = jnp.moveaxis(image, 0, 2)
         for layer, features in enumerate(_channels(self.architecture)):
-            x = _Convolution(features, "down", use_bias=layer == 0)(x)
+            x = _Convolution(features, "down", self.dtype, use_bias=layer == 0)(x)
             if layer > 0:
-                x = _BatchNorm()(x, train)
+                x = _BatchNorm(self.dtype)(x, train)
             x = nn.leaky_relu(x, SLOPE)
         x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
-        return nn.Dense(2, kernel_init=_NORMAL)(x)
+        return at_least_float32(nn.Dense(2, kernel_init=_NORMAL, dtype=self.dtype)(x))
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """``x``, in float32 where it is of fewer bits."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def flatten(tree: Variables) -> dict[str, jax.Array]:

@@ -14,6 +14,9 @@ Critic = Callable[[jax.Array], jax.Array]
 
 Reduction = Literal["sum", "mean"]
 
+PRECISIONS = ("float32", "bfloat16")
+"""What networks can compute in."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:

@@ -26,9 +26,9 @@ def arguments(batch, width):
         of_d = inference.discriminator_weights(state.discriminator.variables)
         networks = bind(inference.generate, of_g), bind(inference.critic, of_d)
         keys = jax.random.split(jax.random.key(0), batch)
-        masks = jnp.ones((batch, 64, 64, 1))
+        weights = jnp.ones((batch, 64, 64, 1))
         images = jnp.zeros((batch, 64, 64, 3))
-        weights, states = completion._start(masks, keys, 100, CONFIG)
+        states = completion._start(keys, 100, CONFIG)
         return networks, images, weights, states, 3
 
     return jax.eval_shape(make)

@@ -21,13 +21,10 @@ import safetensors.numpy
 
 from inpaint_jax import gan, inference, networks
 from inpaint_jax.networks import Variables
-from inpaint_jax.types import Architecture, Model
+from inpaint_jax.types import PRECISIONS, Architecture, Model
 
 _FOLDER = Path(__file__).parent
 _FORMAT = "inpaint_jax.dcgan.1"
-
-PRECISIONS = ("float32", "bfloat16")
-"""What networks can compute in."""
 
 _generator_weights = jax.jit(inference.generator_weights, static_argnums=1)
 _discriminator_weights = jax.jit(inference.discriminator_weights, static_argnums=1)
@@ -48,9 +45,9 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
     Args:
       name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
         training run (its newest checkpoint; the averaged generator).
-      precision: One of ``PRECISIONS``: what both networks compute in. Their images and
-        logits, and so the losses, are float32 either way. bfloat16 is for GPUs and
-        TPUs; a CPU is slower at it.
+      precision: One of ``types.PRECISIONS``: what both networks compute in. Their
+        images and logits, and so the losses, are float32 either way. bfloat16 is for
+        GPUs and TPUs; a CPU is slower at it.
 
     Raises:
       ModelError: There is no such model, or its file is damaged or another format's;
