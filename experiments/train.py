@@ -3,9 +3,10 @@
     python -m experiments.train --dataset=celeb_a --workdir=runs/celeb_a
     python -m experiments.train --dataset='images:photos/*.zip' --workdir=runs/photos
 
-Leaves in the work folder: config.json, checkpoints/, metrics.jsonl and
-samples/<step>.png. Started again on the same folder it goes on where it was, and ends
-with the parameters of a run that was never stopped.
+Leaves in the work folder: config.json, checkpoints/ with the latest states and best/
+with the best one, metrics.jsonl, quality.jsonl (figures on images that were held back),
+curves.png and samples/<step>.png. Started again on the same folder it goes on where it
+was, and ends with the parameters of a run that was never stopped.
 """
 
 import dataclasses
@@ -18,17 +19,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from experiments import compilation_cache, program
-from inpaint_jax import data, gan, images, inference, networks
+from experiments import compilation_cache, program, recipe, tracking
+from experiments.curves import write_curves
+from inpaint_jax import data, gan, images, inference, networks, parallel
 from inpaint_jax.checkpoints import Checkpoints
-from inpaint_jax.types import Architecture
+from inpaint_jax.metrics import COARSEST
 
 flags.adopt_module_key_flags(compilation_cache)
+flags.adopt_module_key_flags(recipe)
 
 _DATASET = flags.DEFINE_string(
     "dataset",
@@ -45,25 +47,15 @@ _CROP = flags.DEFINE_string(
     "center (the largest square), none (the whole frame) or a number of pixels (a "
     "centre square). Default: the paper's choice for the data set.",
 )
+_VALIDATION = flags.DEFINE_string(
+    "validation",
+    None,
+    "What to judge the generator with: a number of images to hold back from training, "
+    "another split of the data set, or images:PATH. Default: a tenth is held back, at "
+    "most 1000.",
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 25_000, "Steps in all.", lower_bound=1)
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Images a step.")
-_SEED = flags.DEFINE_integer(
-    "seed", 0, "Of weights, latents, flips and order.", upper_bound=2**31 - 1
-)
-_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
-_LATENT_SIZE = flags.DEFINE_integer("latent_size", 100, "Length of z.")
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the images.")
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-4, "Adam's step size.")
-_BETA1 = flags.DEFINE_float("beta1", 0.5, "Adam's first decay.")
-_EMA_DECAY = flags.DEFINE_float("ema_decay", 0.999, "Of the generator's average.")
-_GENERATOR_LOSS = flags.DEFINE_enum(
-    "generator_loss",
-    "non_saturating",
-    gan.GENERATOR_LOSSES,
-    "saturating is the paper's eq. 1 to the letter.",
-)
-_FLIP = flags.DEFINE_bool("flip", True, "Mirror images at random.")
 _LOG_EVERY = flags.DEFINE_integer(
     "log_every", 50, "Steps between two lines of metrics.jsonl.", lower_bound=1
 )
@@ -73,6 +65,12 @@ _CHECKPOINT_EVERY = flags.DEFINE_integer(
 _SAMPLE_EVERY = flags.DEFINE_integer(
     "sample_every", 500, "Steps between two grids of samples.", lower_bound=1
 )
+_EVALUATE_EVERY = flags.DEFINE_integer(
+    "evaluate_every",
+    1000,
+    "Steps between two lines of quality.jsonl; 0: never, and nothing is held back.",
+    lower_bound=0,
+)
 
 _SAMPLES = 64
 
@@ -80,76 +78,108 @@ _SAMPLES = 64
 def main() -> int:
     # --- Configuration -------------------------------------------------------------
     with program.usage_errors():
-        config = gan.TrainConfig(
-            architecture=Architecture(
-                latent_size=_LATENT_SIZE.value,
-                width=_WIDTH.value,
-                image_size=_IMAGE_SIZE.value,
-            ),
-            batch_size=_BATCH_SIZE.value,
-            learning_rate=_LEARNING_RATE.value,
-            beta1=_BETA1.value,
-            ema_decay=_EMA_DECAY.value,
-            generator_loss=_GENERATOR_LOSS.value,
-            flip=_FLIP.value,
-            seed=_SEED.value,
+        config = recipe.read_config()
+    places = parallel.placement()
+    if config.batch_size % places.devices:
+        raise program.UsageError(
+            f"batch_size {config.batch_size} must be a multiple of the "
+            f"{places.devices} devices"
         )
     workdir = program.make_folder(Path(_WORKDIR.value))
     with program.lock(workdir):
-        return _run(config, workdir)
+        return _run(config, places, workdir)
 
 
-def _run(config: gan.TrainConfig, workdir: Path) -> int:
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the loop works with, beside the state."""
+
+    config: gan.TrainConfig
+    dataset: data.Dataset
+    places: parallel.Placement
+    workdir: Path
+    checkpoints: Checkpoints
+    metrics: tracking.Rows
+    tracker: tracking.Tracker
+    stop: "_StopSignal"
+
+
+def _run(config: gan.TrainConfig, places: parallel.Placement, workdir: Path) -> int:
     """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data ----------------------------------------------------------------------
-    dataset = data.load(
-        _DATASET.value,
-        split=_SPLIT.value,
-        data_dir=_DATA_DIR.value,
-        crop=_CROP.value,
-        size=config.architecture.image_size,
-        progress=True,
-    )
-    print(f"{len(dataset)} images of {_DATASET.value}")
+    dataset, held_back = _load_data(config.architecture.image_size)
+    print(f"{len(dataset)} images of {_DATASET.value}, {len(held_back)} to judge with")
     _remember_config(workdir / "config.json", config, dataset)
 
     # --- State: new, or where the last run stopped -----------------------------------
-    state = gan.init_state(config)
+    state = jax.device_put(gan.init_state(config), places.everywhere)
     with Checkpoints(workdir) as checkpoints, _StopSignal() as stop:
         if checkpoints.latest_step is not None:
             with program.usage_errors():
                 state = checkpoints.restore(state)
             print(f"going on from step {state.step}")
         start = int(state.step)
-        if start >= _STEPS.value:
-            print(f"{workdir} has {start} steps already; --steps={_STEPS.value}")
-            return 0
-        return _train(state, start, config, dataset, checkpoints, workdir, stop)
+        metrics = tracking.Rows(workdir / "metrics.jsonl", start)
+        with tracking.Tracker(workdir, config, held_back, start) as tracker:
+            run = _Run(
+                config, dataset, places, workdir, checkpoints, metrics, tracker, stop
+            )
+            # A run killed between a checkpoint and its evaluation.
+            if _evaluates_at(start) and not tracker.has(start):
+                _evaluate(run, state)
+            if start >= _STEPS.value:
+                print(f"{workdir} has {start} steps already; --steps={_STEPS.value}")
+                return 0
+            return _train(run, state, start)
 
 
-def _train(
-    state: gan.TrainState,
-    start: int,
-    config: gan.TrainConfig,
-    dataset: data.Dataset,
-    checkpoints: Checkpoints,
-    workdir: Path,
-    stop: "_StopSignal",
-) -> int:
+def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
+    """The images to train on, and those to judge with."""
+
+    def load(name: str, split: str) -> data.Dataset:
+        return data.load(
+            name,
+            split=split,
+            data_dir=_DATA_DIR.value,
+            crop=_CROP.value,
+            size=size,
+            progress=True,
+        )
+
+    dataset = load(_DATASET.value, _SPLIT.value)
+    validation = _VALIDATION.value
+    if not _EVALUATE_EVERY.value:
+        nothing = dataclasses.replace(dataset, images=dataset.images[:0], ids=())
+        return dataset, nothing
+    if size < COARSEST:
+        raise program.UsageError(
+            f"images of {size} pixels are too small to be judged: --evaluate_every=0"
+        )
+    if validation is None or validation.isdecimal():
+        count = int(validation or min(1000, max(2, len(dataset) // 10)))
+        dataset, held_back = data.hold_back(dataset, count)
+    elif ":" in validation:
+        held_back = load(validation, "validation")
+    else:
+        held_back = load(_DATASET.value, validation)
+    if len(held_back) < 2:
+        raise program.UsageError("--validation: give at least 2 images")
+    return dataset, held_back
+
+
+def _train(run: _Run, state: gan.TrainState, start: int) -> int:
     """The loop, from step ``start`` to ``--steps``; returns the exit status."""
-    metrics_path = workdir / "metrics.jsonl"
-    _drop_rows_after(metrics_path, start)
+    config, dataset = run.config, run.dataset
     metrics: gan.Metrics | None = None
     clock, last_logged = time.monotonic(), start
-    with (
-        tqdm(initial=start, total=_STEPS.value, unit="step", disable=None) as bar,
-        metrics_path.open("a", buffering=1) as metrics_file,
-    ):
+    with tqdm(initial=start, total=_STEPS.value, unit="step", disable=None) as bar:
         for step in range(start + 1, _STEPS.value + 1):
             rows = data.batch_indices(
                 len(dataset), config.batch_size, seed=config.seed, step=step - 1
             )
-            batch = jnp.asarray(images.to_float(dataset.images[rows]))
+            batch = jax.device_put(
+                images.to_float(dataset.images[rows]), run.places.batch
+            )
             # Steps are queued, not waited for; without this wait the queue would grow,
             # and a signal to stop would be heeded only when all of it is done.
             jax.block_until_ready(metrics)
@@ -158,38 +188,71 @@ def _train(
 
             # Read once: the signal may come at any moment, and this step either is the
             # last, and saved, or is not.
-            stopped = stop.received
+            stopped = run.stop.received
             last = step == _STEPS.value or stopped
-            saves = last or step % _CHECKPOINT_EVERY.value == 0
+            evaluates = _evaluates_at(step) and not stopped
+            saves = last or evaluates or step % _CHECKPOINT_EVERY.value == 0
             if saves or step % _LOG_EVERY.value == 0:
-                # A number that is not finite never becomes finite again, so that
-                # looking here, and before each checkpoint, is often enough.
-                if not gan.is_finite((state, metrics)):
-                    good = checkpoints.latest_step
-                    raise program.UsageError(
-                        f"training diverged: a number is not finite by step {step}; "
-                        f"the last good checkpoint in {workdir} is "
-                        f"{'none' if good is None else f'of step {good}'}. "
-                        "Try a lower --learning_rate or another --seed"
-                    )
+                _check_finite(run, state, metrics)
                 now = time.monotonic()
                 speed = (step - last_logged) * config.batch_size / (now - clock)
-                clock, last_logged = now, step
                 row = {name: float(v) for name, v in metrics._asdict().items()}
-                row = {"step": step, **row, "images_per_second": speed}
-                metrics_file.write(json.dumps(row) + "\n")
+                run.metrics.append({"step": step, **row, "images_per_second": speed})
                 bar.set_postfix_str(
                     f"{speed:.0f} images/s, D {row['discriminator_loss']:.2f}, "
                     f"G {row['generator_loss']:.2f}"
                 )
+                clock, last_logged = now, step
             if last or step % _SAMPLE_EVERY.value == 0:
-                _write_samples(workdir / "samples" / f"{step:07d}.png", state, config)
+                _write_samples(run, state, step)
             if saves:
-                checkpoints.save(state)
+                run.checkpoints.save(state)
+            if evaluates:
+                # First the checkpoint: killed from here on, the run evaluates again.
+                run.checkpoints.wait()
+                _evaluate(run, state)
+                clock = time.monotonic()
             if stopped:
                 print(f"stopped by signal at step {step}; start again to go on")
                 break
     return 0
+
+
+def _evaluates_at(step: int) -> bool:
+    """Whether the generator is judged after that step."""
+    every = _EVALUATE_EVERY.value
+    return every > 0 and step > 0 and (step % every == 0 or step == _STEPS.value)
+
+
+def _evaluate(run: _Run, state: gan.TrainState) -> None:
+    run.tracker.evaluate(state)
+    _draw_curves(run)
+
+
+def _draw_curves(run: _Run) -> None:
+    write_curves(
+        run.workdir / "curves.png",
+        run.metrics.rows,
+        run.tracker.rows,
+        run.tracker.best_step,
+    )
+
+
+def _check_finite(run: _Run, state: gan.TrainState, metrics: gan.Metrics) -> None:
+    """Ends a run that diverged.
+
+    A number that is not finite never becomes finite again, so that looking at what is
+    logged or saved is often enough.
+    """
+    if gan.is_finite((state, metrics)):
+        return
+    good = run.checkpoints.latest_step
+    raise program.UsageError(
+        f"training diverged: a number is not finite by step {state.step}; "
+        f"the last good checkpoint in {run.workdir} is "
+        f"{'none' if good is None else f'of step {good}'}. "
+        "Try a lower --learning_rate or another --seed"
+    )
 
 
 class _StopSignal:
@@ -226,9 +289,12 @@ def _remember_config(
       program.UsageError: The folder belongs to a run of another configuration.
     """
     wanted = {
+        # As JSON gives it back.
         **dataclasses.asdict(config),
+        "augmentations": list(config.augmentations),
         "dataset": _absolute(dataset.name),
         "split": dataset.split,
+        "validation": _absolute(_VALIDATION.value or ""),
         "images": len(dataset),
         "crop": dataset.crop,
     }
@@ -253,27 +319,13 @@ def _absolute(dataset: str) -> str:
     return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if colon else dataset
 
 
-def _drop_rows_after(path: Path, step: int) -> None:
-    """Forgets the metrics of steps that a killed run did but did not save."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue  # The line a killed run was writing.
-        if row["step"] <= step:
-            kept.append(line + "\n")
-    program.write_text(path, "".join(kept))
-
-
-def _write_samples(path: Path, state: gan.TrainState, config: gan.TrainConfig) -> None:
-    key = jax.random.key(config.seed)
-    size = config.architecture
+def _write_samples(run: _Run, state: gan.TrainState, step: int) -> None:
+    size = run.config.architecture
+    key = jax.random.key(run.config.seed)
     latents = gan.sample_latents(key, _SAMPLES, size.latent_size)
-    samples = _sample(state.average, latents)
-    images.write_png(path, images.tile(np.asarray(samples)))
+    samples = images.tile(np.asarray(_sample(state.average, latents)))
+    images.write_png(run.workdir / "samples" / f"{step:07d}.png", samples)
+    _draw_curves(run)
 
 
 @jax.jit

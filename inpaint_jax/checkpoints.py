@@ -15,7 +15,7 @@ class CheckpointError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoints of one training run: ``<workdir>/checkpoints/<step>``.
+    """The checkpoints of one training run: ``<workdir>/<name>/<step>``.
 
     Saving is asynchronous and atomic: Orbax writes under a temporary name and
     renames, so a killed run leaves the last whole checkpoint and nothing else that
@@ -23,6 +23,7 @@ class Checkpoints:
 
     Args:
       workdir: Folder of the run; made when missing.
+      name: Of the folder in it: ``checkpoints``, the latest, or ``best``.
       keep: How many of the latest checkpoints stay.
       read_only: Whether to make, change and delete nothing.
 
@@ -30,8 +31,15 @@ class Checkpoints:
       CheckpointError: ``read_only``, and there are no checkpoints.
     """
 
-    def __init__(self, workdir: Path, keep: int = 2, *, read_only: bool = False):
-        folder = (workdir / "checkpoints").absolute()  # Orbax refuses relative paths.
+    def __init__(
+        self,
+        workdir: Path,
+        name: str = "checkpoints",
+        *,
+        keep: int = 2,
+        read_only: bool = False,
+    ):
+        folder = (workdir / name).absolute()  # Orbax refuses relative paths.
         if read_only and not folder.is_dir():
             raise CheckpointError(f"{workdir} has no checkpoint yet")
         # Orbax's own read_only does the same and warns of it, three lines each time.
@@ -81,6 +89,16 @@ class Checkpoints:
             ) from error
         return TrainState(**restored)
 
+    def wait(self) -> None:
+        """Returns when what was saved is on the disk."""
+        self._manager.wait_until_finished()
+
+    def forget_after(self, step: int) -> None:
+        """Deletes the checkpoints of later steps than ``step``."""
+        for later in self._manager.all_steps():
+            if later > step:
+                self._manager.delete(later)
+
     def __enter__(self) -> Self:
         return self
 
@@ -90,5 +108,5 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._manager.wait_until_finished()
+        self.wait()
         self._manager.close()

@@ -114,6 +114,10 @@ class TrainConfig:
         return None if self.precision == "float32" else self.precision
 
 
+RECIPES = {"paper": TrainConfig()}
+"""Recipes by name."""
+
+
 class Network(NamedTuple):
     """One network under training.
 
