@@ -3,10 +3,12 @@
     python -m experiments.export --workdir=runs/faces --data='CelebA, 32,611 images' \
         --results=outputs/center/results.json --output=faces.safetensors
 
-The file holds the averaged generator and the discriminator of the newest checkpoint in
-float16, how they were trained, and the figures that ``experiments.inpaint`` measured.
+The file holds the averaged generator and the discriminator of the best checkpoint in
+float16, how they were trained, and the figures that ``experiments.evaluate_generator``
+and ``experiments.inpaint`` measured.
 """
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 from absl import flags
 
 from experiments import program
+from inpaint_jax.gan import TrainConfig
 from inpaint_jax.pretrained import load_run, save_model
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
@@ -25,21 +28,22 @@ _OUTPUT = flags.DEFINE_string(
     required=True,
 )
 _DATA = flags.DEFINE_string("data", None, "What it was trained on, in words.")
+_LATEST = flags.DEFINE_bool(
+    "latest", False, "The newest checkpoint, not the one that was judged best."
+)
+_QUALITY = flags.DEFINE_string(
+    "quality", None, "quality.json of experiments.evaluate_generator with this model."
+)
 _RESULTS = flags.DEFINE_list(
     "results", [], "results.json files of experiments.inpaint with this model."
 )
 
 _RECIPE = [
-    "batch_size",
-    "learning_rate",
-    "beta1",
-    "ema_decay",
-    "generator_loss",
-    "flip",
-    "seed",
+    *(field.name for field in dataclasses.fields(TrainConfig)),
     "images",
     "crop",
 ]
+_QUALITY_FIGURES = ["images", "split", "swd", "ms_ssim", "ceiling", "real"]
 _FIGURES = ["n", "psnr", "ssim", "psnr_hole", "context_loss", "prior_loss"]
 
 
@@ -48,7 +52,7 @@ def main() -> int:
     if output.suffix != ".safetensors":
         raise program.UsageError(f"--output={output}: give it the suffix .safetensors")
     program.make_folder(output.parent)
-    run = load_run(Path(_WORKDIR.value))
+    run = load_run(Path(_WORKDIR.value), latest=_LATEST.value)
     steps = int(run.state.step)
     metadata = {
         **{name: run.config[name] for name in _RECIPE},
@@ -56,6 +60,7 @@ def main() -> int:
         "steps": steps,
         "images_seen": steps * run.config["batch_size"],
         "date": datetime.date.today().isoformat(),
+        "quality": _read_quality(_QUALITY.value) if _QUALITY.value else None,
         "figures": _read_figures(_RESULTS.value),
     }
     save_model(
@@ -69,6 +74,24 @@ def main() -> int:
     return 0
 
 
+def _read_quality(path: str) -> dict[str, Any]:
+    """What ``experiments.evaluate_generator`` found."""
+    try:
+        found = json.loads(Path(path).read_text())
+        model = found["model"]
+        figures = {name: found[name] for name in _QUALITY_FIGURES}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise program.UsageError(f"{path} is no quality.json: {error}") from error
+    _check_model(path, model)
+    return figures
+
+
+def _check_model(path: str, model: str) -> None:
+    """Refuses the figures of another model."""
+    if Path(model).stem != Path(_OUTPUT.value).stem:
+        raise program.UsageError(f"{path} holds figures of the model {model}")
+
+
 def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
     """The summaries of inpainting runs, by mask."""
     figures = {}
@@ -76,10 +99,7 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
         try:
             results = json.loads(Path(path).read_text())
             summary, config = results["summary"], results["config"]
-            if Path(config["model"]).stem != Path(_OUTPUT.value).stem:
-                raise program.UsageError(
-                    f"{path} holds figures of the model {config['model']}"
-                )
+            model = config["model"]
             figures[config["mask"]] = {
                 **{name: summary[name] for name in _FIGURES},
                 "steps": config["steps"],
@@ -87,6 +107,7 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise program.UsageError(f"{path} is no results.json: {error}") from error
+        _check_model(path, model)
     return figures
 
 

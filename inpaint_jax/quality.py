@@ -18,7 +18,8 @@ from inpaint_jax import metrics
 from inpaint_jax.completion import search_batch
 from inpaint_jax.types import Model, SearchConfig
 
-_BATCH = 64  # Images at once, so that memory does not grow with their number.
+GROUP = 64
+"""Images that are worked on at once, however many there are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,12 +121,12 @@ def sample(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
     """``[count, S, S, 3]`` in [-1, 1]: images of latents from U[-1, 1]."""
     # Each latent has a key of its own: more samples begin with the same ones.
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
-        jax.random.key(seed), jnp.arange(-(-count // _BATCH) * _BATCH)
+        jax.random.key(seed), jnp.arange(-(-count // GROUP) * GROUP)
     )
     latents = jax.vmap(
         lambda key: jax.random.uniform(key, (model.latent_size,), minval=-1.0)
     )(keys)
-    batches = latents.reshape(-1, _BATCH, model.latent_size)
+    batches = latents.reshape(-1, GROUP, model.latent_size)
     return np.concatenate([_generate(model.generate, z) for z in batches])[:count]
 
 
@@ -141,8 +142,8 @@ def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
     first = rng.integers(0, len(images), pairs)
     second = (first + rng.integers(1, len(images), pairs)) % len(images)
     values = [
-        _ms_ssim(images[first[i : i + _BATCH]], images[second[i : i + _BATCH]])
-        for i in range(0, pairs, _BATCH)
+        _ms_ssim(images[first[i : i + GROUP]], images[second[i : i + GROUP]])
+        for i in range(0, pairs, GROUP)
     ]
     return float(np.concatenate(values).mean(dtype=np.float64))
 
@@ -183,7 +184,7 @@ def reconstruct(
     config = SearchConfig(steps=steps, prior_weight=0.0)
     key = jax.random.key(seed)
     # Groups of one size: one compilation, however many images.
-    group = min(_BATCH, len(images))
+    group = min(GROUP, len(images))
     weights = jnp.ones((group, size, size, 1))
     found = []
     for start in range(0, len(images), group):

@@ -7,7 +7,8 @@ import optax
 import pytest
 from conftest import TINY
 
-from inpaint_jax import gan
+from inpaint_jax import gan, parallel
+from inpaint_jax.augment import augment
 from inpaint_jax.networks import Discriminator, Generator
 
 CONFIG = gan.TrainConfig(architecture=TINY, batch_size=4)
@@ -32,13 +33,21 @@ def assert_same(a, b):
 
 def reference_step(state, images, config):
     """Eq. 1 written down plainly: each loss from scratch, differentiated whole."""
-    key_flip, key_z = jax.random.split(
-        jax.random.fold_in(jax.random.key(config.seed), state.step)
-    )
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    key_flip, key_z = jax.random.split(key)
+    keys_seen = jax.random.split(jax.random.fold_in(key, 1), 3)
     flipped = jax.random.bernoulli(key_flip, shape=(len(images), 1, 1, 1))
     real = jnp.where(flipped, jnp.flip(images, 2), images) if config.flip else images
     z = gan.sample_latents(key_z, len(images), config.architecture.latent_size)
     optimizer = optax.adam(config.learning_rate, b1=config.beta1)
+    d_optimizer = optax.adam(
+        config.discriminator_learning_rate or config.learning_rate, b1=config.beta1
+    )
+
+    def seen(key, x):
+        key_augment, key_noise = jax.random.split(key)
+        x = augment(key_augment, x, config.augmentations)
+        return x + config.instance_noise * jax.random.normal(key_noise, x.shape)
 
     def g(params):
         variables = {**state.generator.variables, "params": params}
@@ -55,16 +64,28 @@ def reference_step(state, images, config):
 
     def d_loss(params):
         fake, _ = g(state.generator.variables["params"])
-        return -(log_d(params, real)[:, 1] + log_d(params, fake)[:, 0]).mean()
+        on_real = log_d(params, seen(keys_seen[0], real))
+        on_fake = log_d(params, seen(keys_seen[1], fake))
+        target = jnp.array([config.label_smoothing, 1 - config.label_smoothing])
+        return -(on_real @ target + on_fake[:, 0]).mean() + r1(params)
+
+    def r1(params):
+        def log_odds(x):
+            log_probability = log_d(params, x)
+            return (log_probability[:, 1] - log_probability[:, 0]).sum()
+
+        slope = jax.grad(log_odds)(seen(keys_seen[0], real))
+        squared = (slope.reshape(len(slope), -1) ** 2).sum(1).mean()
+        return jnp.where(state.step % 16 == 0, 16 * config.r1_weight / 2 * squared, 0)
 
     params = state.discriminator.variables["params"]
-    update, _ = optimizer.update(
+    update, _ = d_optimizer.update(
         jax.grad(d_loss)(params), state.discriminator.optimizer
     )
     d_params = optax.apply_updates(params, update)
 
     def g_loss(params):
-        log_probability = log_d(d_params, g(params)[0])
+        log_probability = log_d(d_params, seen(keys_seen[2], g(params)[0]))
         if config.generator_loss == "saturating":
             return log_probability[:, 0].mean()
         return -log_probability[:, 1].mean()
@@ -74,10 +95,25 @@ def reference_step(state, images, config):
     return optax.apply_updates(params, update), d_params
 
 
-@pytest.mark.parametrize("loss", gan.GENERATOR_LOSSES)
-def test_a_step_is_eq_1_written_plainly(loss):
-    config = dataclasses.replace(CONFIG, generator_loss=loss)
-    state, _ = run(config, 2)
+CHANGED = {
+    "label_smoothing": 0.1,
+    "instance_noise": 0.2,
+    "augmentations": ("color", "translation", "cutout"),
+    "r1_weight": 0.5,
+    "discriminator_learning_rate": 1e-4,
+    "flip": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [({}, 2), ({"generator_loss": "saturating"}, 2), (CHANGED, 16), (CHANGED, 17)],
+    ids=["paper", "saturating", "changed", "changed, without the penalty"],
+)
+def test_a_step_is_eq_1_written_plainly(changes, at):
+    config = dataclasses.replace(CONFIG, **changes)
+    state, _ = run(CONFIG, 2)
+    state = state._replace(step=jnp.asarray(at, jnp.int32))
     images = batch(7)
     g_params, d_params = jax.jit(lambda s: reference_step(s, images, config))(state)
     state, _ = gan.train_step(state, images, config=config)
@@ -116,6 +152,47 @@ def test_the_average_is_the_warmed_up_moving_average():
         state.average,
         expected,
     )
+
+
+def test_bfloat16_is_what_layers_compute_in_and_nothing_else():
+    config = dataclasses.replace(CONFIG, precision="bfloat16")
+    state, metrics = run(config, 2)
+    for leaf in jax.tree.leaves((state, metrics)):
+        assert leaf.dtype in (jnp.float32, jnp.int32)
+    text = str(
+        jax.make_jaxpr(lambda s, x: gan.train_step(s, x, config=config))(
+            gan.init_state(config), batch()
+        )
+    )
+    products = [line for line in text.splitlines() if "dot_general[" in line]
+    assert products
+    assert all(" = dot_general" in line and ":bf16[" in line for line in products)
+    # Close to float32, and not the same.
+    _, exact = run(CONFIG, 2)
+    for found, expected in zip(metrics, exact, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0.1)
+        assert found != expected
+
+
+def test_four_devices_are_as_good_as_one():
+    config = dataclasses.replace(CONFIG, batch_size=8, **CHANGED)
+    many, one = parallel.placement(), parallel.placement(jax.local_devices()[:1])
+    assert (many.devices, one.devices) == (4, 1)
+    ends = []
+    for places in (many, one):
+        state = jax.device_put(gan.init_state(config), places.everywhere)
+        for step in range(3):
+            images = jax.device_put(batch(step, 8), places.batch)
+            state, metrics = gan.train_step(state, images, config=config)
+        for leaf in jax.tree.leaves(state):
+            assert leaf.is_fully_replicated
+            assert len(leaf.devices()) == places.devices
+        ends.append(jax.device_get((state, metrics)))
+    # Adam divides a gradient by its own size, so where one is nothing but rounding the
+    # step is as large as any other: a few parameters may be a step apart.
+    for a, b in zip(*(jax.tree.leaves(end) for end in ends), strict=True):
+        assert np.mean(np.abs(a - b) > 1e-5 + 1e-4 * np.abs(b)) < 0.01
+        np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-2)
 
 
 def test_flips_mirror_about_half_and_change_nothing_else():
@@ -162,6 +239,12 @@ def test_is_finite_finds_the_one_bad_number(bad):
         {"beta1": 1.0},
         {"seed": -1},
         {"generator_loss": "hinge"},
+        {"discriminator_learning_rate": 0.0},
+        {"label_smoothing": 0.5},
+        {"instance_noise": -0.1},
+        {"r1_weight": float("nan")},
+        {"augmentations": ("blur",)},
+        {"precision": "float16"},
     ],
 )
 def test_config_refuses(wrong):

@@ -6,6 +6,7 @@ trained on, and a checksum of the weights. Beside a shipped ``<name>.safetensors
 stands ``<name>.md``, its card.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -44,7 +45,8 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
 
     Args:
       name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
-        training run (its newest checkpoint; the averaged generator).
+        training run (its best checkpoint, or the newest where none was judged; the
+        averaged generator).
       precision: One of ``types.PRECISIONS``: what both networks compute in. Their
         images and logits, and so the losses, are float32 either way. bfloat16 is for
         GPUs and TPUs; a CPU is slower at it.
@@ -164,7 +166,7 @@ class Run:
     Attributes:
       config: What ``config.json`` says.
       architecture: Sizes of its networks.
-      state: Its newest checkpoint.
+      state: The checkpoint.
     """
 
     config: Mapping[str, Any]
@@ -172,8 +174,13 @@ class Run:
     state: gan.TrainState
 
 
-def load_run(workdir: Path) -> Run:
-    """Reads the newest checkpoint of a training run.
+def load_run(workdir: Path, *, latest: bool = False) -> Run:
+    """Reads a checkpoint of a training run.
+
+    Args:
+      workdir: Folder of the run.
+      latest: Whether it shall be the newest checkpoint even when another was found to
+        be the best.
 
     Raises:
       ModelError: The folder is of something else, or has no checkpoint yet.
@@ -190,7 +197,12 @@ def load_run(workdir: Path) -> Run:
         ) from error
     like = gan.init_state(gan.TrainConfig(architecture=architecture))
     try:
-        with Checkpoints(workdir, read_only=True) as checkpoints:
+        with contextlib.ExitStack() as stack:
+            checkpoints = stack.enter_context(Checkpoints(workdir, read_only=True))
+            if not latest and (workdir / "best").is_dir():
+                best = stack.enter_context(Checkpoints(workdir, "best", read_only=True))
+                if best.latest_step is not None:
+                    checkpoints = best
             state = checkpoints.restore(like)
     except CheckpointError as error:
         raise ModelError(str(error)) from error
@@ -198,7 +210,7 @@ def load_run(workdir: Path) -> Run:
 
 
 def _model_of_run(workdir: Path, precision: str) -> Model:
-    """The averaged generator and the discriminator of the newest checkpoint."""
+    """The averaged generator and the discriminator of the best checkpoint."""
     run = load_run(workdir)
     return make_model(
         run.architecture,

@@ -1,0 +1,184 @@
+"""Measures how good a generator is, on images it was not trained on.
+
+    python -m experiments.evaluate_generator --model=celeb_a --dataset=celeb_a \
+        --split=test
+    python -m experiments.evaluate_generator --model=runs/photos \
+        --dataset='images:held_back/*.jpg'
+
+Leaves in the output folder: quality.json, samples.png and reconstructions.png (pictures
+above the generator's best images of them). The figures: sliced Wasserstein distance of
+samples to the images (lower is better), MS-SSIM between samples (that of real images is
+the value to have; higher means that samples repeat each other), and the ceiling, the
+PSNR that the generator reaches when it sees the whole picture.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+import inpaint_jax
+from experiments import compilation_cache, program
+from inpaint_jax import data, images, inception, metrics, quality
+
+flags.adopt_module_key_flags(compilation_cache)
+
+_DEFAULTS = quality.QualityConfig()
+_MODEL = flags.DEFINE_string(
+    "model",
+    "celeba64",
+    "A shipped model's name, a .safetensors file, or the work folder of a training.",
+)
+_DATASET = flags.DEFINE_string(
+    "dataset",
+    None,
+    "Real images, not trained on: celeb_a, svhn_cropped or cars196 (through "
+    "tensorflow-datasets), or images:PATH with PATH a folder, a zip or a glob.",
+    required=True,
+)
+_SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "outputs/evaluate_generator", "Where results go."
+)
+_LIMIT = flags.DEFINE_integer(
+    "limit", _DEFAULTS.images, "At most so many images, and samples.", lower_bound=2
+)
+_RECONSTRUCTIONS = flags.DEFINE_integer(
+    "reconstructions",
+    _DEFAULTS.reconstructions,
+    "Images to reconstruct for the ceiling.",
+    lower_bound=1,
+)
+_STEPS = flags.DEFINE_integer(
+    "steps", _DEFAULTS.steps, "Of the search for reconstructions.", lower_bound=1
+)
+_INCEPTION_WEIGHTS = flags.DEFINE_string(
+    "inception_weights",
+    None,
+    "torch-fidelity's file of Inception weights: adds the Fréchet inception distance "
+    "(extra fid).",
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of samples and searches.", lower_bound=0, upper_bound=2**31 - 1
+)
+
+_SHOWN = 64  # Samples in the picture.
+_SHOWN_RECONSTRUCTIONS = 10
+
+
+def main() -> int:
+    # --- What is asked ----------------------------------------------------------------
+    model = inpaint_jax.load_model(_MODEL.value)
+    if model.image_size < metrics.COARSEST:
+        raise program.UsageError(
+            f"{_MODEL.value} makes images of {model.image_size} pixels; at least "
+            f"{metrics.COARSEST} are needed"
+        )
+    config = quality.QualityConfig(
+        images=_LIMIT.value,
+        reconstructions=_RECONSTRUCTIONS.value,
+        steps=_STEPS.value,
+    )
+    output = program.make_folder(Path(_OUTPUT.value))
+    dataset = data.load(
+        _DATASET.value,
+        split=_SPLIT.value,
+        data_dir=_DATA_DIR.value,
+        crop=model.metadata.get("crop"),
+        size=model.image_size,
+        limit=_LIMIT.value,
+        progress=True,
+    )
+    if len(dataset) < 4:
+        raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
+
+    # --- Measure ----------------------------------------------------------------------
+    real = images.to_float(dataset.images)
+    groups = math.ceil(min(config.reconstructions, len(real)) / quality.GROUP)
+    with tqdm(total=groups * config.steps, unit="step", disable=None) as bar:
+        found = quality.measure(
+            model, real, config=config, seed=_SEED.value, progress=bar.update
+        )
+    row = {
+        "model": _MODEL.value,
+        "dataset": _DATASET.value,
+        "split": _SPLIT.value,
+        **dataclasses.asdict(config),
+        "images": len(real),
+        "reconstructions": len(found.ceiling),
+        "seed": _SEED.value,
+        "device": str(jax.devices()[0].device_kind),
+        **_figures(found),
+        "real": _of_real_images(real, config),
+    }
+    if _INCEPTION_WEIGHTS.value is not None:
+        with program.usage_errors():
+            row["fid"] = inception.frechet_inception_distance(
+                images.to_uint8(found.samples),
+                dataset.images,
+                _INCEPTION_WEIGHTS.value,
+            )
+
+    # --- Write ------------------------------------------------------------------------
+    program.write_json(output / "quality.json", row)
+    samples = images.tile(found.samples[:_SHOWN])
+    images.write_png(output / "samples.png", samples)
+    count = min(_SHOWN_RECONSTRUCTIONS, len(found.reconstructions))
+    pairs = [real[:count], found.reconstructions[:count]]
+    sheet = images.grid(pairs, row_labels=["picture", "G(z)"])
+    images.write_png(output / "reconstructions.png", sheet)
+    print(
+        f"SWD {row['swd']['mean']:.1f} (halves of the real images: "
+        f"{row['real']['swd_of_halves']['mean']:.1f}), MS-SSIM {row['ms_ssim']:.3f} "
+        f"(real: {row['real']['ms_ssim']:.3f}), ceiling {row['ceiling']['psnr']:.2f} dB"
+    )
+    print(f"look at {output / 'samples.png'} and {output / 'reconstructions.png'}")
+    return 0
+
+
+def _figures(found: quality.Quality) -> dict[str, Any]:
+    ceiling = found.ceiling.astype(np.float64)
+    return {
+        "swd": _by_level(found.swd),
+        "ms_ssim": found.ms_ssim,
+        "ceiling": {
+            "psnr": ceiling.mean(),
+            "sem": ceiling.std(ddof=1) / math.sqrt(len(ceiling))
+            if len(ceiling) > 1
+            else None,
+        },
+    }
+
+
+def _of_real_images(real: np.ndarray, config: quality.QualityConfig) -> dict[str, Any]:
+    """What the same figures are for real images among themselves.
+
+    The distance is between halves, each of half as many images, which raises it: a
+    generator can be a little below.
+    """
+    half = len(real) // 2
+    halves = metrics.sliced_wasserstein(
+        real[:half],
+        real[half : 2 * half],
+        seed=_SEED.value,
+        directions=config.directions,
+    )
+    return {
+        "swd_of_halves": _by_level(halves),
+        "ms_ssim": quality.diversity(real, config.pairs, seed=_SEED.value),
+    }
+
+
+def _by_level(distances: dict[int, float]) -> dict[str, float]:
+    mean = sum(distances.values()) / len(distances)
+    return {**{str(level): value for level, value in distances.items()}, "mean": mean}
+
+
+if __name__ == "__main__":
+    program.run(main)
