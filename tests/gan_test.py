@@ -5,15 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import TINY
+from conftest import RECIPE
 
 from inpaint_jax import gan
 from inpaint_jax.networks import Discriminator, Generator
 
-CONFIG = gan.TrainConfig(architecture=TINY, batch_size=4)
 
-
-def batch(seed=0, count=4):
+def batch(seed=0, count=RECIPE.batch_size):
     return jax.random.uniform(
         jax.random.key(seed), (count, 16, 16, 3), minval=-1.0, maxval=1.0
     )
@@ -31,7 +29,11 @@ def assert_same(a, b):
 
 
 def reference_step(state, images, config):
-    """Eq. 1 written down plainly: each loss from scratch, differentiated whole."""
+    """Eq. 1 written down plainly: each loss from scratch, differentiated whole.
+
+    Returns:
+      The generator's parameters for each of its losses, and the discriminator's.
+    """
     key_flip, key_z = jax.random.split(
         jax.random.fold_in(jax.random.key(config.seed), state.step)
     )
@@ -53,36 +55,39 @@ def reference_step(state, images, config):
         )
         return jax.nn.log_softmax(logits)
 
+    def updated(network, loss):
+        params = network.variables["params"]
+        update, _ = optimizer.update(jax.grad(loss)(params), network.optimizer)
+        return optax.apply_updates(params, update)
+
     def d_loss(params):
         fake, _ = g(state.generator.variables["params"])
         return -(log_d(params, real)[:, 1] + log_d(params, fake)[:, 0]).mean()
 
-    params = state.discriminator.variables["params"]
-    update, _ = optimizer.update(
-        jax.grad(d_loss)(params), state.discriminator.optimizer
-    )
-    d_params = optax.apply_updates(params, update)
+    d_params = updated(state.discriminator, d_loss)
+    g_losses = {
+        "non_saturating": lambda params: -log_d(d_params, g(params)[0])[:, 1].mean(),
+        "saturating": lambda params: log_d(d_params, g(params)[0])[:, 0].mean(),
+    }
+    g_params = {name: updated(state.generator, g_losses[name]) for name in g_losses}
+    return g_params, d_params
 
-    def g_loss(params):
-        log_probability = log_d(d_params, g(params)[0])
-        if config.generator_loss == "saturating":
-            return log_probability[:, 0].mean()
-        return -log_probability[:, 1].mean()
 
-    params = state.generator.variables["params"]
-    update, _ = optimizer.update(jax.grad(g_loss)(params), state.generator.optimizer)
-    return optax.apply_updates(params, update), d_params
+@pytest.fixture(scope="module")
+def plainly():
+    """A state, images, and what ``reference_step`` makes of them."""
+    state, _ = run(RECIPE, 2)
+    images = batch(7)
+    return state, images, jax.jit(lambda s: reference_step(s, images, RECIPE))(state)
 
 
 @pytest.mark.parametrize("loss", gan.GENERATOR_LOSSES)
-def test_a_step_is_eq_1_written_plainly(loss):
-    config = dataclasses.replace(CONFIG, generator_loss=loss)
-    state, _ = run(config, 2)
-    images = batch(7)
-    g_params, d_params = jax.jit(lambda s: reference_step(s, images, config))(state)
-    state, _ = gan.train_step(state, images, config=config)
+def test_a_step_is_eq_1_written_plainly(plainly, loss):
+    state, images, (g_params, d_params) = plainly
+    config = dataclasses.replace(RECIPE, generator_loss=loss)
+    state, _ = gan.train_step(jax.tree.map(jnp.copy, state), images, config=config)
     for found, expected in (
-        (state.generator.variables["params"], g_params),
+        (state.generator.variables["params"], g_params[loss]),
         (state.discriminator.variables["params"], d_params),
     ):
         jax.tree.map(
@@ -91,20 +96,19 @@ def test_a_step_is_eq_1_written_plainly(loss):
 
 
 def test_a_run_is_a_function_of_its_seed():
-    first, _ = run(CONFIG, 3)
-    again, _ = run(CONFIG, 3)
-    other, _ = run(dataclasses.replace(CONFIG, seed=1), 3)
+    first, _ = run(RECIPE, 3)
+    again, _ = run(RECIPE, 3)
+    other, _ = run(dataclasses.replace(RECIPE, seed=1), 3)
     assert_same(first, again)
     kernels = [jax.tree.leaves(s.generator.variables)[0] for s in (first, other)]
     assert not np.allclose(*kernels)
 
 
 def test_the_average_is_the_warmed_up_moving_average():
-    config = dataclasses.replace(CONFIG, ema_decay=0.25)
-    state = gan.init_state(config)
+    state = gan.init_state(RECIPE)
     expected = jax.tree.map(np.asarray, state.average)
     for step in range(4):
-        state, _ = gan.train_step(state, batch(step), config=config)
+        state, _ = gan.train_step(state, batch(step), config=RECIPE)
         decay = min(0.25, (1 + step) / (10 + step))
         expected = jax.tree.map(
             lambda old, new, d=decay: d * old + (1 - d) * np.asarray(new),
@@ -129,7 +133,7 @@ def test_flips_mirror_about_half_and_change_nothing_else():
 
 def test_scores_are_probabilities_of_real(tiny_state):
     _, metrics = gan.train_step(
-        jax.tree.map(jnp.copy, tiny_state), batch(), config=CONFIG
+        jax.tree.map(jnp.copy, tiny_state), batch(), config=RECIPE
     )
     assert 0 < metrics.fake_score < 1
     assert 0 < metrics.real_score < 1
