@@ -18,6 +18,14 @@ def test_what_is_saved_comes_back(tiny_state, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, restored, tiny_state)
 
 
+def test_shapes_are_enough_to_restore(tiny_state, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(tiny_state)
+        restored = checkpoints.restore(jax.eval_shape(lambda: tiny_state))
+    jax.tree.map(np.testing.assert_array_equal, restored, tiny_state)
+    assert jax.tree.leaves(restored)[0].devices() == {jax.devices()[0]}
+
+
 def test_only_the_latest_stay(tiny_state, tmp_path):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (1, 2, 3, 4):
