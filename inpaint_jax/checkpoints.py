@@ -64,6 +64,7 @@ class Checkpoints:
 
         Args:
           like: A state of the same shapes, ``init_state``'s; its values are unused.
+            Shapes alone will do: then all goes to the first device.
 
         Raises:
           CheckpointError: There is none, or it is damaged or of other shapes.
@@ -71,9 +72,10 @@ class Checkpoints:
         step, folder = self.latest_step, Path(self._manager.directory)
         if step is None:
             raise CheckpointError(f"{folder.parent} has no checkpoint yet")
+        first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=leaf.sharding
+                leaf.shape, leaf.dtype, sharding=leaf.sharding or first
             ),
             like._asdict(),
         )

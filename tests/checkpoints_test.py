@@ -1,12 +1,10 @@
 import jax
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import RECIPE
 
 from inpaint_jax import gan
 from inpaint_jax.checkpoints import CheckpointError, Checkpoints
-
-CONFIG = gan.TrainConfig(architecture=TINY, batch_size=8)
 
 
 def test_what_is_saved_comes_back(tiny_state, tmp_path):
@@ -15,9 +13,17 @@ def test_what_is_saved_comes_back(tiny_state, tmp_path):
         checkpoints.save(tiny_state)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step == 3
-        restored = checkpoints.restore(gan.init_state(CONFIG))
+        restored = checkpoints.restore(gan.init_state(RECIPE))
     assert jax.tree.structure(restored) == jax.tree.structure(tiny_state)
     jax.tree.map(np.testing.assert_array_equal, restored, tiny_state)
+
+
+def test_shapes_are_enough_to_restore(tiny_state, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(tiny_state)
+        restored = checkpoints.restore(jax.eval_shape(lambda: tiny_state))
+    jax.tree.map(np.testing.assert_array_equal, restored, tiny_state)
+    assert jax.tree.leaves(restored)[0].devices() == {jax.devices()[0]}
 
 
 def test_only_the_latest_stay(tiny_state, tmp_path):
@@ -40,7 +46,7 @@ def test_an_empty_folder_says_so(tmp_path):
         Checkpoints(tmp_path) as checkpoints,
         pytest.raises(CheckpointError, match="no checkpoint yet"),
     ):
-        checkpoints.restore(gan.init_state(CONFIG))
+        checkpoints.restore(gan.init_state(RECIPE))
 
 
 def test_reading_makes_nothing(tmp_path):

@@ -1,24 +1,46 @@
+"""Where compiled code is kept; what ``program.run`` promises of every program."""
+
 import stat
+import subprocess
+import sys
 
 import pytest
 
+# The smallest program there is, for what is the same in all of them.
+SMALL = """
+import jax
+from experiments import program
+program.run(lambda: print(jax.jit(lambda x: x + 1)(1), jax.jit(lambda x: x * 3)(1)))
+"""
+
 
 @pytest.fixture
-def run(program, environment, tiny_model_file, tmp_path):
-    """Runs ``experiments.inpaint`` with ``cache`` as the place for user caches."""
+def own(environment):
+    """The environment with a folder of one's own as the place for user caches."""
+
+    def own(cache):
+        changed = {**environment, "XDG_CACHE_HOME": str(cache)}
+        del changed["JAX_COMPILATION_CACHE_DIR"]
+        return changed
+
+    return own
+
+
+@pytest.fixture
+def run(own):
+    """Runs the small program with ``cache`` as the place for user caches."""
 
     def run(cache, *arguments):
-        own = {**environment, "XDG_CACHE_HOME": str(cache)}
-        del own["JAX_COMPILATION_CACHE_DIR"]
-        return program(
-            "inpaint",
-            f"--model={tiny_model_file}",
-            f"--output={tmp_path / 'output'}",
-            "--limit=1",
-            "--steps=2",
-            *arguments,
-            env=own,
+        result = subprocess.run(
+            [sys.executable, "-c", SMALL, *arguments],
+            capture_output=True,
+            text=True,
+            env=own(cache),
+            timeout=400,
         )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == "2 3\n"
+        return result
 
     return run
 
@@ -29,13 +51,23 @@ def entries(folder):
     return {path for path in found if not path.name.startswith("jit_stage-")}
 
 
-def test_a_second_run_compiles_nothing(run, tmp_path):
-    run(tmp_path)
+def test_a_second_run_compiles_nothing(program, own, tiny_model_file, tmp_path):
+    def run(steps):
+        return program(
+            "inpaint",
+            f"--model={tiny_model_file}",
+            f"--output={tmp_path / 'output'}",
+            "--limit=1",
+            f"--steps={steps}",
+            env=own(tmp_path),
+        )
+
+    run(2)
     folder = tmp_path / "inpaint_jax"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     first = entries(folder)
     assert len(first) > 5
-    run(tmp_path, "--steps=70")  # Any number of steps is the same program.
+    run(70)  # Any number of steps is the same program.
     assert entries(folder) == first
 
 
@@ -59,6 +91,7 @@ def test_a_folder_can_be_given_or_none(run, tmp_path):
 def test_what_a_killed_run_left_half_written_is_compiled_again(run, tmp_path):
     run(tmp_path)
     first = entries(tmp_path)
+    assert len(first) > 1
     sizes = {path: path.stat().st_size for path in first}
     for path in first:
         path.write_bytes(path.read_bytes()[:100])

@@ -11,15 +11,17 @@ from inpaint_jax import images as image_lib
 from inpaint_jax.types import SearchConfig
 
 SHORT = SearchConfig(steps=5)
+# Another batch size rounds otherwise, and an l1 loss magnifies that step by step.
+SLOW = SearchConfig(steps=30, learning_rate=0.01)
 MODEL = analytic_model(size=8, latent_size=4)
 
 
-def problem(count, seed=0, mask="random50"):
+def problem(count, seed=0, mask="random50", size=8):
     keys = jax.random.split(jax.random.key(seed), count)
     images = jax.random.uniform(
-        jax.random.key(seed + 1), (count, 8, 8, 3), minval=-1.0, maxval=1.0
+        jax.random.key(seed + 1), (count, size, size, 3), minval=-1.0, maxval=1.0
     )
-    return images, inpaint_jax.make_masks(mask, keys, (8, 8)), keys
+    return images, inpaint_jax.make_masks(mask, keys, (size, size)), keys
 
 
 @pytest.mark.parametrize("blend", [True, False])
@@ -51,16 +53,12 @@ def test_shapes_are_those_the_docs_say():
 
 def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
-    keys = jax.random.split(jax.random.key(0), 8)
-    images = jax.random.uniform(jax.random.key(1), (8, 16, 16, 3), minval=-1.0)
-    masks = inpaint_jax.make_masks("random50", keys, (16, 16))
-    # Another batch size rounds otherwise, and an l1 loss magnifies that step by step.
-    config = SearchConfig(steps=30, learning_rate=0.01)
-    together = inpaint_jax.inpaint(model, images, masks, keys, config=config)
+    images, masks, keys = problem(8, size=16)
+    together = inpaint_jax.inpaint(model, images, masks, keys, config=SLOW)
     for i in (0, 5):
         one = slice(i, i + 1)
         alone = inpaint_jax.inpaint(
-            model, images[one], masks[one], keys[one], config=config
+            model, images[one], masks[one], keys[one], config=SLOW
         )
         np.testing.assert_allclose(alone.latent[0], together.latent[i], atol=1e-4)
         np.testing.assert_allclose(alone.image[0], together.image[i], atol=1e-4)
@@ -68,13 +66,10 @@ def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
 
 def test_the_neighbours_in_a_batch_do_not_matter(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
-    keys = jax.random.split(jax.random.key(0), 4)
-    images = jax.random.uniform(jax.random.key(1), (4, 16, 16, 3), minval=-1.0)
-    masks = inpaint_jax.make_masks("random50", keys, (16, 16))
-    config = SearchConfig(steps=30)
-    before = inpaint_jax.inpaint(model, images, masks, keys, config=config)
+    images, masks, keys = problem(8, size=16)
+    before = inpaint_jax.inpaint(model, images, masks, keys, config=SLOW)
     others = images.at[1:].multiply(-1.0)
-    after = inpaint_jax.inpaint(model, others, masks, keys, config=config)
+    after = inpaint_jax.inpaint(model, others, masks, keys, config=SLOW)
     np.testing.assert_array_equal(before.image[0], after.image[0])
     assert not np.array_equal(before.image[1], after.image[1])
 

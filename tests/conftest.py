@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +21,28 @@ jax.config.update("jax_num_cpu_devices", 4)
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"
 TINY = Architecture(latent_size=8, width=4, image_size=16)
+# One recipe for all that train: a training step takes seconds to compile. The average
+# forgets so fast that a few steps reach its decay.
+RECIPE = gan.TrainConfig(architecture=TINY, batch_size=8, ema_decay=0.25)
+
+
+def random_weights(shapes):
+    """Variables of these shapes, about as large as a network's that is half trained.
+
+    Not drawn by JAX, whose random numbers take seconds to compile.
+    """
+    random = np.random.default_rng(0)
+    statistics = {"mean": (-0.005, 0.005), "var": (0.01, 0.05)}
+
+    def filled(path, leaf):
+        name = path[-1].key
+        if name in statistics:
+            values = random.uniform(*statistics[name], leaf.shape)
+        else:
+            values = random.normal(float(name == "scale"), 0.02, leaf.shape)
+        return jnp.asarray(values, leaf.dtype)
+
+    return jax.tree.map_with_path(filled, shapes)
 
 
 @pytest.fixture(scope="session")
@@ -34,11 +57,10 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_state() -> gan.TrainState:
     """Random networks of ``TINY``, with BatchNorm statistics of their own images."""
-    config = gan.TrainConfig(architecture=TINY, batch_size=8)
-    state = gan.init_state(config)
+    state = gan.init_state(RECIPE)
     images = jax.random.uniform(jax.random.key(1), (8, 16, 16, 3), minval=-1.0)
     for _ in range(3):
-        state, _ = gan.train_step(state, images, config=config)
+        state, _ = gan.train_step(state, images, config=RECIPE)
     return state
 
 

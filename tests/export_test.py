@@ -5,9 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import RECIPE
 
-from inpaint_jax import gan
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.pretrained import load_model
 
@@ -15,7 +14,7 @@ from inpaint_jax.pretrained import load_model
 @pytest.fixture(scope="module")
 def workdir(tiny_state, tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    config = dataclasses.asdict(gan.TrainConfig(architecture=TINY, batch_size=8))
+    config = dataclasses.asdict(RECIPE)
     config |= {"dataset": "images:noise", "images": 8, "crop": "none"}
     (path / "config.json").write_text(json.dumps(config))
     with Checkpoints(path) as checkpoints:

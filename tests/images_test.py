@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from conftest import DEMO
+from files import noise, save
 from PIL import Image
 
 from inpaint_jax import images
@@ -19,16 +20,6 @@ few = hypothesis.settings(
 )
 sides = st.integers(12, 40)
 odd_sizes = st.sampled_from([3, 5, 7, 9, 11])  # no source pixel's centre on an edge
-
-
-def noise(height=20, width=30, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def save(path, pixels):
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 # --- cropping ----------------------------------------------------------------

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, random_weights
 
 from inpaint_jax import networks
 from inpaint_jax.types import Architecture
@@ -39,13 +39,15 @@ def test_shapes_and_range(size):
     generator = networks.Generator(architecture)
     judge = networks.Discriminator(architecture)
 
-    @jax.jit
-    def run(key, z):
-        images = generator.apply(generator.init(key, z, train=True), z, train=False)
-        variables = judge.init(key, images, train=True)
-        return images, judge.apply(variables, images, train=False)
+    z, key = jnp.full((2, 5), 100.0), jax.random.key(0)
 
-    images, logits = run(jax.random.key(0), jnp.full((2, 5), 100.0))
+    def run(network, x):
+        shapes = jax.eval_shape(lambda: network.init(key, x, train=True))
+        apply = jax.jit(lambda variables, x: network.apply(variables, x, train=False))
+        return apply(random_weights(shapes), x)
+
+    images = run(generator, z)
+    logits = run(judge, images)
     assert images.shape == (2, size, size, 3)
     assert jnp.abs(images).max() <= 1
     assert logits.shape == (2, 2)

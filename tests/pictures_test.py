@@ -1,64 +1,21 @@
 """Finding pictures and masks; reading pictures of every kind, and broken ones."""
 
-import io
 import os
 import re
 import runpy
 import struct
 import warnings
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from files import encoded, noise, raw_png, save, save_zip
 from PIL import Image, features
 
 from inpaint_jax import pictures
 from inpaint_jax.pictures import ImageError, find_masks, find_pictures, read_picture
-
-
-def noise(seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-
-
-def encoded(kind="PNG", seed=0, **options):
-    file = io.BytesIO()
-    Image.fromarray(noise(seed)).save(file, kind, **options)
-    return file.getvalue()
-
-
-def save(path, image=None, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not isinstance(image, Image.Image):
-        image = Image.fromarray(noise() if image is None else image)
-    image.save(path, **options)
-    return path
-
-
-def save_zip(path, members):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
-def raw_png(width, height, data=b"", *, kind=2, depth=8, **chunks):
-    """A PNG by hand: headers and chunks that Pillow would never write."""
-
-    def chunk(name, body):
-        checksum = struct.pack(">I", zlib.crc32(name + body))
-        return struct.pack(">I", len(body)) + name + body + checksum
-
-    head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
-    parts = [chunk(b"IHDR", head)]
-    parts += [chunk(name.encode(), body) for name, body in chunks.items()]
-    parts += [chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
 
 # --- finding -----------------------------------------------------------------
 
@@ -91,7 +48,7 @@ def test_a_replaced_zip_is_opened_anew(tmp_path):
         members = dict.fromkeys(names, encoded(seed=seed))
         found = find_pictures([save_zip(tmp_path / "a.zip", members)])
         assert len(found) == len(names)
-        np.testing.assert_array_equal(read_picture(found[0]), noise(seed))
+        np.testing.assert_array_equal(read_picture(found[0]), noise(seed=seed))
 
 
 def test_patterns_of_files_folders_and_zips(tmp_path):
@@ -405,7 +362,7 @@ def test_threads_may_share_a_zip(tmp_path):
     found = find_pictures([save_zip(tmp_path / "a.zip", members)])
     with ThreadPoolExecutor(4) as pool:
         for i, image in enumerate(pool.map(read_picture, found)):
-            np.testing.assert_array_equal(image, noise(i))
+            np.testing.assert_array_equal(image, noise(seed=i))
 
 
 def test_pillows_remarks_are_not_heard(tmp_path):

@@ -5,15 +5,13 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import RECIPE
 from PIL import Image
 
 from experiments import curves, tracking
-from inpaint_jax import gan, quality
+from inpaint_jax import quality
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.data import Dataset
-
-CONFIG = gan.TrainConfig(architecture=TINY, batch_size=8)
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def test_rows_after_the_start_are_dropped_and_so_is_half_a_row(tmp_path):
 
 def test_an_evaluation_writes_its_figures(tmp_path, tiny_state, held_back, score):
     score += [10.0]
-    with tracking.Tracker(tmp_path, CONFIG, held_back, 0) as tracker:
+    with tracking.Tracker(tmp_path, RECIPE, held_back, 0) as tracker:
         assert tracker.best_step is None
         assert not tracker.has(3)
         tracker.evaluate(tiny_state)
@@ -72,14 +70,14 @@ def test_the_lowest_distance_is_the_best_and_survives_a_restart(
     tmp_path, tiny_state, held_back, score
 ):
     score += [10.0, 7.0, 8.0]
-    with tracking.Tracker(tmp_path, CONFIG, held_back, 0) as tracker:
+    with tracking.Tracker(tmp_path, RECIPE, held_back, 0) as tracker:
         best = []
         for step in (5, 10, 15):
             tracker.evaluate(at(tiny_state, step))
             best.append(tracker.best_step)
         assert best == [5, 10, 10]
     score += [7.5, 6.0]
-    with tracking.Tracker(tmp_path, CONFIG, held_back, 15) as tracker:
+    with tracking.Tracker(tmp_path, RECIPE, held_back, 15) as tracker:
         assert tracker.best_step == 10
         assert [row["step"] for row in tracker.rows] == [5, 10, 15]
         tracker.evaluate(at(tiny_state, 20))
@@ -94,10 +92,10 @@ def test_a_best_of_steps_that_were_lost_is_forgotten(
     tmp_path, tiny_state, held_back, score
 ):
     score += [7.0]
-    with tracking.Tracker(tmp_path, CONFIG, held_back, 0) as tracker:
+    with tracking.Tracker(tmp_path, RECIPE, held_back, 0) as tracker:
         tracker.evaluate(at(tiny_state, 10))
     score += [9.0]
-    with tracking.Tracker(tmp_path, CONFIG, held_back, 4) as tracker:
+    with tracking.Tracker(tmp_path, RECIPE, held_back, 4) as tracker:
         assert tracker.best_step is None
         assert tracker.rows == []
         tracker.evaluate(at(tiny_state, 6))

@@ -10,13 +10,19 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import RECIPE
 from PIL import Image
 
 from inpaint_jax import gan
 from inpaint_jax.checkpoints import Checkpoints
 
-SMALL = ("--width=4", "--image_size=16", "--latent_size=8", "--batch_size=8")
+SMALL = (  # RECIPE as flags.
+    "--width=4",
+    "--image_size=16",
+    "--latent_size=8",
+    "--batch_size=8",
+    "--ema_decay=0.25",
+)
 OFTEN = ("--log_every=2", "--checkpoint_every=4", "--sample_every=4")
 
 
@@ -32,9 +38,8 @@ def flags(folder, workdir, steps, *more):
 
 
 def parameters(workdir):
-    config = gan.TrainConfig(architecture=TINY, batch_size=8)
     with Checkpoints(workdir) as checkpoints:
-        return checkpoints.restore(gan.init_state(config))
+        return checkpoints.restore(gan.init_state(RECIPE))
 
 
 def rows(workdir):
@@ -217,5 +222,5 @@ def test_a_folder_of_another_configuration_is_left_alone(unbroken, program):
     arguments = flags(folder, workdir, 12, "--ema_decay=0.5")
     result = program("train", *arguments, check=False)
     assert result.returncode == 2
-    assert "ema_decay = 0.999, not 0.5" in result.stderr
+    assert "ema_decay = 0.25, not 0.5" in result.stderr
     assert (workdir / "config.json").read_bytes() == before

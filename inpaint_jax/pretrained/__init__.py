@@ -195,7 +195,9 @@ def load_run(workdir: Path, *, latest: bool = False) -> Run:
         raise ModelError(
             f"{workdir} is no work folder of a training run: no readable config.json"
         ) from error
-    like = gan.init_state(gan.TrainConfig(architecture=architecture))
+    # Its shapes alone: to draw the weights takes seconds to compile.
+    recipe = gan.TrainConfig(architecture=architecture)
+    like = jax.eval_shape(lambda: gan.init_state(recipe))
     try:
         with contextlib.ExitStack() as stack:
             checkpoints = stack.enter_context(Checkpoints(workdir, read_only=True))
