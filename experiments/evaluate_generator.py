@@ -75,16 +75,15 @@ _SHOWN_RECONSTRUCTIONS = 10
 def main() -> int:
     # --- What is asked ----------------------------------------------------------------
     model = inpaint_jax.load_model(_MODEL.value)
-    if model.image_size < metrics.COARSEST:
-        raise program.UsageError(
-            f"{_MODEL.value} makes images of {model.image_size} pixels; at least "
-            f"{metrics.COARSEST} are needed"
-        )
     config = quality.QualityConfig(
         images=_LIMIT.value,
         reconstructions=_RECONSTRUCTIONS.value,
         steps=_STEPS.value,
     )
+    features = None
+    if _INCEPTION_WEIGHTS.value is not None:
+        with program.usage_errors():
+            features = inception.load_features(_INCEPTION_WEIGHTS.value)
     output = program.make_folder(Path(_OUTPUT.value))
     dataset = data.load(
         _DATASET.value,
@@ -117,13 +116,10 @@ def main() -> int:
         **_figures(found),
         "real": _of_real_images(real, config),
     }
-    if _INCEPTION_WEIGHTS.value is not None:
-        with program.usage_errors():
-            row["fid"] = inception.frechet_inception_distance(
-                images.to_uint8(found.samples),
-                dataset.images,
-                _INCEPTION_WEIGHTS.value,
-            )
+    if features is not None:
+        row["fid"] = inception.frechet_inception_distance(
+            images.to_uint8(found.samples), dataset.images, features
+        )
 
     # --- Write ------------------------------------------------------------------------
     program.write_json(output / "quality.json", row)

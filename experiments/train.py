@@ -27,7 +27,6 @@ from experiments import compilation_cache, program, recipe, tracking
 from experiments.curves import write_curves
 from inpaint_jax import data, gan, images, inference, networks, parallel
 from inpaint_jax.checkpoints import Checkpoints
-from inpaint_jax.metrics import COARSEST
 
 flags.adopt_module_key_flags(compilation_cache)
 flags.adopt_module_key_flags(recipe)
@@ -151,10 +150,6 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
     if not _EVALUATE_EVERY.value:
         nothing = dataclasses.replace(dataset, images=dataset.images[:0], ids=())
         return dataset, nothing
-    if size < COARSEST:
-        raise program.UsageError(
-            f"images of {size} pixels are too small to be judged: --evaluate_every=0"
-        )
     if validation is None or validation.isdecimal():
         count = int(validation or min(1000, max(2, len(dataset) // 10)))
         dataset, held_back = data.hold_back(dataset, count)

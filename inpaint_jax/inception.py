@@ -6,41 +6,33 @@ original program; the distance between them is ``metrics.frechet_distance``.
 
 import os
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 
 from inpaint_jax.metrics import frechet_distance
 
-_FEATURES = "2048"
+_LAYER = "2048"
 _BATCH = 32
+
+Features = Callable[[np.ndarray], np.ndarray]
+"""Images ``[N, H, W, 3]`` uint8 to ``[N, 2048]`` float64."""
 
 
 class InceptionError(ValueError):
-    """The distance cannot be computed; the message is one line that says why."""
+    """The network cannot be loaded; the message is one line that says why."""
 
 
-def frechet_inception_distance(
-    a: np.ndarray, b: np.ndarray, weights: str | os.PathLike[str]
-) -> float:
-    """FID between two sets of images.
+def load_features(weights: str | os.PathLike[str]) -> Features:
+    """The Inception network's last features as a function of images.
 
     Args:
-      a: ``[N, H, W, 3]`` uint8.
-      b: ``[M, H, W, 3]`` uint8.
       weights: ``weights-inception-2015-12-05-6726825d.pth`` as torch-fidelity publishes
         it.
-
-    Returns:
-      The distance. With fewer than some 10,000 images a set it is biased upwards, the
-      more the fewer.
 
     Raises:
       InceptionError: The extra ``fid`` is not installed, or the file is of something
         else.
-
-    References:
-      Heusel et al., GANs trained by a two time-scale update rule converge to a local
-      Nash equilibrium, NeurIPS 2017
     """
     try:
         import torch
@@ -57,19 +49,52 @@ def frechet_inception_distance(
         # everything but tensors.
         torch.load(weights, map_location="cpu", weights_only=True)
         network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", [_FEATURES], os.fspath(weights)
+            "inception-v3-compat", [_LAYER], os.fspath(weights)
         )
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else "unreadable"
+    except (
+        EOFError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = str(error).strip().splitlines() or ["it ends too early"]
         raise InceptionError(
-            f"{weights} does not hold torch-fidelity's inception weights: {reason}"
+            f"{weights} does not hold torch-fidelity's inception weights: "
+            f"{reason[0][:120]}"
         ) from error
 
-    def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        batches = [images[i : i + _BATCH] for i in range(0, len(images), _BATCH)]
-        tensors = (torch.from_numpy(batch.transpose(0, 3, 1, 2)) for batch in batches)
-        features = np.concatenate([network(batch)[0].numpy() for batch in tensors])
-        features = features.astype(np.float64)
-        return features.mean(0), np.cov(features, rowvar=False)
+    def features(images: np.ndarray) -> np.ndarray:
+        found = []
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH].transpose(0, 3, 1, 2)
+            found.append(network(torch.from_numpy(batch.copy()))[0].numpy())
+        return np.concatenate(found).astype(np.float64)
 
-    return frechet_distance(*statistics(a), *statistics(b))
+    return features
+
+
+def frechet_inception_distance(
+    a: np.ndarray, b: np.ndarray, features: Features
+) -> float:
+    """FID between two sets of images.
+
+    Args:
+      a: ``[N, H, W, 3]`` uint8, N at least 2.
+      b: ``[M, H, W, 3]`` uint8, M at least 2.
+      features: Of ``load_features``.
+
+    Returns:
+      The distance. With fewer than some 10,000 images a set it is biased upwards, the
+      more the fewer.
+
+    References:
+      Heusel et al., GANs trained by a two time-scale update rule converge to a local
+      Nash equilibrium, NeurIPS 2017
+    """
+    statistics = []
+    for images in (a, b):
+        found = features(images)
+        statistics += [found.mean(0), np.cov(found, rowvar=False)]
+    return frechet_distance(*statistics)

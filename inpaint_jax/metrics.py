@@ -14,8 +14,7 @@ import numpy as np
 _WINDOW = 11
 _SIGMA = 1.5
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-COARSEST = 16
-"""Side of the last level of a pyramid, and of the smallest images that have one."""
+_COARSEST = 16  # Side of the last level of a pyramid.
 _PATCH = 7
 
 # ---- Pairs of images -------------------------------------------------------------
@@ -246,9 +245,9 @@ def sliced_wasserstein(
     """
     size = a.shape[1]
     square = a.ndim == 4 and a.shape == b.shape and a.shape[2] == size
-    if not square or size < COARSEST or size & (size - 1):
+    if not square or size < _COARSEST or size & (size - 1):
         raise ValueError(
-            f"both sets must be [N, S, S, C] with S a power of two >= {COARSEST}, got "
+            f"both sets must be [N, S, S, C] with S a power of two >= {_COARSEST}, got "
             f"{list(a.shape)} and {list(b.shape)}"
         )
     rng = np.random.default_rng(seed)
@@ -307,7 +306,7 @@ def frechet_distance(
 def _laplacian_pyramid(images: np.ndarray) -> list[np.ndarray]:
     """``[N, S, S, C]`` to its levels from S down to 16, float32."""
     levels = [np.array(images, np.float32)]  # A copy: it is changed below.
-    while levels[-1].shape[1] > COARSEST:
+    while levels[-1].shape[1] > _COARSEST:
         levels.append(_five_taps(_five_taps(levels[-1], 1), 2)[:, ::2, ::2])
     for fine, coarse in itertools.pairwise(levels):
         spread = np.zeros_like(fine)

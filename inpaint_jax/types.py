@@ -26,7 +26,7 @@ class Architecture:
       latent_size: Length of z; 100 in the paper.
       width: Channels of the layer next to the image; each layer inwards doubles
         them. 64 gives the paper's 512-256-128-64.
-      image_size: Side of the square image: a power of two, at least 8.
+      image_size: Side of the square image: a power of two, at least 16.
 
     Raises:
       ValueError: A size is out of range.
@@ -39,9 +39,9 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.latent_size < 1 or self.width < 1:
             raise ValueError("latent_size and width must be at least 1")
-        if self.image_size < 8 or self.image_size & (self.image_size - 1):
+        if self.image_size < 16 or self.image_size & (self.image_size - 1):
             raise ValueError(
-                f"image_size must be a power of two >= 8, not {self.image_size}"
+                f"image_size must be a power of two >= 16, not {self.image_size}"
             )
 
 

@@ -2,6 +2,7 @@
 
 import builtins
 import contextlib
+import dataclasses
 import io
 import re
 import sys
@@ -16,7 +17,7 @@ from conftest import DEMO
 from PIL import Image
 
 from inpaint_jax import data
-from inpaint_jax.data import DataError
+from inpaint_jax.data import DataError, Dataset
 from inpaint_jax.images import crop_and_resize
 from inpaint_jax.pictures import read_picture
 
@@ -394,3 +395,40 @@ def test_impossible_batches(wrong):
     n, batch_size, seed, step = wrong
     with pytest.raises(DataError, match="no batch of"):
         data.batch_indices(n, batch_size, seed=seed, step=step)
+
+
+# --- holding back -----------------------------------------------------------------
+
+
+def numbered(count):
+    pixels = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    images = np.broadcast_to(pixels, (count, 2, 2, 3))
+    return Dataset("n", "train", images, tuple(f"i{k}" for k in range(count)))
+
+
+def test_what_is_held_back_is_not_in_the_rest():
+    whole = numbered(50)
+    rest, held = data.hold_back(whole, 12)
+    assert (len(rest), len(held)) == (38, 12)
+    assert sorted(rest.ids + held.ids) == sorted(whole.ids)
+    for part in (rest, held):
+        assert [f"i{image[0, 0, 0]}" for image in part.images] == list(part.ids)
+        assert sorted(part.ids, key=whole.ids.index) == list(part.ids)
+
+
+def test_what_is_held_back_goes_by_ids_alone():
+    whole = numbered(50)
+    order = np.random.default_rng(0).permutation(50)
+    shuffled = dataclasses.replace(
+        whole, images=whole.images[order], ids=tuple(whole.ids[i] for i in order)
+    )
+    _, held = data.hold_back(whole, 12)
+    _, more = data.hold_back(whole, 20)
+    _, again = data.hold_back(shuffled, 12)
+    assert set(held.ids) == set(again.ids) < set(more.ids)
+
+
+@pytest.mark.parametrize("count", [0, 50, 51])
+def test_holding_back_nothing_or_all_is_refused(count):
+    with pytest.raises(DataError, match=f"cannot hold back {count} of 50"):
+        data.hold_back(numbered(50), count)

@@ -23,7 +23,12 @@ SMALL = (  # RECIPE as flags.
     "--batch_size=8",
     "--ema_decay=0.25",
 )
-OFTEN = ("--log_every=2", "--checkpoint_every=4", "--sample_every=4")
+OFTEN = (
+    "--log_every=2",
+    "--checkpoint_every=4",
+    "--sample_every=4",
+    "--evaluate_every=6",
+)
 
 
 def flags(folder, workdir, steps, *more):
@@ -37,13 +42,13 @@ def flags(folder, workdir, steps, *more):
     )
 
 
-def parameters(workdir):
-    with Checkpoints(workdir) as checkpoints:
+def parameters(workdir, name="checkpoints"):
+    with Checkpoints(workdir, name) as checkpoints:
         return checkpoints.restore(gan.init_state(RECIPE))
 
 
-def rows(workdir):
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+def rows(workdir, name="metrics"):
+    lines = (workdir / f"{name}.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -63,7 +68,7 @@ def test_leaves_behind_what_it_says(unbroken):
     _, workdir = unbroken
     config = json.loads((workdir / "config.json").read_text())
     assert config["architecture"] == {"image_size": 16, "latent_size": 8, "width": 4}
-    assert config["images"] == 20
+    assert config["images"] == 18  # Two of the twenty are held back.
     assert [row["step"] for row in rows(workdir)] == [2, 4, 6, 8, 10, 12]
     for row in rows(workdir):
         assert row["images_per_second"] > 0
@@ -72,6 +77,11 @@ def test_leaves_behind_what_it_says(unbroken):
     assert samples == ["0000004.png", "0000008.png", "0000012.png"]
     assert np.asarray(Image.open(workdir / "samples" / samples[0])).std() > 0
     assert int(parameters(workdir).step) == 12
+    quality = rows(workdir, "quality")
+    assert [row["step"] for row in quality] == [6, 12]
+    best = min(quality, key=lambda row: row["swd"])["step"]
+    assert int(parameters(workdir, "best").step) == best
+    assert np.asarray(Image.open(workdir / "curves.png")).shape[1] > 900
 
 
 def test_killed_and_started_again_it_ends_where_the_unbroken_run_ends(
@@ -103,8 +113,14 @@ def test_killed_and_started_again_it_ends_where_the_unbroken_run_ends(
     jax.tree.map(
         np.testing.assert_array_equal, parameters(workdir), parameters(expected)
     )
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        parameters(workdir, "best"),
+        parameters(expected, "best"),
+    )
     logged = [row["step"] for row in rows(workdir)]
     assert logged == list(range(2, steps + 1, 2))
+    assert rows(workdir, "quality") == rows(expected, "quality")
 
 
 def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path):
@@ -162,6 +178,39 @@ def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
     assert gan.is_finite(kept)
 
 
+def test_a_run_killed_before_an_evaluation_makes_up_for_it(unbroken, program, tmp_path):
+    folder, expected = unbroken
+    workdir = tmp_path / "run"
+    shutil.copytree(expected, workdir)
+    # As it is between the checkpoint and the row.
+    first, _ = (workdir / "quality.jsonl").read_text().splitlines()
+    (workdir / "quality.jsonl").write_text(first + "\n")
+    if int(parameters(workdir, "best").step) == 12:
+        shutil.rmtree(workdir / "best")
+    program("train", *flags(folder, workdir, 12))
+    assert rows(workdir, "quality") == rows(expected, "quality")
+
+
+def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_path):
+    folder, _ = unbroken
+    workdir = tmp_path / "run"
+    program("train", *flags(folder, workdir, 2, "--evaluate_every=0"))
+    assert json.loads((workdir / "config.json").read_text())["images"] == 20
+    assert (workdir / "quality.jsonl").read_text() == ""
+    assert (workdir / "curves.png").exists()
+
+
+def test_a_batch_must_fit_the_devices(unbroken, program, environment, tmp_path):
+    folder, _ = unbroken
+    four = {**environment, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    arguments = flags(folder, tmp_path / "run", 2, "--batch_size=6")
+    result = program("train", *arguments, check=False, env=four)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "train: batch_size 6 must be a multiple of the 4 devices\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -171,6 +220,14 @@ def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
         (["--dataset=images:{}", "--workdir=x", "--steps=0"], "steps"),
         (["--dataset=images:{}", "--workdir=x", "--batch_size=1"], "batch_size"),
         (["--dataset=images:{}", "--workdir=x", "--image_size=48"], "image_size"),
+        (["--dataset=images:{}", "--workdir=x", "--recipe=best"], "recipe"),
+        (["--dataset=images:{}", "--workdir=x", "--augmentations=a"], "augmentations"),
+        (
+            ["--dataset=images:{}", "--workdir=x", "--validation=20"],
+            "hold back 20 of 20",
+        ),
+        (["--dataset=images:{}", "--workdir=x", "--validation=1"], "at least 2"),
+        (["--dataset=images:{}", "--workdir=x", "--validation=images:/no"], "/no"),
         (["--dataset=images:{}", "--workdir=/proc/no"], "/proc/no"),
         (["--dataset=images:{}", "--workdir=x", "--nonsense"], "nonsense"),
     ],

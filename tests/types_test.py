@@ -23,7 +23,7 @@ def test_search_config_refuses(wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"image_size": 48}, {"image_size": 4}, {"width": 0}, {"latent_size": 0}]
+    "wrong", [{"image_size": 48}, {"image_size": 8}, {"width": 0}, {"latent_size": 0}]
 )
 def test_architecture_refuses(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -1,0 +1,91 @@
+"""The program that measures generators, run as its users run it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inpaint_jax import images, load_model, quality
+from inpaint_jax.data import load
+
+SMALL = ("--reconstructions=3", "--steps=20")
+
+
+@pytest.fixture(scope="module")
+def measured(program, tiny_model_file, tmp_path_factory):
+    """The output of one run, and the folder of pictures it was judged with."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{i:02d}.png")
+    output = tmp_path_factory.mktemp("quality")
+    result = program(
+        "evaluate_generator",
+        f"--model={tiny_model_file}",
+        f"--dataset=images:{folder}",
+        f"--output={output}",
+        *SMALL,
+    )
+    return folder, output, result.stdout
+
+
+def test_the_file_holds_the_figures_of_the_library(measured, tiny_model_file):
+    folder, output, _ = measured
+    found = json.loads((output / "quality.json").read_text())
+    real = images.to_float(load(f"images:{folder}", size=16).images)
+    expected = quality.measure(
+        load_model(tiny_model_file),
+        real,
+        config=quality.QualityConfig(reconstructions=3, steps=20),
+    )
+    assert (found["images"], found["reconstructions"], found["steps"]) == (12, 3, 20)
+    np.testing.assert_allclose(found["swd"]["16"], expected.swd[16], rtol=1e-3)
+    assert found["swd"]["mean"] == found["swd"]["16"]
+    np.testing.assert_allclose(found["ms_ssim"], expected.ms_ssim, rtol=1e-3)
+    np.testing.assert_allclose(
+        found["ceiling"]["psnr"], expected.ceiling.mean(), rtol=1e-3
+    )
+    np.testing.assert_allclose(
+        found["ceiling"]["sem"], expected.ceiling.std(ddof=1) / 3**0.5, rtol=1e-2
+    )
+    real_figures = found["real"]
+    assert real_figures["ms_ssim"] == quality.diversity(real, 1000)
+    assert 0 < real_figures["swd_of_halves"]["mean"] < found["swd"]["mean"]
+    assert "fid" not in found
+
+
+def test_it_says_what_it_found_and_where_to_look(measured):
+    _, output, printed = measured
+    found = json.loads((output / "quality.json").read_text())
+    assert f"ceiling {found['ceiling']['psnr']:.2f} dB" in printed
+    for name in ("samples.png", "reconstructions.png"):
+        assert str(output / name) in printed
+        assert np.asarray(Image.open(output / name)).std() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--dataset"),
+        (["--dataset=images:/no/such"], "/no/such"),
+        (["--dataset=images:{}", "--model=nobody"], "no model 'nobody'"),
+        (["--dataset=images:{}", "--limit=3"], "at least 4 images"),
+        (["--dataset=images:{}", "--inception_weights={}", *SMALL], "{}"),
+    ],
+)
+def test_one_line_says_what_is_wrong(
+    measured, program, tiny_model_file, tmp_path, arguments, message
+):
+    folder, _, _ = measured
+    result = program(
+        "evaluate_generator",
+        f"--model={tiny_model_file}",
+        f"--output={tmp_path / 'out'}",
+        *(each.format(folder) for each in arguments),
+        check=False,
+    )
+    assert result.returncode == 2
+    assert message.format("fid") in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.rglob("quality.json"))
