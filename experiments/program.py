@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -120,6 +120,33 @@ def lock(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise UsageError(f"{folder} is in use by another run") from error
         yield
+
+
+def remember(path: Path, wanted: Mapping[str, Any]) -> None:
+    """Writes a run's configuration, or checks it against the one that is there.
+
+    Raises:
+      UsageError: The folder belongs to a run of another configuration.
+    """
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    try:
+        there = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}") from error
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            raise UsageError(
+                f"{path.parent} belongs to a run with {name} = {there.get(name)}, "
+                f"not {value}: give another --workdir or the same flags"
+            )
+
+
+def absolute(dataset: str) -> str:
+    """``images:PATH`` as it reads from any folder; other names as they are."""
+    kind, colon, path = dataset.partition(":")
+    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if colon else dataset
 
 
 def write_json(path: Path, value: Any) -> None:

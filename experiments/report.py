@@ -54,27 +54,21 @@ class Report:
             reason = f"{picture}: the search met numbers that are not finite"
             self.fail(picture.id, reason)
             return
-        image = image_lib.to_float(original)
         completed = [image_lib.to_uint8(each) for each in found.image]
         masked = np.where(mask > 0, original, 0).astype(np.uint8)
         generated = image_lib.to_uint8(found.generated[0])
-        # Measured on what is written: the result in 8 bits.
-        result = image_lib.to_float(completed[0])
         row = {
             "id": picture.id,
             "file": f"{picture.stem}.png",
-            "missing": float(1 - mask.mean()),
             "context_loss": found.losses.context[0],
             "prior_loss": found.losses.prior[0],
-            "psnr": _psnr(result, image),
-            "ssim": _ssim(result, image),
-            "psnr_hole": _psnr_hole(result, image, mask),
+            **figures(original, mask, completed[0]),
             "seconds": seconds,
             "blend_residual": found.residual[0],
         }
         if len(completed) > 1:
             row["candidate_losses"] = found.losses.total
-        self._images.append({name: _for_json(value) for name, value in row.items()})
+        self._images.append(for_json(row))
 
         name = f"{picture.stem}.png"
         image_lib.write_png(self._folder / "completed" / name, completed[0])
@@ -142,15 +136,36 @@ class Report:
         return summary
 
 
+def figures(
+    original: np.ndarray, mask: np.ndarray, completed: np.ndarray
+) -> dict[str, Any]:
+    """How a completed image compares with its original, as a row has it.
+
+    Args:
+      original: ``[S, S, 3]`` uint8.
+      mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
+      completed: ``[S, S, 3]`` uint8: figures are of what is written, in 8 bits.
+    """
+    image, result = image_lib.to_float(original), image_lib.to_float(completed)
+    return {
+        "missing": float(1 - mask.mean()),
+        "psnr": _psnr(result, image),
+        "ssim": _ssim(result, image),
+        "psnr_hole": _psnr_hole(result, image, mask),
+    }
+
+
 _psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
 _ssim = jax.jit(metrics.ssim)
 
 
-def _for_json(value: Any) -> Any:
+def for_json(value: Any) -> Any:
     """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
     if isinstance(value, str):
         return value
+    if isinstance(value, dict):
+        return {name: for_json(each) for name, each in value.items()}
     if np.ndim(value) > 0:
-        return [_for_json(each) for each in value]
+        return [for_json(each) for each in value]
     number = float(value)
     return number if math.isfinite(number) else None

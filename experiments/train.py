@@ -11,8 +11,6 @@ was, and ends with the parameters of a run that was never stopped.
 
 import dataclasses
 import functools
-import json
-import os
 import signal
 import time
 from pathlib import Path
@@ -278,40 +276,18 @@ class _StopSignal:
 def _remember_config(
     path: Path, config: gan.TrainConfig, dataset: data.Dataset
 ) -> None:
-    """Writes the configuration, or checks it against the one that is there.
-
-    Raises:
-      program.UsageError: The folder belongs to a run of another configuration.
-    """
+    """Writes the configuration, or checks it against the one that is there."""
     wanted = {
         # As JSON gives it back.
         **dataclasses.asdict(config),
         "augmentations": list(config.augmentations),
-        "dataset": _absolute(dataset.name),
+        "dataset": program.absolute(dataset.name),
         "split": dataset.split,
-        "validation": _absolute(_VALIDATION.value or ""),
+        "validation": program.absolute(_VALIDATION.value or ""),
         "images": len(dataset),
         "crop": dataset.crop,
     }
-    if not path.exists():
-        program.write_json(path, wanted)
-        return
-    try:
-        there = json.loads(path.read_text())
-    except ValueError as error:
-        raise program.UsageError(f"{path} is not valid JSON: {error}") from error
-    for name, value in wanted.items():
-        if there.get(name) != value:
-            raise program.UsageError(
-                f"{path.parent} belongs to a run with {name} = {there.get(name)}, "
-                f"not {value}: give another --workdir or the same flags"
-            )
-
-
-def _absolute(dataset: str) -> str:
-    """``images:PATH`` as it reads from any folder; other names as they are."""
-    kind, colon, path = dataset.partition(":")
-    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if colon else dataset
+    program.remember(path, wanted)
 
 
 def _write_samples(run: _Run, state: gan.TrainState, step: int) -> None:

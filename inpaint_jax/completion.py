@@ -67,7 +67,7 @@ def inpaint(
     found, generated = search_batch(
         model, images, weights, key, config=config, progress=progress
     )
-    completed, residual = _fill(images, generated, masks, blend)
+    completed, residual = fill_holes(images, generated, masks, blend=blend)
     return Solution(
         completed, generated, found.latent, found.losses, found.trace, residual
     )
@@ -247,10 +247,21 @@ def _finish(
 
 
 @functools.partial(jax.jit, static_argnames="blend")
-def _fill(
-    images: jax.Array, generated: jax.Array, masks: jax.Array, blend: bool
+def fill_holes(
+    images: jax.Array, generated: jax.Array, masks: jax.Array, *, blend: bool = True
 ) -> tuple[jax.Array, jax.Array]:
-    """Puts what was generated into the holes (section 3.3), with the residuals."""
+    """Puts one batch of images into the holes of another (section 3.3).
+
+    Args:
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      generated: ``[B, S, S, 3]`` in [-1, 1], what to put there.
+      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
+      blend: Whether by eq. 6; otherwise it is pasted.
+
+    Returns:
+      ``[B, S, S, 3]`` in [-1, 1], known pixels bit for bit those of ``images``, and the
+      relative residuals ``[B]`` of the blend.
+    """
     if not blend:
         return overlay(images, generated, masks), jnp.zeros(len(images))
     completed, residual = blend_batch(images, generated, masks)

@@ -1,0 +1,48 @@
+"""Fills by the Poisson equation alone: what blending does when it is given no face.
+
+They know nothing of the picture's content and are hard to beat in PSNR all the same,
+since a smooth guess is never far off. What they cannot do is be sharp.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from inpaint_jax.completion import fill_holes
+
+Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""Images, masks and keys of a batch to completed images."""
+
+
+def harmonic_fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.Array:
+    """The membrane through the known pixels: eq. 6 with a guidance field of zero.
+
+    Args:
+      images: ``[B, S, S, 3]`` in [-1, 1]; what stands in the holes does not matter.
+      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
+      keys: Not used.
+
+    Returns:
+      ``[B, S, S, 3]`` in [-1, 1]; 0 where nothing is known.
+    """
+    completed, _ = fill_holes(images, jnp.zeros_like(images), masks)
+    return completed
+
+
+def guided_fill(guide: jax.Array) -> Fill:
+    """A fill with the gradients of one picture, say the mean of a training set.
+
+    Args:
+      guide: ``[S, S, 3]`` in [-1, 1].
+
+    Returns:
+      The fill; ``guide`` itself where nothing is known.
+    """
+
+    def fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.Array:
+        guides = jnp.broadcast_to(guide, images.shape)
+        completed, _ = fill_holes(images, guides, masks)
+        return completed
+
+    return fill

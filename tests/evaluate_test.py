@@ -1,0 +1,152 @@
+"""The evaluation program, run as its users run it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inpaint_jax import images, metrics
+
+LATENT = ("--steps=3", "--batch_size=5")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluate(program, tiny_model_file, pictures):
+    def run(workdir, *arguments, **options):
+        return program(
+            "evaluate",
+            f"--dataset=images:{pictures}",
+            f"--model={tiny_model_file}",
+            f"--workdir={workdir}",
+            *arguments,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def unbroken(evaluate, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("evaluate") / "run"
+    evaluate(workdir, *LATENT)
+    return workdir
+
+
+def rows(workdir):
+    paths = sorted((workdir / "parts").iterdir())
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def without_time(found):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in found]
+
+
+def test_every_image_has_a_row_that_its_png_bears_out(unbroken, pictures):
+    found = rows(unbroken)
+    assert [row["index"] for row in found] == list(range(12))
+    for row in found:
+        original = np.asarray(Image.open(pictures / f"{row['id']}.png"))
+        completed = np.asarray(Image.open(unbroken / "completed" / row["file"]))
+        hole = np.zeros((16, 16), bool)
+        hole[4:12, 4:12] = True
+        np.testing.assert_array_equal(completed[~hole], original[~hole])
+        assert row["missing"] == 0.25
+        psnr = metrics.psnr(images.to_float(completed), images.to_float(original))
+        np.testing.assert_allclose(row["psnr"], psnr, rtol=1e-5)
+        assert row["psnr_hole"] < row["psnr"]
+        assert row["context_loss"] > 0 > row["prior_loss"]
+
+
+def test_the_metrics_are_those_of_the_rows(unbroken):
+    found = json.loads((unbroken / "metrics.json").read_text())
+    assert found["n"] == 12
+    assert found["config"]["steps"] == 3
+    assert set(found["versions"]) >= {"jax", "inpaint_jax"}
+    for name in ("psnr", "ssim", "psnr_hole", "context_loss", "prior_loss", "seconds"):
+        values = [row[name] for row in rows(unbroken)]
+        figure = found["figures"][name]
+        np.testing.assert_allclose(figure["mean"], np.mean(values))
+        np.testing.assert_allclose(figure["std"], np.std(values, ddof=1))
+        np.testing.assert_allclose(figure["sem"], np.std(values, ddof=1) / 12**0.5)
+    assert found["figures"]["swd"]["mean"] == found["figures"]["swd"]["16"] > 0
+    assert np.asarray(Image.open(unbroken / "grid.png")).std() > 0
+
+
+def test_started_again_it_does_only_what_is_missing(unbroken, evaluate, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(unbroken, workdir)
+    (part,) = (workdir / "parts").iterdir()
+    lines = part.read_text().splitlines(keepends=True)
+    # Killed while it wrote the eighth row; and the third image's PNG is lost.
+    part.write_text("".join(lines[:7]) + lines[7][:20])
+    (workdir / "completed" / "000002.png").unlink()
+    (workdir / "metrics.json").unlink()
+    result = evaluate(workdir, *LATENT)
+    assert "6 of 12 images are done already" in result.stdout
+    again = (workdir / "parts" / "00001.jsonl").read_text().splitlines()
+    assert [json.loads(line)["index"] for line in again] == [2, 7, 8, 9, 10, 11]
+    figures = [
+        json.loads((folder / "metrics.json").read_text())["figures"]
+        for folder in (workdir, unbroken)
+    ]
+    for figure in figures:
+        del figure["seconds"]
+    # Batches are put together otherwise, and that is all.
+    for name, figure in figures[0].items():
+        for what, value in figure.items():
+            np.testing.assert_allclose(value, figures[1][name][what], rtol=1e-4)
+    before = without_time(rows(workdir))
+    evaluate(workdir, *LATENT)
+    assert without_time(rows(workdir)) == before
+
+
+def test_the_fills_that_know_nothing(evaluate, pictures, tmp_path):
+    evaluate(tmp_path / "harmonic", "--method=harmonic", "--mask=random50")
+    mean = ("--method=mean", f"--train_dataset=images:{pictures}")
+    evaluate(tmp_path / "mean", *mean, "--mask=random50")
+    figures = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["figures"]
+        for name in ("harmonic", "mean")
+    ]
+    assert "context_loss" not in figures[0]
+    assert figures[0]["missing"] == figures[1]["missing"]
+    assert figures[0]["psnr"] != figures[1]["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mask=donut"], "donut"),
+        (["--method=mean"], "--train_dataset goes with"),
+        (["--train_dataset=images:x"], "--train_dataset goes with"),
+        (["--dataset=images:/no/such"], "/no/such"),
+        (["--steps=0"], "steps"),
+        (["--workdir=/proc/no"], "/proc/no"),
+    ],
+)
+def test_one_line_says_what_is_wrong(evaluate, tmp_path, arguments, message):
+    result = evaluate(tmp_path / "run", *arguments, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("evaluate: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_of_another_evaluation_is_left_alone(unbroken, evaluate):
+    before = (unbroken / "config.json").read_bytes()
+    result = evaluate(unbroken, *LATENT, "--mask=left", check=False)
+    assert result.returncode == 2
+    assert "mask = center, not left" in result.stderr
+    assert (unbroken / "config.json").read_bytes() == before
