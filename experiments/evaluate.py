@@ -268,16 +268,13 @@ def _fill(
     for i, index in enumerate(batch):
         name = f"{index:06d}.png"
         images.write_png(workdir / "completed" / name, completed[i])
-        rows[index] = report.for_json(
-            {
-                "index": index,
-                "id": dataset.ids[index],
-                "file": name,
-                **{field: values[i] for field, values in found.items()},
-                **report.figures(originals[i], np.asarray(drawn[i]), completed[i]),
-                "seconds": seconds,
-            }
-        )
+        figures = {
+            **{field: values[i] for field, values in found.items()},
+            **report.figures(originals[i], np.asarray(drawn[i]), completed[i]),
+            "seconds": seconds,
+        }
+        about = {"index": index, "id": dataset.ids[index], "file": name}
+        rows[index] = about | report.for_json(figures)
     return rows
 
 

@@ -62,7 +62,7 @@ def test_it_solves_the_poisson_equation(name, mask):
     images, masks, keys = problem(mask)
     guide = np.zeros((SIZE, SIZE, 3)) if name == "harmonic" else np.asarray(GUIDE)
     completed = np.asarray(FILLS[name](images, masks, keys))
-    path = sparse.diags([1, -2, 1], [-1, 0, 1], (SIZE, SIZE)).tolil()
+    path = sparse.diags([1.0, -2.0, 1.0], [-1, 0, 1], (SIZE, SIZE)).tolil()
     path[0, 0] = path[-1, -1] = -1
     laplacian = sparse.kronsum(path, path).tocsr()
     for image, one_mask, found in zip(images, masks, completed, strict=True):
