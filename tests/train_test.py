@@ -84,32 +84,37 @@ def test_leaves_behind_what_it_says(unbroken):
     assert np.asarray(Image.open(workdir / "curves.png")).shape[1] > 900
 
 
-def test_killed_and_started_again_it_ends_where_the_unbroken_run_ends(
+def latest_checkpoint(workdir):
+    folders = (workdir / "checkpoints").glob("[0-9]*")
+    return max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
+
+
+def test_killed_five_times_it_ends_where_an_unbroken_run_ends(
     unbroken, program, environment, tmp_path
 ):
-    folder, expected = unbroken
-    workdir = tmp_path / "run"
-    # Killed without warning after its first checkpoint, while still at work.
+    folder, _ = unbroken
+    workdir, expected = tmp_path / "run", tmp_path / "unbroken"
     command = [sys.executable, "-m", "experiments.train"]
-    with subprocess.Popen(
-        [*command, *flags(folder, workdir, 100_000)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        deadline = time.monotonic() + 300
-        while not (workdir / "checkpoints" / "4").is_dir():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    steps = 12
-    reached = int(parameters(workdir).step)
-    if reached >= steps:  # A fast machine: then both runs must go further.
-        steps = reached + 4
-        expected = tmp_path / "unbroken"
-        program("train", *flags(folder, expected, steps))
+    random = np.random.default_rng(0)
+    for _ in range(5):
+        before = latest_checkpoint(workdir)
+        with subprocess.Popen(
+            [*command, *flags(folder, workdir, 100_000)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            deadline = time.monotonic() + 300
+            while latest_checkpoint(workdir) <= before:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            # Within a step, a checkpoint, an evaluation, the writing of a file.
+            time.sleep(random.uniform(0, 0.5))
+            process.send_signal(signal.SIGKILL)
+    steps = latest_checkpoint(workdir) + 4
     program("train", *flags(folder, workdir, steps))
+    program("train", *flags(folder, expected, steps))
     jax.tree.map(
         np.testing.assert_array_equal, parameters(workdir), parameters(expected)
     )
