@@ -275,14 +275,14 @@ def test_sliced_wasserstein_does_not_see_an_affine_change_of_values():
 
 
 def test_sliced_wasserstein_sees_at_its_level_what_is_wrong():
-    real = ndimage.gaussian_filter(pictures(0, 40, 64), (0, 1, 1, 0))
-    same = ndimage.gaussian_filter(pictures(1, 40, 64), (0, 1, 1, 0))
+    real = ndimage.gaussian_filter(pictures(0, 40, 64), (0, 2, 2, 0))
+    same = ndimage.gaussian_filter(pictures(1, 40, 64), (0, 2, 2, 0))
     rng = np.random.default_rng(2)
-    noisy = same + 0.5 * rng.standard_normal(same.shape)
+    noisy = same + 0.1 * rng.standard_normal(same.shape)
     none = metrics.sliced_wasserstein(real, same, directions=64)
     fine = metrics.sliced_wasserstein(real, noisy, directions=64)
     assert fine[64] > 3 * none[64]
-    assert fine[64] > 2 * fine[16]
+    assert abs(fine[16] - none[16]) < 0.2 * none[16]
 
 
 def test_sliced_wasserstein_is_a_function_of_its_seed():
