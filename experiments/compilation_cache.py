@@ -91,4 +91,6 @@ def _machine() -> str:
 
 
 def _without(reason: str) -> None:
+    # Not even in the folder that the environment names: another was asked for.
+    jax.config.update("jax_enable_compilation_cache", False)
     logging.warning("nothing compiled is kept for the next run: %s", reason)

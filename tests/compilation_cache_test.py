@@ -30,12 +30,12 @@ def own(environment):
 def run(own):
     """Runs the small program with ``cache`` as the place for user caches."""
 
-    def run(cache, *arguments):
+    def run(cache, *arguments, **variables):
         result = subprocess.run(
             [sys.executable, "-c", SMALL, *arguments],
             capture_output=True,
             text=True,
-            env=own(cache),
+            env={**own(cache), **variables},
             timeout=400,
         )
         assert result.returncode == 0, result.stderr
@@ -102,8 +102,15 @@ def test_what_a_killed_run_left_half_written_is_compiled_again(run, tmp_path):
 
 
 def test_no_home_costs_only_time(run, tmp_path):
-    result = run(tmp_path, "--compilation_cache=~nosuchuser/x")
+    # Nor is the folder that the environment names used, where another was asked for.
+    named = tmp_path / "named"
+    result = run(
+        tmp_path,
+        "--compilation_cache=~nosuchuser/x",
+        JAX_COMPILATION_CACHE_DIR=str(named),
+    )
     assert "nothing compiled is kept" in result.stderr
+    assert not entries(tmp_path)
 
 
 def test_a_cache_that_cannot_be_made_costs_only_time(run, tmp_path):
