@@ -31,28 +31,48 @@ def write_curves(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -
     levels = [name for name in (quality[0] if quality else {}) if "swd_" in name]
     _draw(swd, quality, {"swd": "mean", **{name: name[4:] for name in levels}})
     swd.set_title("sliced Wasserstein distance, by level")
-    swd.set_ylim(bottom=0)
-    _draw(rest, quality, {"ceiling": "ceiling, dB"})
-    rest.set_title("reconstruction ceiling and MS-SSIM of pairs")
+    if quality:
+        swd.set_ylim(0, 1.1 * max(row[name] for row in quality for name in levels))
+    _draw(rest, quality, {"ceiling": "ceiling, dB (left)"})
+    rest.set_title("reconstruction ceiling, and MS-SSIM of pairs")
     other = rest.twinx()
-    _draw(other, quality, {"ms_ssim": "samples", "real_ms_ssim": "real"}, "--")
-    other.set_ylim(0, 1)
-    rest.legend(loc="lower left")
-    other.legend(loc="lower right", title="MS-SSIM")
+    names = {"ms_ssim": "MS-SSIM of samples (right)", "real_ms_ssim": "of real images"}
+    _draw(other, quality, names, "--", colors=("C1", "C2"))
+    other.set_ylim(-0.05, 1.05)
+    for axes in (rest, other):
+        if axes.get_legend() is not None:
+            axes.get_legend().remove()
+    if quality:
+        rest.legend(handles=[*rest.get_lines(), *other.get_lines()])
     if best is not None:
         for axes in (swd, rest):
             axes.axvline(best, color="grey", linestyle=":")
-            axes.annotate("best", (best, 0.02), xycoords=("data", "axes fraction"))
+            axes.annotate(
+                " best",
+                (best, 1),
+                xycoords=("data", "axes fraction"),
+                verticalalignment="top",
+            )
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
     program.write_bytes(path, picture.getvalue())
 
 
-def _draw(axes: Axes, rows: _Rows, names: Mapping[str, str], style: str = "-") -> None:
+def _draw(
+    axes: Axes,
+    rows: _Rows,
+    names: Mapping[str, str],
+    style: str = "-",
+    colors: Sequence[str] = ("C0", "C1", "C2", "C3", "C4", "C5", "C6"),
+) -> None:
     steps = [row["step"] for row in rows]
-    for name, label in names.items():
+    # A line needs two points; markers show the first one, and vanish in a crowd.
+    marker = "." if len(rows) < 50 else ""
+    for (name, label), color in zip(names.items(), colors, strict=False):
         values = [row[name] for row in rows]
-        axes.plot(steps, values, style, label=label, linewidth=1)
+        axes.plot(
+            steps, values, style, label=label, color=color, marker=marker, linewidth=1
+        )
     axes.set_xlabel("step")
     if rows:
         axes.legend()

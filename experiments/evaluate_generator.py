@@ -1,18 +1,19 @@
 """Measures how good a generator is, on images it was not trained on.
 
-    python -m experiments.evaluate_generator --model=celeb_a --dataset=celeb_a \
-        --split=test
+    python -m experiments.evaluate_generator --model=runs/celeb_a \
+        --dataset=celeb_a --split=test
     python -m experiments.evaluate_generator --model=runs/photos \
-        --dataset='images:held_back/*.jpg'
+        --dataset='images:photos/*.zip' --ids=runs/photos/held_back.json
 
 Leaves in the output folder: quality.json, samples.png and reconstructions.png (pictures
 above the generator's best images of them). The figures: sliced Wasserstein distance of
 samples to the images (lower is better), MS-SSIM between samples (that of real images is
 the value to have; higher means that samples repeat each other), and the ceiling, the
-PSNR that the generator reaches when it sees the whole picture.
+PSNR of what the generator makes of whole pictures.
 """
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, program
+from experiments import compilation_cache, program, report
 from inpaint_jax import data, images, inception, metrics, quality
 
 flags.adopt_module_key_flags(compilation_cache)
@@ -43,8 +44,14 @@ _DATASET = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
+_IDS = flags.DEFINE_string(
+    "ids",
+    None,
+    "A JSON list of ids: only these images. held_back.json of a training run names "
+    "those that it was not trained on.",
+)
 _OUTPUT = flags.DEFINE_string(
-    "output", "outputs/evaluate_generator", "Where results go."
+    "output", None, "Where results go. Default: outputs/quality/ and the model's name."
 )
 _LIMIT = flags.DEFINE_integer(
     "limit", _DEFAULTS.images, "At most so many images, and samples.", lower_bound=2
@@ -84,16 +91,20 @@ def main() -> int:
     if _INCEPTION_WEIGHTS.value is not None:
         with program.usage_errors():
             features = inception.load_features(_INCEPTION_WEIGHTS.value)
-    output = program.make_folder(Path(_OUTPUT.value))
+    output = program.make_folder(
+        Path(_OUTPUT.value or Path("outputs/quality") / model.name)
+    )
     dataset = data.load(
         _DATASET.value,
         split=_SPLIT.value,
         data_dir=_DATA_DIR.value,
         crop=model.metadata.get("crop"),
         size=model.image_size,
-        limit=_LIMIT.value,
+        limit=None if _IDS.value else _LIMIT.value,
         progress=True,
     )
+    if _IDS.value is not None:
+        dataset = _only(dataset, _IDS.value)
     if len(dataset) < 4:
         raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
 
@@ -106,6 +117,7 @@ def main() -> int:
         )
     row = {
         "model": _MODEL.value,
+        "steps_trained": model.metadata.get("steps"),
         "dataset": _DATASET.value,
         "split": _SPLIT.value,
         **dataclasses.asdict(config),
@@ -138,10 +150,19 @@ def main() -> int:
     return 0
 
 
+def _only(dataset: data.Dataset, path: str) -> data.Dataset:
+    """The images whose ids a file lists."""
+    try:
+        ids = set(json.loads(Path(path).read_text()))
+    except (ValueError, TypeError) as error:
+        raise program.UsageError(f"{path} is no JSON list of ids: {error}") from error
+    return data.select(dataset, np.array([id in ids for id in dataset.ids]))
+
+
 def _figures(found: quality.Quality) -> dict[str, Any]:
     ceiling = found.ceiling.astype(np.float64)
     return {
-        "swd": _by_level(found.swd),
+        "swd": report.by_level(found.swd),
         "ms_ssim": found.ms_ssim,
         "ceiling": {
             "psnr": ceiling.mean(),
@@ -166,14 +187,9 @@ def _of_real_images(real: np.ndarray, config: quality.QualityConfig) -> dict[str
         directions=config.directions,
     )
     return {
-        "swd_of_halves": _by_level(halves),
+        "swd_of_halves": report.by_level(halves),
         "ms_ssim": quality.diversity(real, config.pairs, seed=_SEED.value),
     }
-
-
-def _by_level(distances: dict[int, float]) -> dict[str, float]:
-    mean = sum(distances.values()) / len(distances)
-    return {**{str(level): value for level, value in distances.items()}, "mean": mean}
 
 
 if __name__ == "__main__":

@@ -55,12 +55,12 @@ def main() -> int:
     run = load_run(Path(_WORKDIR.value), latest=_LATEST.value)
     steps = int(run.state.step)
     metadata = {
-        **{name: run.config[name] for name in _RECIPE},
+        **{name: run.config.get(name) for name in _RECIPE},
         "dataset": _DATA.value or run.config["dataset"],
         "steps": steps,
         "images_seen": steps * run.config["batch_size"],
         "date": datetime.date.today().isoformat(),
-        "quality": _read_quality(_QUALITY.value) if _QUALITY.value else None,
+        "quality": _read_quality(_QUALITY.value, steps) if _QUALITY.value else None,
         "figures": _read_figures(_RESULTS.value),
     }
     save_model(
@@ -74,15 +74,19 @@ def main() -> int:
     return 0
 
 
-def _read_quality(path: str) -> dict[str, Any]:
-    """What ``experiments.evaluate_generator`` found."""
+def _read_quality(path: str, steps: int) -> dict[str, Any]:
+    """What ``experiments.evaluate_generator`` found of the checkpoint of that step."""
     try:
         found = json.loads(Path(path).read_text())
-        model = found["model"]
+        model, measured = found["model"], found["steps_trained"]
         figures = {name: found[name] for name in _QUALITY_FIGURES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
     _check_model(path, model)
+    if measured != steps:
+        raise program.UsageError(
+            f"{path} is of the checkpoint of step {measured}, not {steps}"
+        )
     return figures
 
 
@@ -108,6 +112,10 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise program.UsageError(f"{path} is no results.json: {error}") from error
         _check_model(path, model)
+    if measured != steps:
+        raise program.UsageError(
+            f"{path} is of the checkpoint of step {measured}, not {steps}"
+        )
     return figures
 
 

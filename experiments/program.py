@@ -122,8 +122,15 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def remember(path: Path, wanted: Mapping[str, Any]) -> None:
+def remember(
+    path: Path, wanted: Mapping[str, Any], older: Mapping[str, Any] | None = None
+) -> None:
     """Writes a run's configuration, or checks it against the one that is there.
+
+    Args:
+      path: The file.
+      wanted: The configuration, as JSON gives it back.
+      older: What a file that does not name a field meant by that.
 
     Raises:
       UsageError: The folder belongs to a run of another configuration.
@@ -132,9 +139,9 @@ def remember(path: Path, wanted: Mapping[str, Any]) -> None:
         write_json(path, wanted)
         return
     try:
-        there = json.loads(path.read_text())
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid JSON: {error}") from error
+        there = {**(older or {}), **json.loads(path.read_text())}
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is no configuration of a run: {error}") from error
     for name, value in wanted.items():
         if there.get(name) != value:
             raise UsageError(

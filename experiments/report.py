@@ -1,6 +1,7 @@
 """What an inpainting run leaves behind: PNGs, a contact sheet and results.json."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,12 @@ def figures(
         "ssim": _ssim(result, image),
         "psnr_hole": _psnr_hole(result, image, mask),
     }
+
+
+def by_level(distances: Mapping[int, float]) -> dict[str, float]:
+    """``metrics.sliced_wasserstein``'s result for JSON, with the mean over levels."""
+    mean = sum(distances.values()) / len(distances)
+    return {**{str(level): value for level, value in distances.items()}, "mean": mean}
 
 
 _psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)

@@ -31,15 +31,17 @@ class Rows:
     def __init__(self, path: Path, start: int):
         self._path = path
         self.rows: list[dict[str, Any]] = []
-        for line in path.read_text().splitlines() if path.exists() else ():
+        text = path.read_text(errors="replace") if path.exists() else ""
+        for line in text.splitlines():
             try:
                 row = json.loads(line)
-            except ValueError:
+                kept = row["step"] <= start
+            except (ValueError, KeyError, TypeError):
                 continue  # The line that a killed run was writing.
-            if row["step"] <= start:
+            if kept:
                 self.rows.append(row)
-        text = "".join(json.dumps(row) + "\n" for row in self.rows)
-        program.write_text(path, text)
+        kept_lines = "".join(json.dumps(row) + "\n" for row in self.rows)
+        program.write_text(path, kept_lines)
 
     def append(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
@@ -69,7 +71,9 @@ class Tracker:
         self._work = quality.QualityConfig(
             images=1000, directions=128, pairs=500, reconstructions=64, steps=200
         )
-        self._images = to_float(held_back.images[: self._work.images])
+        if len(held_back) > self._work.images:
+            _, held_back = data.hold_back(held_back, self._work.images)
+        self._images = to_float(held_back.images)
         self._rows = Rows(workdir / "quality.jsonl", start)
         self._best = Checkpoints(workdir, "best", keep=1)
         self._best.forget_after(start)
@@ -89,8 +93,12 @@ class Tracker:
         """Whether that step was evaluated."""
         return any(row["step"] == step for row in self.rows)
 
-    def evaluate(self, state: gan.TrainState) -> None:
-        """Adds a row on the averaged generator, and keeps it if it is the best."""
+    def evaluate(self, state: gan.TrainState) -> dict[str, Any]:
+        """Adds a row on the averaged generator, and keeps it if it is the best.
+
+        Returns:
+          The row.
+        """
         step, seed = int(state.step), self._config.seed
         model = make_model(
             self._config.architecture,
@@ -116,6 +124,7 @@ class Tracker:
             self._best.save(state)
             self._best.wait()
         self._rows.append(row)
+        return row
 
     def _best_swd(self) -> float:
         """That of the checkpoint in ``best/``; infinite when there is none."""

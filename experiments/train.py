@@ -70,6 +70,7 @@ _EVALUATE_EVERY = flags.DEFINE_integer(
 )
 
 _SAMPLES = 64
+_FEWEST = 10  # Images of which some can be held back.
 
 
 def main() -> int:
@@ -107,6 +108,7 @@ def _run(config: gan.TrainConfig, places: parallel.Placement, workdir: Path) -> 
     dataset, held_back = _load_data(config.architecture.image_size)
     print(f"{len(dataset)} images of {_DATASET.value}, {len(held_back)} to judge with")
     _remember_config(workdir / "config.json", config, dataset)
+    program.write_json(workdir / "held_back.json", held_back.ids)
 
     # --- State: new, or where the last run stopped -----------------------------------
     state = jax.device_put(gan.init_state(config), places.everywhere)
@@ -146,13 +148,22 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
     dataset = load(_DATASET.value, _SPLIT.value)
     validation = _VALIDATION.value
     if not _EVALUATE_EVERY.value:
-        nothing = dataclasses.replace(dataset, images=dataset.images[:0], ids=())
-        return dataset, nothing
+        return dataset, data.select(dataset, np.zeros(len(dataset), bool))
     if validation is None or validation.isdecimal():
+        if len(dataset) < _FEWEST:
+            raise program.UsageError(
+                f"{len(dataset)} images are too few to hold some back: "
+                "--evaluate_every=0 trains on all and judges nothing"
+            )
         count = int(validation or min(1000, max(2, len(dataset) // 10)))
         dataset, held_back = data.hold_back(dataset, count)
     elif ":" in validation:
         held_back = load(validation, "validation")
+    elif _DATASET.value.startswith("images:"):
+        raise program.UsageError(
+            f"--validation={validation}: give a number or images:PATH, as "
+            f"{_DATASET.value} has no splits"
+        )
     else:
         held_back = load(_DATASET.value, validation)
     if len(held_back) < 2:
@@ -203,11 +214,19 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
             if evaluates:
                 # First the checkpoint: killed from here on, the run evaluates again.
                 run.checkpoints.wait()
+                bar.set_description("judging")
                 _evaluate(run, state)
+                bar.set_description()
                 clock = time.monotonic()
             if stopped:
                 print(f"stopped by signal at step {step}; start again to go on")
-                break
+                return 0
+    best = run.tracker.best_step
+    print(
+        f"{_STEPS.value} steps done"
+        + (f"; the best checkpoint is of step {best}" if best is not None else "")
+    )
+    print(f"look at {run.workdir / 'curves.png'} and {run.workdir / 'samples'}")
     return 0
 
 
@@ -218,7 +237,12 @@ def _evaluates_at(step: int) -> bool:
 
 
 def _evaluate(run: _Run, state: gan.TrainState) -> None:
-    run.tracker.evaluate(state)
+    row = run.tracker.evaluate(state)
+    tqdm.write(
+        f"step {row['step']}: SWD {row['swd']:.1f}, MS-SSIM {row['ms_ssim']:.3f} "
+        f"(real: {row['real_ms_ssim']:.3f}), ceiling {row['ceiling']:.2f} dB"
+        + (", the best so far" if run.tracker.best_step == row["step"] else "")
+    )
     _draw_curves(run)
 
 
@@ -277,17 +301,25 @@ def _remember_config(
     path: Path, config: gan.TrainConfig, dataset: data.Dataset
 ) -> None:
     """Writes the configuration, or checks it against the one that is there."""
+    validation = program.absolute(_VALIDATION.value or "a tenth, at most 1000")
+    if not _EVALUATE_EVERY.value:
+        validation = "none"
     wanted = {
-        # As JSON gives it back.
-        **dataclasses.asdict(config),
-        "augmentations": list(config.augmentations),
+        **_as_json(config),
         "dataset": program.absolute(dataset.name),
         "split": dataset.split,
-        "validation": program.absolute(_VALIDATION.value or ""),
+        "validation": validation,
         "images": len(dataset),
         "crop": dataset.crop,
     }
-    program.remember(path, wanted)
+    # Before there were recipes, all runs were like this.
+    older = {**_as_json(gan.TrainConfig()), "validation": "none"}
+    program.remember(path, wanted, older)
+
+
+def _as_json(config: gan.TrainConfig) -> dict[str, Any]:
+    """The configuration as JSON gives it back."""
+    return {**dataclasses.asdict(config), "augmentations": list(config.augmentations)}
 
 
 def _write_samples(run: _Run, state: gan.TrainState, step: int) -> None:

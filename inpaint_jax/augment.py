@@ -38,14 +38,19 @@ def augment(
     Raises:
       ValueError: An unknown augmentation.
     """
+    check(augmentations)
+    one = functools.partial(_augment_one, augmentations=augmentations)
+    return jax.vmap(one)(jax.random.split(key, images.shape[0]), images)
+
+
+def check(augmentations: tuple[str, ...]) -> None:
+    """Raises the ``ValueError`` of an unknown augmentation."""
     unknown = set(augmentations) - set(AUGMENTATIONS)
     if unknown:
         raise ValueError(
-            f"unknown augmentation {', '.join(sorted(unknown))}: give some of "
-            f"{', '.join(AUGMENTATIONS)}"
+            f"augmentations can be {', '.join(AUGMENTATIONS)}, not "
+            f"{', '.join(sorted(unknown))}"
         )
-    one = functools.partial(_augment_one, augmentations=augmentations)
-    return jax.vmap(one)(jax.random.split(key, images.shape[0]), images)
 
 
 def _augment_one(
@@ -90,8 +95,15 @@ def _shift(key: jax.Array, side: int, dtype: jnp.dtype) -> jax.Array:
 
 
 def _cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
-    inside = [
-        jnp.abs(jnp.arange(side) - jax.random.randint(key, (), 0, side)) <= side // 4
+    rows, columns = (
+        _half(key, side)
         for key, side in zip(jax.random.split(key), image.shape[:2], strict=True)
-    ]
-    return jnp.where(inside[0][:, None, None] & inside[1][:, None], 0, image)
+    )
+    return jnp.where(rows[:, None, None] & columns[:, None], 0, image)
+
+
+def _half(key: jax.Array, side: int) -> jax.Array:
+    """``[side]`` bool: half of them in a row, or less where the border cuts it."""
+    first = jax.random.randint(key, (), 0, side + 1) - side // 4
+    pixel = jnp.arange(side)
+    return (first <= pixel) & (pixel < first + side // 2)

@@ -87,7 +87,7 @@ class Checkpoints:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(
                 f"the checkpoint {folder / str(step)} cannot be read; delete that "
-                f"folder to use the one before it ({reason[:120]})"
+                f"folder to go on without it ({reason[:120]})"
             ) from error
         return TrainState(**restored)
 

@@ -43,6 +43,7 @@ class Dataset:
       ids: N strings, unique; the same picture has the same id in every run.
       crop: What was cut out of the originals: ``center``, ``none``, a number of pixels,
         or ``box``.
+      failed: Why each picture that could not be read is not there.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Dataset:
     images: np.ndarray
     ids: tuple[str, ...]
     crop: str = ""
+    failed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -126,7 +128,8 @@ def load(
         if len(failed) == count:
             raise DataError(f"{name}: {counts}; the first: {first}")
         logging.warning("%s: %s and are left out; the first: %s", name, counts, first)
-    return Dataset(name, split, images, ids, str(crop))
+    reasons = tuple(failed[index] for index in sorted(failed))
+    return Dataset(name, split, images, ids, str(crop), reasons)
 
 
 @contextlib.contextmanager
@@ -273,8 +276,8 @@ def _read_all(
 def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
     """Takes images out of a data set, to judge with what was not trained on.
 
-    Which ones is decided by their ids alone, so that they stay the same when images
-    are added, and no order of the source matters.
+    Which ones is decided by the ids alone, whatever their order: those whose CRC-32 is
+    least.
 
     Args:
       dataset: What to divide.
@@ -287,19 +290,18 @@ def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
       DataError: Nothing would be left of either.
     """
     if not 0 < count < len(dataset):
-        raise DataError(
-            f"cannot hold back {count} of {len(dataset)} images: give 1 to "
-            f"{len(dataset) - 1}"
-        )
+        raise DataError(f"cannot hold back {count} of {len(dataset)} images")
     digests = [zlib.crc32(id.encode()) for id in dataset.ids]
     taken = np.zeros(len(dataset), bool)
     taken[np.argsort(digests, kind="stable")[:count]] = True
 
-    def part(rows: np.ndarray) -> Dataset:
-        ids = tuple(dataset.ids[row] for row in np.flatnonzero(rows))
-        return dataclasses.replace(dataset, images=dataset.images[rows], ids=ids)
+    return select(dataset, ~taken), select(dataset, taken)
 
-    return part(~taken), part(taken)
+
+def select(dataset: Dataset, chosen: np.ndarray) -> Dataset:
+    """The images for which ``chosen``, ``[N]`` bool, holds."""
+    ids = tuple(dataset.ids[row] for row in np.flatnonzero(chosen))
+    return dataclasses.replace(dataset, images=dataset.images[chosen], ids=ids)
 
 
 def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from inpaint_jax.augment import AUGMENTATIONS, augment
+from inpaint_jax import augment
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks import Discriminator, Generator, Variables
 from inpaint_jax.types import PRECISIONS, Architecture
@@ -48,8 +48,9 @@ class TrainConfig:
       augmentations: Of all that the discriminator sees; some of
         ``augment.AUGMENTATIONS``.
       r1_weight: Gamma of the R1 penalty, gamma / 2 times the squared norm of the
-        gradient of log D / (1 - D) in real images (Mescheder et al., 2018); applied at
-        every 16th step, 16 times over.
+        gradient of log D / (1 - D) in real images as the discriminator sees them
+        (Mescheder et al., 2018); applied at every 16th step, 16 times over. Through
+        BatchNorm an image's gradient also holds its part in the others' logits.
       precision: What the networks compute in, one of ``types.PRECISIONS``; parameters,
         BatchNorm's statistics, losses and Adam are float32 in any case.
       seed: Of the weights, the latents, the flips and the order of the images.
@@ -96,12 +97,7 @@ class TrainConfig:
         for name in ("instance_noise", "r1_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
-        unknown = set(self.augmentations) - set(AUGMENTATIONS)
-        if unknown:
-            raise ValueError(
-                f"augmentations can be {', '.join(AUGMENTATIONS)}, not "
-                f"{', '.join(sorted(unknown))}"
-            )
+        augment.check(self.augmentations)
         if self.precision not in PRECISIONS:
             raise ValueError(
                 f"precision must be one of {', '.join(PRECISIONS)}, not "
@@ -164,6 +160,11 @@ class Metrics(NamedTuple):
     fake_score: jax.Array
 
 
+def _keys(config: TrainConfig) -> jax.Array:
+    """Keys of the generator's weights, the discriminator's, and all steps."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
 def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
     """``[count, latent_size]`` from the paper's prior, U[-1, 1]."""
     return jax.random.uniform(key, (count, latent_size), minval=-1.0, maxval=1.0)
@@ -174,7 +175,7 @@ def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
 @functools.partial(jax.jit, static_argnames="config")
 def init_state(config: TrainConfig) -> TrainState:
     """The state before the first step; a function of ``config`` alone."""
-    key_g, key_d = jax.random.split(jax.random.key(config.seed))
+    key_g, key_d, _ = _keys(config)
     size = config.architecture
     latents = jnp.zeros((2, size.latent_size))
     images = jnp.zeros((2, size.image_size, size.image_size, 3))
@@ -208,9 +209,8 @@ def train_step(
     Returns:
       The next state and the step's figures.
     """
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    key_flip, key_z = jax.random.split(key)
-    key_real, key_fake, key_judged = jax.random.split(jax.random.fold_in(key, 1), 3)
+    key = jax.random.fold_in(_keys(config)[2], state.step)
+    key_flip, key_z, key_real, key_fake, key_judged = jax.random.split(key, 5)
     real = flip_at_random(key_flip, images) if config.flip else images
     latents = sample_latents(key_z, real.shape[0], config.architecture.latent_size)
     generator, discriminator = state.generator, state.discriminator
@@ -281,7 +281,7 @@ def _seen(key: jax.Array, images: jax.Array, config: TrainConfig) -> jax.Array:
     """What the discriminator gets to see of a batch, real or generated."""
     key_augment, key_noise = jax.random.split(key)
     if config.augmentations:
-        images = augment(key_augment, images, config.augmentations)
+        images = augment.augment(key_augment, images, config.augmentations)
     if config.instance_noise:
         noise = jax.random.normal(key_noise, images.shape, images.dtype)
         images = images + config.instance_noise * noise

@@ -2,8 +2,8 @@
 
 Three questions, three figures: do its images look like real ones (sliced Wasserstein
 distance), are they as different from each other as real ones are (MS-SSIM of pairs),
-and how much of what is real can it express at all (the PSNR of its best
-reconstructions, the ceiling of whatever is searched for in it).
+and how much of what is real can it express at all (the PSNR of its reconstructions,
+when the search sees the whole picture: the ceiling).
 """
 
 import dataclasses
@@ -57,7 +57,7 @@ class Quality(NamedTuple):
         of the pyramid, ``{S: ..., 16: ...}``; lower is better.
       ms_ssim: Mean over pairs of samples; real images' own is the value to have, and a
         higher one means that samples repeat each other.
-      ceiling: ``[R]`` dB, PSNR of the best reconstruction of each real image.
+      ceiling: ``[R]`` dB, PSNR of the reconstruction of each real image.
       samples: ``[N, S, S, 3]`` in [-1, 1].
       reconstructions: ``[R, S, S, 3]`` in [-1, 1], of the first R real images.
     """
@@ -139,13 +139,14 @@ def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
     if len(images) < 2:
         raise ValueError("diversity needs at least two images")
     rng = np.random.default_rng(seed)
-    first = rng.integers(0, len(images), pairs)
-    second = (first + rng.integers(1, len(images), pairs)) % len(images)
+    # A whole number of groups: one compilation.
+    count = -(-pairs // GROUP) * GROUP
+    first = rng.integers(0, len(images), count).reshape(-1, GROUP)
+    second = (first + rng.integers(1, len(images), first.shape)) % len(images)
     values = [
-        _ms_ssim(images[first[i : i + GROUP]], images[second[i : i + GROUP]])
-        for i in range(0, pairs, GROUP)
+        _ms_ssim(images[a], images[b]) for a, b in zip(first, second, strict=True)
     ]
-    return float(np.concatenate(values).mean(dtype=np.float64))
+    return float(np.concatenate(values)[:pairs].mean(dtype=np.float64))
 
 
 def reconstruct(
@@ -156,10 +157,11 @@ def reconstruct(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """The generator's best images of whole pictures.
+    """What the generator makes of whole pictures.
 
     The paper's search with every pixel known: the context loss with all weights 1 and
-    no prior loss. What it cannot express here it cannot put into a hole.
+    no prior loss: how close the generator comes to a whole picture. A search that has
+    to fit less can come closer to that, and blending adds to it.
 
     Args:
       model: Whose generator to search.

@@ -55,11 +55,11 @@ def test_cutout_blanks_a_square_whose_centre_is_in_the_image():
         blank = (after == 0).all(-1)
         np.testing.assert_array_equal(after[~blank], before[~blank])
         rows, columns = (np.flatnonzero(blank.any(axis)) for axis in (1, 0))
-        # A full rectangle, nine pixels a side where the border does not cut it.
+        # A full rectangle, half the image's side where the border does not cut it.
         assert blank.sum() == len(rows) * len(columns)
         for span in (rows, columns):
-            assert 5 <= len(span) <= 9
-            assert len(span) == 9 or span[0] == 0 or span[-1] == 15
+            assert 4 <= len(span) <= 8
+            assert len(span) == 8 or span[0] == 0 or span[-1] == 15
             np.testing.assert_array_equal(np.diff(span), 1)
 
 
@@ -113,7 +113,5 @@ def test_gradients_pass_through(what):
 
 
 def test_an_unknown_augmentation_is_refused():
-    with pytest.raises(
-        ValueError, match="unknown augmentation blur: give some of color"
-    ):
+    with pytest.raises(ValueError, match=r"augmentations can be color, .*, not blur"):
         augment(jax.random.key(0), images(), ("blur",))

@@ -35,9 +35,9 @@ def reference_step(state, images, config):
     Returns:
       The generator's parameters for each of its losses, and the discriminator's.
     """
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    key_flip, key_z = jax.random.split(key)
-    keys_seen = jax.random.split(jax.random.fold_in(key, 1), 3)
+    key_steps = jax.random.split(jax.random.key(config.seed), 3)[2]
+    key = jax.random.fold_in(key_steps, state.step)
+    key_flip, key_z, *keys_seen = jax.random.split(key, 5)
     flipped = jax.random.bernoulli(key_flip, shape=(len(images), 1, 1, 1))
     real = jnp.where(flipped, jnp.flip(images, 2), images) if config.flip else images
     z = gan.sample_latents(key_z, len(images), config.architecture.latent_size)

@@ -26,6 +26,7 @@ from inpaint_jax.types import PRECISIONS, Architecture, Model
 
 _FOLDER = Path(__file__).parent
 _FORMAT = "inpaint_jax.dcgan.1"
+_ATTEMPTS = 3
 
 _generator_weights = jax.jit(inference.generator_weights, static_argnums=1)
 _discriminator_weights = jax.jit(inference.discriminator_weights, static_argnums=1)
@@ -198,16 +199,21 @@ def load_run(workdir: Path, *, latest: bool = False) -> Run:
     # Its shapes alone: to draw the weights takes seconds to compile.
     recipe = gan.TrainConfig(architecture=architecture)
     like = jax.eval_shape(lambda: gan.init_state(recipe))
-    try:
-        with contextlib.ExitStack() as stack:
-            checkpoints = stack.enter_context(Checkpoints(workdir, read_only=True))
-            if not latest and (workdir / "best").is_dir():
-                best = stack.enter_context(Checkpoints(workdir, "best", read_only=True))
-                if best.latest_step is not None:
-                    checkpoints = best
-            state = checkpoints.restore(like)
-    except CheckpointError as error:
-        raise ModelError(str(error)) from error
+    for attempt in range(_ATTEMPTS):
+        try:
+            with contextlib.ExitStack() as stack:
+                checkpoints = stack.enter_context(Checkpoints(workdir, read_only=True))
+                if not latest and (workdir / "best").is_dir():
+                    best = Checkpoints(workdir, "best", read_only=True)
+                    stack.enter_context(best)
+                    if best.latest_step is not None:
+                        checkpoints = best
+                state = checkpoints.restore(like)
+            break
+        except (CheckpointError, FileNotFoundError) as error:
+            # A run that goes on deletes its old checkpoints, at any moment.
+            if attempt == _ATTEMPTS - 1:
+                raise ModelError(str(error)) from error
     return Run(config, architecture, state)
 
 
