@@ -11,10 +11,13 @@ again on the same folder it does only what is missing.
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import math
+import re
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +89,7 @@ _SEED = flags.DEFINE_integer(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 
 _GRID_ROWS = 32
+_SWD_IMAGES = 2048
 _FIGURES = (
     "missing",
     "context_loss",
@@ -95,6 +99,9 @@ _FIGURES = (
     "psnr_hole",
     "seconds",
 )
+
+_Done = tuple[dict[str, Any], np.ndarray]
+"""An image's row and its completed picture ``[S, S, 3]`` uint8."""
 
 _Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
 """Fills a batch; returns fields ``[B, ...]``: ``image`` and what goes into its rows."""
@@ -111,6 +118,10 @@ def main() -> int:
         masks.mask_function(_MASK.value)
     if (_METHOD.value == "mean") != (_TRAIN_DATASET.value is not None):
         raise program.UsageError("--train_dataset goes with --method=mean, and only so")
+    if _METHOD.value != "latent":
+        for name in ("steps", "learning_rate", "prior_weight", "precision"):
+            if flags.FLAGS[name].present:
+                raise program.UsageError(f"--{name} is for --method=latent")
     model = inpaint_jax.load_model(_MODEL.value, precision=_PRECISION.value)
     workdir = program.make_folder(Path(_WORKDIR.value))
     with program.lock(workdir):
@@ -120,20 +131,22 @@ def main() -> int:
 def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
     # --- Images, and what an earlier run did of them ---------------------------------
     dataset = _load(_DATASET.value, _SPLIT.value, model, _LIMIT.value)
-    wanted = _config_row(config, dataset)
+    wanted = _config_row(model, config, dataset)
     program.remember(workdir / "config.json", wanted)
     parts = program.make_folder(workdir / "parts")
-    rows = _read_rows(workdir, dataset)
-    missing = [i for i in range(len(dataset)) if i not in rows]
-    if rows:
-        print(f"{len(rows)} of {len(dataset)} images are done already")
+    done = _read_done(workdir, dataset)
+    missing = [i for i in range(len(dataset)) if i not in done]
+    if done:
+        print(f"{len(done)} of {len(dataset)} images are done already")
 
     # --- Batch by batch: fill, measure, write ----------------------------------------
+    failed = list(dataset.failed)
     size = min(_BATCH_SIZE.value, len(dataset))
-    part = parts / f"{len(list(parts.iterdir())):05d}.jsonl"
+    numbers = [int(path.stem) for path in parts.glob("[0-9]*.jsonl")]
+    part = parts / f"{max(numbers, default=-1) + 1:05d}.jsonl"
     with tqdm(
         total=len(dataset),
-        initial=len(rows),
+        initial=len(done),
         unit="image",
         disable=None,
         bar_format="{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}]",
@@ -141,23 +154,33 @@ def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
         complete = _method(model, config, bar)
         for start in range(0, len(missing), size):
             batch = missing[start : start + size]
-            done = _fill(complete, dataset, batch, size, workdir)
+            filled = _fill(complete, dataset, batch, size, workdir)
+            failed += [
+                f"{dataset.ids[i]}: the search met numbers that are not finite"
+                for i in batch
+                if i not in filled
+            ]
             with part.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in done.values())
-            rows |= done
-            bar.update(len(rows) - bar.n)
+                file.writelines(json.dumps(row) + "\n" for row, _ in filled.values())
+            done |= filled
+            bar.update(len(done) - bar.n)
 
     # --- All together ----------------------------------------------------------------
-    ordered = [rows[i] for i in range(len(dataset))]
-    completed = np.stack(
-        [read_picture(workdir / "completed" / row["file"]) for row in ordered]
-    )
-    summary = {**_summary(ordered), "swd": _swd(completed, dataset.images)}
+    for reason in failed:
+        program.warn(reason)
+    if not done:
+        return 2
+    indices = sorted(done)
+    rows = [done[i][0] for i in indices]
+    completed = np.stack([done[i][1] for i in indices])
+    summary: dict[str, Any] = _summary(rows)
+    summary["swd"] = _swd(completed, dataset.images[indices])
     program.write_json(
         workdir / "metrics.json",
         {
-            "n": len(ordered),
+            "n": len(rows),
             "figures": summary,
+            "failed": failed,
             "config": wanted,
             "versions": {
                 name: importlib.metadata.version(name)
@@ -167,14 +190,19 @@ def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
             "device": str(jax.devices()[0].device_kind),
         },
     )
-    _write_grid(workdir, dataset, completed)
-    print(
-        f"{len(ordered)} images: PSNR {summary['psnr']['mean']:.2f} dB, SSIM "
-        f"{summary['ssim']['mean']:.3f}, PSNR in the hole "
-        f"{summary['psnr_hole']['mean']:.2f} dB"
+    _write_grid(workdir, dataset, indices[:_GRID_ROWS], completed)
+    figures = ", ".join(
+        f"{name} {summary[name]['mean']:.{digits}f}{unit}"
+        for name, digits, unit in (
+            ("psnr", 2, " dB"),
+            ("ssim", 3, ""),
+            ("psnr_hole", 2, " dB"),
+        )
+        if name in summary
     )
+    print(f"{len(rows)} images, {len(failed)} failed; {figures}")
     print(f"look at {workdir / 'grid.png'}")
-    return 0
+    return 1 if failed else 0
 
 
 def _load(name: str, split: str, model: Model, limit: int | None) -> data.Dataset:
@@ -189,23 +217,36 @@ def _load(name: str, split: str, model: Model, limit: int | None) -> data.Datase
     )
 
 
-def _config_row(config: SearchConfig, dataset: data.Dataset) -> dict[str, Any]:
-    """What two runs must share to go on with each other's images."""
+def _config_row(
+    model: Model, config: SearchConfig, dataset: data.Dataset
+) -> dict[str, Any]:
+    """What two runs must share to go on with each other's images.
+
+    How many images there are is not among it: each is done for itself.
+    """
     row: dict[str, Any] = {
         "dataset": program.absolute(dataset.name),
         "split": dataset.split,
-        "images": len(dataset),
+        "crop": dataset.crop,
         "mask": _MASK.value,
-        "model": _MODEL.value,
         "method": _METHOD.value,
         "seed": _SEED.value,
-        "precision": _PRECISION.value,
     }
     if _METHOD.value == "latent":
-        row |= dataclasses.asdict(config)
+        # A training run's folder holds another model tomorrow.
+        row |= {"model": model.name, "weights": _digest(model)}
+        row |= {"precision": _PRECISION.value, **dataclasses.asdict(config)}
     if _TRAIN_DATASET.value is not None:
         row["train_dataset"] = program.absolute(_TRAIN_DATASET.value)
     return row
+
+
+def _digest(model: Model) -> str:
+    """Names the weights of both networks."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves((model.generate, model.critic)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _method(model: Model, config: SearchConfig, bar: tqdm) -> _Complete:
@@ -221,7 +262,9 @@ def _method(model: Model, config: SearchConfig, bar: tqdm) -> _Complete:
                 masks,
                 keys,
                 config=config,
-                progress=lambda steps: bar.update(len(batch) * steps / config.steps),
+                progress=lambda steps: bar.update(
+                    min(len(batch) * steps / config.steps, bar.total - bar.n)
+                ),
             )
             losses = found.losses
             return {
@@ -246,58 +289,85 @@ def _fill(
     batch: list[int],
     size: int,
     workdir: Path,
-) -> dict[int, dict[str, Any]]:
-    """Fills a batch and writes its PNGs; returns its rows by index.
+) -> dict[int, _Done]:
+    """Fills a batch and writes its PNGs; returns what is done, by index.
 
     A last, short batch is filled up with copies of its first image, so that all are of
     one size and compiled once.
     """
     began = time.monotonic()
     filled = batch + [batch[0]] * (size - len(batch))
-    keys = jax.vmap(jax.random.split)(
-        jax.numpy.stack(
-            [inpaint_jax.image_key(_SEED.value, dataset.ids[i]) for i in filled]
-        )
-    )
-    drawn = masks.make_masks(_MASK.value, keys[:, 0], dataset.images.shape[1:3])
+    drawn, keys = _draw_masks(dataset, filled)
     originals = dataset.images[filled]
-    found = complete(images.to_float(originals), np.asarray(drawn), keys[:, 1])
-    completed = images.to_uint8(found.pop("image"))
+    found = complete(images.to_float(originals), drawn, keys)
+    finite: np.ndarray = np.isfinite(found["image"].reshape(size, -1)).all(axis=1)
+    completed = images.to_uint8(np.nan_to_num(found.pop("image")))
     seconds = (time.monotonic() - began) / len(batch)
-    rows = {}
+    done = {}
     for i, index in enumerate(batch):
-        name = f"{index:06d}.png"
+        if not finite[i]:
+            continue
+        name = _file_name(dataset.ids[index])
         images.write_png(workdir / "completed" / name, completed[i])
         figures = {
             **{field: values[i] for field, values in found.items()},
-            **report.figures(originals[i], np.asarray(drawn[i]), completed[i]),
+            **report.figures(originals[i], drawn[i], completed[i]),
             "seconds": seconds,
         }
-        about = {"index": index, "id": dataset.ids[index], "file": name}
-        rows[index] = about | report.for_json(figures)
-    return rows
+        about = _identity(dataset, index) | {"file": name}
+        done[index] = about | report.for_json(figures), completed[i]
+    return done
 
 
-def _read_rows(workdir: Path, dataset: data.Dataset) -> dict[int, dict[str, Any]]:
-    """The rows of images that are done, by index; what is no row is ignored."""
-    rows: dict[int, dict[str, Any]] = {}
+def _draw_masks(
+    dataset: data.Dataset, indices: list[int]
+) -> tuple[np.ndarray, jax.Array]:
+    """The masks of some images, and the keys for all else; functions of their ids."""
+    keys = jax.vmap(jax.random.split)(
+        jax.numpy.stack(
+            [inpaint_jax.image_key(_SEED.value, dataset.ids[i]) for i in indices]
+        )
+    )
+    shape = dataset.images.shape[1:3]
+    return np.asarray(masks.make_masks(_MASK.value, keys[:, 0], shape)), keys[:, 1]
+
+
+def _identity(dataset: data.Dataset, index: int) -> dict[str, Any]:
+    """What tells an image from one that took its place."""
+    return {"id": dataset.ids[index], "crc32": zlib.crc32(dataset.images[index])}
+
+
+def _file_name(id: str) -> str:
+    """``id`` as a flat file name, unique as ids are."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", id)[:100]
+    return f"{safe}.png" if safe == id else f"{safe}-{zlib.crc32(id.encode()):08x}.png"
+
+
+def _read_done(workdir: Path, dataset: data.Dataset) -> dict[int, _Done]:
+    """What earlier runs did, by index; rows of other images are ignored."""
+    index_of = {id: index for index, id in enumerate(dataset.ids)}
+    done: dict[int, _Done] = {}
     for path in sorted((workdir / "parts").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
                 row = json.loads(line)
-                index, completed = (
-                    int(row["index"]),
-                    workdir / "completed" / row["file"],
-                )
+                index = index_of[row["id"]]
+                if row["crc32"] != _identity(dataset, index)["crc32"]:
+                    continue
+                completed = read_picture(workdir / "completed" / row["file"])
             except (ValueError, KeyError, TypeError):
-                continue  # The line that a killed run was writing.
-            if completed.exists():
-                rows[index] = row
-    return rows
+                # The line that a killed run was writing, or a PNG that is lost.
+                continue
+            done[index] = row, completed
+    return done
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation and standard error of every figure that rows have."""
+    """Mean, standard deviation and standard error of every figure that rows have.
+
+    Over the n rows where it is a number: of an image without a hole there is no PSNR in
+    the hole, and an exact fill's is infinite.
+    """
     summary = {}
     for name in _FIGURES:
         values = [row[name] for row in rows if row.get(name) is not None]
@@ -307,6 +377,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
                 "mean": math.fsum(values) / len(values),
                 "std": deviation,
                 "sem": deviation / math.sqrt(len(values)),
+                "n": len(values),
             }
     return summary
 
@@ -314,26 +385,24 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def _swd(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
     """Sliced Wasserstein distance of the completed images to the originals.
 
-    Low only where texture is right, which PSNR hardly looks at.
+    Low only where texture is right, which PSNR hardly looks at. Of the first images
+    alone where there are many: it takes memory and minutes.
     """
-    distances = metrics.sliced_wasserstein(completed, originals)
-    levels = {str(level): distance for level, distance in distances.items()}
-    return {**levels, "mean": sum(levels.values()) / len(levels)}
+    count = min(_SWD_IMAGES, len(completed))
+    distances = metrics.sliced_wasserstein(completed[:count], originals[:count])
+    return {**report.by_level(distances), "n": count}
 
 
-def _write_grid(workdir: Path, dataset: data.Dataset, completed: np.ndarray) -> None:
-    rows = []
-    for index in range(min(_GRID_ROWS, len(dataset))):
-        key = inpaint_jax.image_key(_SEED.value, dataset.ids[index])
-        mask_key, _ = jax.random.split(key)
-        original = dataset.images[index]
-        (mask,) = masks.make_masks(_MASK.value, mask_key[None], original.shape[:2])
-        masked = np.where(np.asarray(mask) > 0, original, 0).astype(np.uint8)
-        rows.append([original, masked, completed[index]])
+def _write_grid(
+    workdir: Path, dataset: data.Dataset, indices: list[int], completed: np.ndarray
+) -> None:
+    drawn, _ = _draw_masks(dataset, indices)
+    originals = dataset.images[indices]
+    masked = np.where(drawn > 0, originals, 0).astype(np.uint8)
     sheet = images.grid(
-        rows,
+        list(zip(originals, masked, completed, strict=False)),
         column_labels=["original", "masked", "completed"],
-        row_labels=list(dataset.ids[: len(rows)]),
+        row_labels=[dataset.ids[i] for i in indices],
     )
     images.write_png(workdir / "grid.png", sheet)
 

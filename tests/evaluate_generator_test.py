@@ -64,6 +64,21 @@ def test_it_says_what_it_found_and_where_to_look(measured):
         assert np.asarray(Image.open(output / name)).std() > 0
 
 
+def test_only_the_images_that_are_listed(measured, program, tiny_model_file, tmp_path):
+    folder, _, _ = measured
+    (tmp_path / "ids.json").write_text(json.dumps(["01", "03", "05", "07"]))
+    program(
+        "evaluate_generator",
+        f"--model={tiny_model_file}",
+        f"--dataset=images:{folder}",
+        f"--ids={tmp_path / 'ids.json'}",
+        *SMALL,
+        cwd=tmp_path,
+    )
+    found = tmp_path / "outputs" / "quality" / "tiny" / "quality.json"
+    assert json.loads(found.read_text())["images"] == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

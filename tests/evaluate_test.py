@@ -5,9 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import TINY
 from PIL import Image
 
-from inpaint_jax import images, metrics
+from inpaint_jax import images, metrics, save_model
 
 LATENT = ("--steps=3", "--batch_size=5")
 
@@ -51,7 +52,7 @@ def rows(workdir):
 
 def test_every_image_has_a_row_that_its_png_bears_out(unbroken, pictures):
     found = rows(unbroken)
-    assert [row["index"] for row in found] == list(range(12))
+    assert [row["id"] for row in found] == [f"{i:02d}" for i in range(12)]
     for row in found:
         original = np.asarray(Image.open(pictures / f"{row['id']}.png"))
         completed = np.asarray(Image.open(unbroken / "completed" / row["file"]))
@@ -85,14 +86,16 @@ def test_started_again_it_does_only_what_is_missing(unbroken, evaluate, tmp_path
     shutil.copytree(unbroken, workdir)
     (part,) = (workdir / "parts").iterdir()
     lines = part.read_text().splitlines(keepends=True)
-    # Killed while it wrote the eighth row; and the third image's PNG is lost.
-    part.write_text("".join(lines[:7]) + lines[7][:20])
-    (workdir / "completed" / "000002.png").unlink()
+    # Killed while it wrote the eighth row; and two images' PNGs are lost.
+    part.write_bytes("".join(lines[:7]).encode() + lines[7][:20].encode() + b"\xff")
+    (workdir / "completed" / "02.png").unlink()
+    (workdir / "completed" / "03.png").write_bytes(b"\x89PNG")
     (workdir / "metrics.json").unlink()
     result = evaluate(workdir, *LATENT)
-    assert "6 of 12 images are done already" in result.stdout
+    assert "5 of 12 images are done already" in result.stdout
     again = (workdir / "parts" / "00001.jsonl").read_text().splitlines()
-    assert [json.loads(line)["index"] for line in again] == [2, 7, 8, 9, 10, 11]
+    ids = [json.loads(line)["id"] for line in again]
+    assert ids == ["02", "03", "07", "08", "09", "10", "11"]
     figures = [
         json.loads((folder / "metrics.json").read_text())["figures"]
         for folder in (workdir, unbroken)
@@ -106,6 +109,66 @@ def test_started_again_it_does_only_what_is_missing(unbroken, evaluate, tmp_path
     before = (workdir / "metrics.json").read_bytes()
     assert "12 of 12 images are done already" in evaluate(workdir, *LATENT).stdout
     assert (workdir / "metrics.json").read_bytes() == before
+
+
+def test_a_picture_that_changed_is_done_again(unbroken, evaluate, pictures, tmp_path):
+    workdir, folder = tmp_path / "run", tmp_path / "pictures"
+    shutil.copytree(unbroken, workdir)
+    shutil.copytree(pictures, folder)
+    # The configuration names the folder: the same one, with another picture in it.
+    config = json.loads((workdir / "config.json").read_text())
+    config["dataset"] = f"images:{folder}"
+    (workdir / "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "05.png", folder / "04.png")
+    shutil.copy(folder / "06.png", folder / "12.png")
+    result = evaluate(workdir, *LATENT, f"--dataset=images:{folder}")
+    assert "11 of 13 images are done already" in result.stdout
+    more = evaluate(workdir, *LATENT, f"--dataset=images:{folder}", "--limit=5")
+    assert "5 of 5 images are done already" in more.stdout
+
+
+def test_another_model_does_not_go_on_with_its_rows(
+    unbroken, program, pictures, tiny_state, tmp_path
+):
+    other = tmp_path / "tiny.safetensors"
+    weights = tiny_state.generator.variables, tiny_state.discriminator.variables
+    save_model(other, TINY, *weights, {"crop": "center"})
+    result = program(
+        "evaluate",
+        f"--dataset=images:{pictures}",
+        f"--model={other}",
+        f"--workdir={unbroken}",
+        *LATENT,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "belongs to a run with weights" in result.stderr
+
+
+def test_a_picture_that_cannot_be_read_is_named(evaluate, pictures, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    (folder / "bad.png").write_bytes(b"no picture")
+    arguments = (f"--dataset=images:{folder}", "--method=harmonic")
+    result = evaluate(tmp_path / "run", *arguments, check=False)
+    assert result.returncode == 1
+    assert "12 images, 1 failed" in result.stdout
+    (reason,) = json.loads((tmp_path / "run" / "metrics.json").read_text())["failed"]
+    assert "bad.png" in reason
+    assert "bad.png" in result.stderr
+
+
+def test_exact_fills_have_no_psnr_and_that_is_no_fault(evaluate, tmp_path):
+    folder = tmp_path / "white"
+    folder.mkdir()
+    for i in range(2):
+        Image.new("RGB", (16, 16), "white").save(folder / f"{i}.png")
+    arguments = (f"--dataset=images:{folder}", "--method=harmonic")
+    evaluate(tmp_path / "run", *arguments)
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["figures"]
+    assert "psnr" not in found
+    assert found["ssim"]["mean"] == pytest.approx(1)
+    assert found["ssim"]["n"] == 2
 
 
 def test_the_fills_that_know_nothing(evaluate, pictures, tmp_path):
@@ -129,6 +192,7 @@ def test_the_fills_that_know_nothing(evaluate, pictures, tmp_path):
         (["--train_dataset=images:x"], "--train_dataset goes with"),
         (["--dataset=images:/no/such"], "/no/such"),
         (["--steps=0"], "steps"),
+        (["--method=harmonic", "--steps=9"], "--steps is for --method=latent"),
         (["--workdir=/proc/no"], "/proc/no"),
     ],
 )

@@ -43,6 +43,22 @@ def test_a_run_becomes_a_model_file(program, workdir, tmp_path):
     np.testing.assert_allclose(model.generate(z), run.generate(z), atol=5e-3)
 
 
+def test_the_quality_of_its_own_checkpoint_goes_along(program, workdir, tmp_path):
+    output, quality = tmp_path / "noise.safetensors", tmp_path / "quality.json"
+    found = {"images": 9, "split": "test", "swd": {"mean": 1.5}, "ms_ssim": 0.1}
+    found |= {"ceiling": {"psnr": 20.0}, "real": {}, "model": "noise"}
+    quality.write_text(json.dumps(found | {"steps_trained": 3}))
+    arguments = (f"--workdir={workdir}", f"--output={output}", f"--quality={quality}")
+    program("export", *arguments)
+    assert load_model(output).metadata["quality"]["swd"]["mean"] == 1.5
+    output.unlink()
+    quality.write_text(json.dumps(found | {"steps_trained": 2}))
+    result = program("export", *arguments, check=False)
+    assert result.returncode == 2
+    assert "of the checkpoint of step 2, not 3" in result.stderr
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -82,6 +82,7 @@ def test_leaves_behind_what_it_says(unbroken):
     best = min(quality, key=lambda row: row["swd"])["step"]
     assert int(parameters(workdir, "best").step) == best
     assert np.asarray(Image.open(workdir / "curves.png")).shape[1] > 900
+    assert len(json.loads((workdir / "held_back.json").read_text())) == 2
 
 
 def latest_checkpoint(workdir):
@@ -201,8 +202,16 @@ def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_pat
     workdir = tmp_path / "run"
     program("train", *flags(folder, workdir, 2, "--evaluate_every=0"))
     assert json.loads((workdir / "config.json").read_text())["images"] == 20
+    assert json.loads((workdir / "held_back.json").read_text()) == []
     assert (workdir / "quality.jsonl").read_text() == ""
     assert (workdir / "curves.png").exists()
+    # As a run's configuration was before there were recipes.
+    config = json.loads((workdir / "config.json").read_text())
+    for name in ("label_smoothing", "augmentations", "precision", "validation"):
+        del config[name]
+    (workdir / "config.json").write_text(json.dumps(config))
+    result = program("train", *flags(folder, workdir, 3, "--evaluate_every=0"))
+    assert "going on from step 2" in result.stdout
 
 
 def test_a_batch_must_fit_the_devices(unbroken, program, environment, tmp_path):
@@ -232,6 +241,7 @@ def test_a_batch_must_fit_the_devices(unbroken, program, environment, tmp_path):
             "hold back 20 of 20",
         ),
         (["--dataset=images:{}", "--workdir=x", "--validation=1"], "at least 2"),
+        (["--dataset=images:{}", "--workdir=x", "--validation=test"], "has no splits"),
         (["--dataset=images:{}", "--workdir=x", "--validation=images:/no"], "/no"),
         (["--dataset=images:{}", "--workdir=/proc/no"], "/proc/no"),
         (["--dataset=images:{}", "--workdir=x", "--nonsense"], "nonsense"),
@@ -269,11 +279,13 @@ def test_two_runs_do_not_share_a_folder(unbroken, program, environment, tmp_path
         env=environment,
         stdout=subprocess.DEVNULL,
     ) as process:
-        while not (workdir / "checkpoints").is_dir():
-            assert process.poll() is None
-            time.sleep(0.05)
-        result = program("train", *flags(folder, workdir, 12), check=False)
-        process.kill()
+        try:
+            while not (workdir / "checkpoints").is_dir():
+                assert process.poll() is None
+                time.sleep(0.05)
+            result = program("train", *flags(folder, workdir, 12), check=False)
+        finally:
+            process.kill()
     assert result.returncode == 2
     assert "in use by another run" in result.stderr
 
