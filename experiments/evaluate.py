@@ -300,7 +300,7 @@ def _fill(
     drawn, keys = _draw_masks(dataset, filled)
     originals = dataset.images[filled]
     found = complete(images.to_float(originals), drawn, keys)
-    finite: np.ndarray = np.isfinite(found["image"].reshape(size, -1)).all(axis=1)
+    finite = [bool(np.isfinite(image).all()) for image in found["image"]]
     completed = images.to_uint8(np.nan_to_num(found.pop("image")))
     seconds = (time.monotonic() - began) / len(batch)
     done = {}
