@@ -18,7 +18,6 @@ import math
 import re
 import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,13 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, program, report
+from experiments import compilation_cache, methods, program, report
 from inpaint_jax import baselines, data, images, masks, metrics
 from inpaint_jax.pictures import read_picture
 from inpaint_jax.types import PRECISIONS, Model, SearchConfig
 
 flags.adopt_module_key_flags(compilation_cache)
 
-_METHODS = ("latent", "harmonic", "mean")
 _DEFAULTS = SearchConfig()
 
 _DATASET = flags.DEFINE_string(
@@ -63,7 +61,7 @@ _MODEL = flags.DEFINE_string(
 _METHOD = flags.DEFINE_enum(
     "method",
     "latent",
-    _METHODS,
+    methods.METHODS,
     "latent: the paper's search. harmonic: the smoothest fill there is, which knows "
     "nothing. mean: the same with the gradients of the mean training image.",
 )
@@ -102,9 +100,6 @@ _FIGURES = (
 
 _Done = tuple[dict[str, Any], np.ndarray]
 """An image's row and its completed picture ``[S, S, 3]`` uint8."""
-
-_Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
-"""Fills a batch; returns fields ``[B, ...]``: ``image`` and what goes into its rows."""
 
 
 def main() -> int:
@@ -249,42 +244,21 @@ def _digest(model: Model) -> str:
     return digest.hexdigest()[:16]
 
 
-def _method(model: Model, config: SearchConfig, bar: tqdm) -> _Complete:
-    """``--method`` as a function of a batch; moves the bar while it is at it."""
+def _method(model: Model, config: SearchConfig, bar: tqdm) -> methods.Complete:
+    """``--method``; moves the bar while it is at it."""
     if _METHOD.value == "latent":
-
-        def search(
-            batch: np.ndarray, masks: np.ndarray, keys: jax.Array
-        ) -> dict[str, np.ndarray]:
-            found = inpaint_jax.inpaint(
-                model,
-                batch,
-                masks,
-                keys,
-                config=config,
-                progress=lambda steps: bar.update(
-                    min(len(batch) * steps / config.steps, bar.total - bar.n)
-                ),
-            )
-            losses = found.losses
-            return {
-                "image": np.asarray(found.image),
-                "context_loss": np.asarray(losses.context),
-                "prior_loss": np.asarray(losses.prior),
-            }
-
-        return search
-    if _TRAIN_DATASET.value is not None:  # --method=mean, and no other.
-        known = _load(_TRAIN_DATASET.value, "train", model, None)
-        mean = known.images.mean(0, dtype=np.float64)
-        fill = baselines.guided_fill(jax.numpy.asarray(images.to_float(mean)))
-    else:
-        fill = baselines.harmonic_fill
-    return lambda *batch: {"image": np.asarray(fill(*map(jax.numpy.asarray, batch)))}
+        return methods.latent(
+            model, config, lambda done: bar.update(min(done, bar.total - bar.n))
+        )
+    if _TRAIN_DATASET.value is None:
+        return methods.baseline(baselines.harmonic_fill)
+    known = _load(_TRAIN_DATASET.value, "train", model, None)
+    mean = images.to_float(known.images.mean(0, dtype=np.float64))
+    return methods.baseline(baselines.guided_fill(jax.numpy.asarray(mean)))
 
 
 def _fill(
-    complete: _Complete,
+    complete: methods.Complete,
     dataset: data.Dataset,
     batch: list[int],
     size: int,
