@@ -77,7 +77,11 @@ def tiny_model_file(tiny_state, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
     """Of the programs under test: what one compiles, the next need not."""
-    cache = tmp_path_factory.mktemp("compilation_cache")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # Of all processes that test at once.
+    cache = folder / "compilation_cache"
+    cache.mkdir(exist_ok=True)
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
