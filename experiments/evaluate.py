@@ -27,24 +27,22 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, methods, program, report
+from experiments import (
+    compilation_cache,
+    dataset_flags,
+    methods,
+    program,
+    report,
+    search_flags,
+)
 from inpaint_jax import baselines, data, images, masks, metrics
 from inpaint_jax.pictures import read_picture
-from inpaint_jax.types import PRECISIONS, Model, SearchConfig
+from inpaint_jax.types import Model, SearchConfig
 
-flags.adopt_module_key_flags(compilation_cache)
+for _module in (compilation_cache, dataset_flags, search_flags):
+    flags.adopt_module_key_flags(_module)
 
-_DEFAULTS = SearchConfig()
-
-_DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or images:PATH "
-    "with PATH a folder, a zip or a glob of them.",
-    required=True,
-)
 _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
 _LIMIT = flags.DEFINE_integer(
     "limit", None, "Only the first so many images.", lower_bound=1
 )
@@ -67,16 +65,6 @@ _METHOD = flags.DEFINE_enum(
 )
 _TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset", None, "Where --method=mean takes its mean, as --dataset."
-)
-_STEPS = flags.DEFINE_integer("steps", _DEFAULTS.steps, "Updates of the latent.")
-_LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate, "Adam's, in the search."
-)
-_PRIOR_WEIGHT = flags.DEFINE_float(
-    "prior_weight", _DEFAULTS.prior_weight, "Lambda of the prior loss."
-)
-_PRECISION = flags.DEFINE_enum(
-    "precision", "float32", PRECISIONS, "What the networks compute in."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 64, "Images that are filled at once.", lower_bound=1
@@ -105,19 +93,15 @@ _Done = tuple[dict[str, Any], np.ndarray]
 def main() -> int:
     # --- What is asked ---------------------------------------------------------------
     with program.usage_errors():
-        config = SearchConfig(
-            steps=_STEPS.value,
-            learning_rate=_LEARNING_RATE.value,
-            prior_weight=_PRIOR_WEIGHT.value,
-        )
+        config = search_flags.read_config()
         masks.mask_function(_MASK.value)
     if (_METHOD.value == "mean") != (_TRAIN_DATASET.value is not None):
         raise program.UsageError("--train_dataset goes with --method=mean, and only so")
     if _METHOD.value != "latent":
-        for name in ("steps", "learning_rate", "prior_weight", "precision"):
+        for name in search_flags.NAMES:
             if flags.FLAGS[name].present:
                 raise program.UsageError(f"--{name} is for --method=latent")
-    model = inpaint_jax.load_model(_MODEL.value, precision=_PRECISION.value)
+    model = inpaint_jax.load_model(_MODEL.value, precision=search_flags.PRECISION.value)
     workdir = program.make_folder(Path(_WORKDIR.value))
     with program.lock(workdir):
         return _evaluate(model, config, workdir)
@@ -125,7 +109,7 @@ def main() -> int:
 
 def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
     # --- Images, and what an earlier run did of them ---------------------------------
-    dataset = _load(_DATASET.value, _SPLIT.value, model, _LIMIT.value)
+    dataset = _load(dataset_flags.DATASET.value, _SPLIT.value, model, _LIMIT.value)
     wanted = _config_row(model, config, dataset)
     program.remember(workdir / "config.json", wanted)
     parts = program.make_folder(workdir / "parts")
@@ -201,14 +185,12 @@ def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
 
 
 def _load(name: str, split: str, model: Model, limit: int | None) -> data.Dataset:
-    return data.load(
+    return dataset_flags.load(
         name,
-        split=split,
-        data_dir=_DATA_DIR.value,
-        crop=model.metadata.get("crop"),
+        split,
         size=model.image_size,
+        crop=model.metadata.get("crop"),
         limit=limit,
-        progress=True,
     )
 
 
@@ -230,7 +212,7 @@ def _config_row(
     if _METHOD.value == "latent":
         # A training run's folder holds another model tomorrow.
         row |= {"model": model.name, "weights": _digest(model)}
-        row |= {"precision": _PRECISION.value, **dataclasses.asdict(config)}
+        row |= {"precision": search_flags.PRECISION.value, **dataclasses.asdict(config)}
     if _TRAIN_DATASET.value is not None:
         row["train_dataset"] = program.absolute(_TRAIN_DATASET.value)
     return row

@@ -24,10 +24,11 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, program, report
+from experiments import compilation_cache, dataset_flags, program, report
 from inpaint_jax import data, images, inception, metrics, quality
 
-flags.adopt_module_key_flags(compilation_cache)
+for _module in (compilation_cache, dataset_flags):
+    flags.adopt_module_key_flags(_module)
 
 _DEFAULTS = quality.QualityConfig()
 _MODEL = flags.DEFINE_string(
@@ -35,15 +36,7 @@ _MODEL = flags.DEFINE_string(
     "celeba64",
     "A shipped model's name, a .safetensors file, or the work folder of a training.",
 )
-_DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "Real images, not trained on: celeb_a, svhn_cropped or cars196 (through "
-    "tensorflow-datasets), or images:PATH with PATH a folder, a zip or a glob.",
-    required=True,
-)
 _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
 _IDS = flags.DEFINE_string(
     "ids",
     None,
@@ -94,19 +87,19 @@ def main() -> int:
     output = program.make_folder(
         Path(_OUTPUT.value or Path("outputs/quality") / model.name)
     )
-    dataset = data.load(
-        _DATASET.value,
-        split=_SPLIT.value,
-        data_dir=_DATA_DIR.value,
-        crop=model.metadata.get("crop"),
+    dataset = dataset_flags.load(
+        dataset_flags.DATASET.value,
+        _SPLIT.value,
         size=model.image_size,
+        crop=model.metadata.get("crop"),
         limit=None if _IDS.value else _LIMIT.value,
-        progress=True,
     )
     if _IDS.value is not None:
         dataset = _only(dataset, _IDS.value)
     if len(dataset) < 4:
-        raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
+        raise program.UsageError(
+            f"{dataset_flags.DATASET.value}: give at least 4 images"
+        )
 
     # --- Measure ----------------------------------------------------------------------
     real = images.to_float(dataset.images)
@@ -118,7 +111,7 @@ def main() -> int:
     row = {
         "model": _MODEL.value,
         "steps_trained": model.metadata.get("steps"),
-        "dataset": _DATASET.value,
+        "dataset": dataset_flags.DATASET.value,
         "split": _SPLIT.value,
         **dataclasses.asdict(config),
         "images": len(real),

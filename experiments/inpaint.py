@@ -23,7 +23,7 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, program
+from experiments import compilation_cache, program, search_flags
 from experiments.report import Report
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
@@ -34,12 +34,12 @@ from inpaint_jax.pictures import (
     find_pictures,
     read_picture,
 )
-from inpaint_jax.types import PRECISIONS, Model, SearchConfig, Solution
+from inpaint_jax.types import Model, SearchConfig, Solution
 
-flags.adopt_module_key_flags(compilation_cache)
+for _module in (compilation_cache, search_flags):
+    flags.adopt_module_key_flags(_module)
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
-_DEFAULTS = SearchConfig()
 
 _INPUT = flags.DEFINE_list(
     "input",
@@ -74,25 +74,12 @@ _CROP = flags.DEFINE_string(
     "centre square). Default: as the model was trained.",
 )
 _SEARCH = flags.DEFINE_enum("search", "paper", ["paper"], "Way to search.")
-_STEPS = flags.DEFINE_integer("steps", _DEFAULTS.steps, "Updates of the latent.")
-_LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate, "Adam's, in the search."
-)
-_PRIOR_WEIGHT = flags.DEFINE_float(
-    "prior_weight", _DEFAULTS.prior_weight, "Lambda of the prior loss."
-)
 _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,
     "Searches a picture, from as many starts, at most --batch_size; the best by total "
     "loss is the result, all are in candidates/ and the grid.",
     lower_bound=1,
-)
-_PRECISION = flags.DEFINE_enum(
-    "precision",
-    "float32",
-    PRECISIONS,
-    "What the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is slower.",
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
@@ -122,11 +109,7 @@ class Example(NamedTuple):
 def main() -> int:
     # --- What is asked: everything that can be wrong is looked at before the work ----
     with program.usage_errors():
-        config = SearchConfig(
-            steps=_STEPS.value,
-            learning_rate=_LEARNING_RATE.value,
-            prior_weight=_PRIOR_WEIGHT.value,
-        )
+        config = search_flags.read_config()
     if _CANDIDATES.value > _BATCH_SIZE.value:
         raise program.UsageError(
             f"--candidates={_CANDIDATES.value} must not exceed "
@@ -135,7 +118,7 @@ def main() -> int:
     pictures, missing = _find_pictures(_INPUT.value)
     pictures = pictures[: _LIMIT.value]
     mask_files = _find_mask_files(pictures)
-    model = inpaint_jax.load_model(_MODEL.value, precision=_PRECISION.value)
+    model = inpaint_jax.load_model(_MODEL.value, precision=search_flags.PRECISION.value)
     crop = _choose_crop(model)
     output = program.make_folder(Path(_OUTPUT.value))
 

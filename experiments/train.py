@@ -21,23 +21,21 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from experiments import compilation_cache, program, recipe, tracking
+from experiments import (
+    compilation_cache,
+    dataset_flags,
+    program,
+    recipe,
+    tracking,
+)
 from experiments.curves import write_curves
 from inpaint_jax import data, gan, images, inference, networks, parallel
 from inpaint_jax.checkpoints import Checkpoints
 
-flags.adopt_module_key_flags(compilation_cache)
-flags.adopt_module_key_flags(recipe)
+for _module in (compilation_cache, dataset_flags, recipe):
+    flags.adopt_module_key_flags(_module)
 
-_DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or images:PATH "
-    "with PATH a folder, a zip or a glob of them.",
-    required=True,
-)
 _SPLIT = flags.DEFINE_string("split", "train", "Split of the data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
 _CROP = flags.DEFINE_string(
     "crop",
     None,
@@ -106,7 +104,7 @@ def _run(config: gan.TrainConfig, places: parallel.Placement, workdir: Path) -> 
     """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data ----------------------------------------------------------------------
     dataset, held_back = _load_data(config.architecture.image_size)
-    print(f"{len(dataset)} images of {_DATASET.value}, {len(held_back)} to judge with")
+    print(f"{len(dataset)} images of {dataset.name}, {len(held_back)} to judge with")
     _remember_config(workdir / "config.json", config, dataset)
     program.write_json(workdir / "held_back.json", held_back.ids)
 
@@ -136,16 +134,9 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
     """The images to train on, and those to judge with."""
 
     def load(name: str, split: str) -> data.Dataset:
-        return data.load(
-            name,
-            split=split,
-            data_dir=_DATA_DIR.value,
-            crop=_CROP.value,
-            size=size,
-            progress=True,
-        )
+        return dataset_flags.load(name, split, size=size, crop=_CROP.value)
 
-    dataset = load(_DATASET.value, _SPLIT.value)
+    dataset = load(dataset_flags.DATASET.value, _SPLIT.value)
     validation = _VALIDATION.value
     if not _EVALUATE_EVERY.value:
         return dataset, data.select(dataset, np.zeros(len(dataset), bool))
@@ -159,13 +150,13 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
         dataset, held_back = data.hold_back(dataset, count)
     elif ":" in validation:
         held_back = load(validation, "validation")
-    elif _DATASET.value.startswith("images:"):
+    elif dataset_flags.DATASET.value.startswith("images:"):
         raise program.UsageError(
             f"--validation={validation}: give a number or images:PATH, as "
-            f"{_DATASET.value} has no splits"
+            f"{dataset_flags.DATASET.value} has no splits"
         )
     else:
-        held_back = load(_DATASET.value, validation)
+        held_back = load(dataset_flags.DATASET.value, validation)
     if len(held_back) < 2:
         raise program.UsageError("--validation: give at least 2 images")
     return dataset, held_back
