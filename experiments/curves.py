@@ -39,9 +39,9 @@ def write_curves(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -
     names = {"ms_ssim": "MS-SSIM of samples (right)", "real_ms_ssim": "of real images"}
     _draw(other, quality, names, "--", colors=("C1", "C2"))
     other.set_ylim(-0.05, 1.05)
-    for axes in (rest, other):
-        if axes.get_legend() is not None:
-            axes.get_legend().remove()
+    for axes, rows in ((losses, metrics), (scores, metrics), (swd, quality)):
+        if rows:
+            axes.legend()
     if quality:
         rest.legend(handles=[*rest.get_lines(), *other.get_lines()])
     if best is not None:
@@ -74,5 +74,3 @@ def _draw(
             steps, values, style, label=label, color=color, marker=marker, linewidth=1
         )
     axes.set_xlabel("step")
-    if rows:
-        axes.legend()

@@ -5,8 +5,9 @@
 
 Leaves in the work folder: config.json, checkpoints/ with the latest states and best/
 with the best one, metrics.jsonl, quality.jsonl (figures on images that were held back),
-curves.png and samples/<step>.png. Started again on the same folder it goes on where it
-was, and ends with the parameters of a run that was never stopped.
+held_back.json (their ids), curves.png and samples/<step>.png. Started again on the same
+folder it goes on where it was, and ends with the parameters of a run that was never
+stopped.
 """
 
 import dataclasses
