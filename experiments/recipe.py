@@ -14,7 +14,7 @@ _LATENT_SIZE = flags.DEFINE_integer("latent_size", 100, "Length of z.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the images.")
 _RECIPE = flags.DEFINE_enum(
     "recipe",
-    "paper",
+    "tuned",
     list(gan.RECIPES),
     "Which values the flags below have when they are not given.",
 )

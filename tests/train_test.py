@@ -69,6 +69,7 @@ def test_leaves_behind_what_it_says(unbroken):
     config = json.loads((workdir / "config.json").read_text())
     assert config["architecture"] == {"image_size": 16, "latent_size": 8, "width": 4}
     assert config["images"] == 18  # Two of the twenty are held back.
+    assert config["discriminator_learning_rate"] == 1e-4  # Of the default recipe.
     assert [row["step"] for row in rows(workdir)] == [2, 4, 6, 8, 10, 12]
     for row in rows(workdir):
         assert row["images_per_second"] > 0
@@ -200,17 +201,19 @@ def test_a_run_killed_before_an_evaluation_makes_up_for_it(unbroken, program, tm
 def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_path):
     folder, _ = unbroken
     workdir = tmp_path / "run"
-    program("train", *flags(folder, workdir, 2, "--evaluate_every=0"))
+    on_all = ("--evaluate_every=0", "--recipe=paper")
+    program("train", *flags(folder, workdir, 2, *on_all))
     assert json.loads((workdir / "config.json").read_text())["images"] == 20
     assert json.loads((workdir / "held_back.json").read_text()) == []
     assert (workdir / "quality.jsonl").read_text() == ""
     assert (workdir / "curves.png").exists()
     # As a run's configuration was before there were recipes.
     config = json.loads((workdir / "config.json").read_text())
+    assert config.pop("discriminator_learning_rate") is None
     for name in ("label_smoothing", "augmentations", "precision", "validation"):
         del config[name]
     (workdir / "config.json").write_text(json.dumps(config))
-    result = program("train", *flags(folder, workdir, 3, "--evaluate_every=0"))
+    result = program("train", *flags(folder, workdir, 3, *on_all))
     assert "going on from step 2" in result.stdout
 
 
