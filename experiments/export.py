@@ -1,11 +1,11 @@
 """Makes a model file of a training run.
 
     python -m experiments.export --workdir=runs/faces --data='CelebA, 32,611 images' \
-        --results=outputs/center/results.json --output=faces.safetensors
+        --results=runs/faces-center/metrics.json --output=faces.safetensors
 
 The file holds the averaged generator and the discriminator of the best checkpoint in
 float16, how they were trained, and the figures that ``experiments.evaluate_generator``
-and ``experiments.inpaint`` measured.
+and ``experiments.evaluate`` measured.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ _QUALITY = flags.DEFINE_string(
     "quality", None, "quality.json of experiments.evaluate_generator with this model."
 )
 _RESULTS = flags.DEFINE_list(
-    "results", [], "results.json files of experiments.inpaint with this model."
+    "results", [], "metrics.json files of experiments.evaluate with this model."
 )
 
 _RECIPE = [
@@ -44,7 +44,7 @@ _RECIPE = [
     "crop",
 ]
 _QUALITY_FIGURES = ["images", "split", "swd", "ms_ssim", "ceiling", "real"]
-_FIGURES = ["n", "psnr", "ssim", "psnr_hole", "context_loss", "prior_loss"]
+_FIGURES = ["psnr", "ssim", "psnr_hole", "context_loss", "prior_loss", "swd"]
 
 
 def main() -> int:
@@ -97,20 +97,22 @@ def _check_model(path: str, model: str) -> None:
 
 
 def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
-    """The summaries of inpainting runs, by mask."""
+    """The means of evaluations of the search, by mask."""
     figures = {}
     for path in paths:
         try:
             results = json.loads(Path(path).read_text())
-            summary, config = results["summary"], results["config"]
+            found, config = results["figures"], results["config"]
             model = config["model"]
             figures[config["mask"]] = {
-                **{name: summary[name] for name in _FIGURES},
-                "steps": config["steps"],
-                "learning_rate": config["learning_rate"],
+                **{name: found[name]["mean"] for name in _FIGURES},
+                **{name: config[name] for name in ("steps", "learning_rate", "split")},
+                "n": results["n"],
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise program.UsageError(f"{path} is no results.json: {error}") from error
+            raise program.UsageError(
+                f"{path} is no metrics.json of a search: {error}"
+            ) from error
         _check_model(path, model)
     return figures
 

@@ -22,23 +22,30 @@ def workdir(tiny_state, tmp_path_factory):
     return path
 
 
-def test_a_run_becomes_a_model_file(program, workdir, tmp_path):
+def test_a_run_becomes_a_model_file(program, workdir, noise_folder, tmp_path):
     output = tmp_path / "noise.safetensors"
-    figures = dict.fromkeys(
-        ["n", "psnr", "ssim", "psnr_hole", "context_loss", "prior_loss"], 1
-    )
-    results = tmp_path / "results.json"
-    config = {"model": "noise", "mask": "center", "steps": 9, "learning_rate": 0.1}
-    results.write_text(json.dumps({"summary": figures, "config": config}))
+    arguments = (f"--workdir={workdir}", f"--output={output}")
+    program("export", *arguments)
+    evaluated = tmp_path / "evaluated"
     program(
-        "export", f"--workdir={workdir}", f"--output={output}", f"--results={results}"
+        "evaluate",
+        f"--dataset=images:{noise_folder}",
+        f"--model={output}",
+        f"--workdir={evaluated}",
+        "--steps=2",
     )
+    results = evaluated / "metrics.json"
+    program("export", *arguments, f"--results={results}")
     model, run = load_model(output), load_model(workdir)
     assert model.name == "noise"
     assert model.metadata["steps"] == 3
     assert model.metadata["images_seen"] == 24
     assert model.metadata["crop"] == "none"
-    assert model.metadata["figures"]["center"]["psnr"] == 1
+    measured = json.loads(results.read_text())["figures"]
+    figures = model.metadata["figures"]["center"]
+    assert figures["psnr"] == measured["psnr"]["mean"]
+    assert figures["swd"] == measured["swd"]["mean"]
+    assert (figures["n"], figures["steps"], figures["split"]) == (12, 2, "test")
     z = np.linspace(-1, 1, 8, dtype=np.float32)
     np.testing.assert_allclose(model.generate(z), run.generate(z), atol=5e-3)
 
