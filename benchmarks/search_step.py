@@ -203,10 +203,13 @@ class Problem:
 
         def advance(networks, images, weights, latents, steps):
             def one(image, weight, latent):
-                state = search.start(jax.random.key(0), latent.size, _CONFIG)
+                known = jnp.ones_like(weight)
+                objective = search.Objective(*networks, image, known, weight)
+                strategy = search.adam(_CONFIG, latent.size)
+                state = strategy.init(jax.random.key(0), objective)
                 state = state._replace(latent=latent, best_latent=latent)
-                objective = search.Objective(*networks, image=image, weights=weight)
-                return search.advance(state, objective, steps, _CONFIG)
+                clock = search.Clock(0, steps)
+                return search.advance(strategy, state, objective, steps, clock=clock)
 
             return jax.vmap(one)(images, weights, latents)
 
@@ -220,7 +223,7 @@ class Problem:
         def call(steps: int) -> _Answer:
             state, trace = jax.block_until_ready(function(*arguments, steps))
             # Adam's first moment after one step is a tenth of the gradient.
-            return 10 * np.asarray(state.optimizer[0].mu), np.asarray(trace.total)
+            return 10 * np.asarray(state.optimizer.mu), np.asarray(trace.total)
 
         return call, {
             "compile_seconds": round(seconds, 2),

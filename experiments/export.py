@@ -14,11 +14,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
 from experiments import program
+from inpaint_jax import curvature
 from inpaint_jax.gan import TrainConfig
-from inpaint_jax.pretrained import load_run, save_model
+from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -63,13 +65,18 @@ def main() -> int:
         "quality": _read_quality(_QUALITY.value, steps) if _QUALITY.value else None,
         "figures": _read_figures(_RESULTS.value),
     }
-    save_model(
-        output,
+    parts = Parts(
+        output.stem,
         run.architecture,
         run.state.average,
         run.state.discriminator.variables,
-        metadata,
+        metadata=metadata,
     )
+    model = make_model(parts)
+    metric = curvature.regional_metric(
+        model.generate, jax.random.key(0), latent_size=model.latent_size
+    )
+    save_model(output, dataclasses.replace(parts, metric=metric))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
     return 0
 

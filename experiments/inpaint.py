@@ -73,7 +73,6 @@ _CROP = flags.DEFINE_string(
     "center (the largest square), none (the whole frame) or a number of pixels (a "
     "centre square). Default: as the model was trained.",
 )
-_SEARCH = flags.DEFINE_enum("search", "paper", ["paper"], "Way to search.")
 _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,

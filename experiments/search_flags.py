@@ -1,18 +1,24 @@
 """The flags of the latent search, for every program that does one."""
 
+import dataclasses
+from typing import Any
+
 from absl import flags
 
-from inpaint_jax.types import PRECISIONS, SearchConfig
+from inpaint_jax.types import PRECISIONS, SEARCHES, SearchConfig
 
-_DEFAULTS = SearchConfig()
-
-_STEPS = flags.DEFINE_integer("steps", _DEFAULTS.steps, "Updates of the latent.")
+_SEARCH = flags.DEFINE_enum(
+    "search",
+    "paper",
+    list(SEARCHES),
+    "Way to search: as the paper does, or with a small part of the work. It says which "
+    "values the next three have when they are not given.",
+)
+_STEPS = flags.DEFINE_integer("steps", None, "Updates of the latent.")
 _LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate, "Adam's, in the search."
+    "learning_rate", None, "Adam's, in the search (at its start if it falls)."
 )
-_PRIOR_WEIGHT = flags.DEFINE_float(
-    "prior_weight", _DEFAULTS.prior_weight, "Lambda of the prior loss."
-)
+_PRIOR_WEIGHT = flags.DEFINE_float("prior_weight", None, "Lambda of the prior loss.")
 PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
@@ -20,7 +26,7 @@ PRECISION = flags.DEFINE_enum(
     "What the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is slower.",
 )
 
-NAMES = ("steps", "learning_rate", "prior_weight", "precision")
+NAMES = ("search", "steps", "learning_rate", "prior_weight", "precision")
 
 
 def read_config() -> SearchConfig:
@@ -29,8 +35,9 @@ def read_config() -> SearchConfig:
     Raises:
       ValueError: A value is out of range.
     """
-    return SearchConfig(
-        steps=_STEPS.value,
-        learning_rate=_LEARNING_RATE.value,
-        prior_weight=_PRIOR_WEIGHT.value,
-    )
+    given: dict[str, Any] = {
+        flag.name: flag.value
+        for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT)
+        if flag.value is not None
+    }
+    return dataclasses.replace(SEARCHES[_SEARCH.value], **given)

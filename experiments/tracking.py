@@ -16,7 +16,7 @@ from experiments import program
 from inpaint_jax import data, gan, quality
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.images import to_float
-from inpaint_jax.pretrained import make_model
+from inpaint_jax.pretrained import Parts, make_model
 
 
 class Rows:
@@ -101,11 +101,12 @@ class Tracker:
         """
         step, seed = int(state.step), self._config.seed
         model = make_model(
-            self._config.architecture,
-            state.average,
-            state.discriminator.variables,
-            name="run",
-            metadata={},
+            Parts(
+                "run",
+                self._config.architecture,
+                state.average,
+                state.discriminator.variables,
+            )
         )
         found = quality.measure(model, self._images, config=self._work, seed=seed)
         if self._real_ms_ssim is None:

@@ -12,10 +12,9 @@ stopped.
 
 import dataclasses
 import functools
-import signal
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -30,6 +29,7 @@ from experiments import (
     tracking,
 )
 from experiments.curves import write_curves
+from experiments.stopping import StopSignal
 from inpaint_jax import data, gan, images, inference, networks, parallel
 from inpaint_jax.checkpoints import Checkpoints
 
@@ -98,7 +98,7 @@ class _Run:
     checkpoints: Checkpoints
     metrics: tracking.Rows
     tracker: tracking.Tracker
-    stop: "_StopSignal"
+    stop: StopSignal
 
 
 def _run(config: gan.TrainConfig, places: parallel.Placement, workdir: Path) -> int:
@@ -111,7 +111,7 @@ def _run(config: gan.TrainConfig, places: parallel.Placement, workdir: Path) -> 
 
     # --- State: new, or where the last run stopped -----------------------------------
     state = jax.device_put(gan.init_state(config), places.everywhere)
-    with Checkpoints(workdir) as checkpoints, _StopSignal() as stop:
+    with Checkpoints(workdir) as checkpoints, StopSignal() as stop:
         if checkpoints.latest_step is not None:
             with program.usage_errors():
                 state = checkpoints.restore(state)
@@ -262,31 +262,6 @@ def _check_finite(run: _Run, state: gan.TrainState, metrics: gan.Metrics) -> Non
         f"{'none' if good is None else f'of step {good}'}. "
         "Try a lower --learning_rate or another --seed"
     )
-
-
-class _StopSignal:
-    """Notes SIGTERM and SIGINT: the run saves the step it is at and leaves.
-
-    A context manager. The second signal is not noted but takes its usual effect, for
-    whoever cannot wait.
-    """
-
-    def __init__(self) -> None:
-        self.received = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, *_: object) -> None:
-        self.received = True
-        self.__exit__()
 
 
 def _remember_config(

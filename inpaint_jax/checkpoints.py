@@ -2,12 +2,22 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 
-from inpaint_jax.gan import TrainState
+
+class State(Protocol):
+    """A named tuple with the number of steps done: ``gan.TrainState``, for one."""
+
+    @property
+    def step(self) -> jax.Array: ...
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+_State = TypeVar("_State", bound=State)
 
 
 class CheckpointError(ValueError):
@@ -53,13 +63,13 @@ class Checkpoints:
         """Step of the newest whole checkpoint, None when there is none."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: State) -> None:
         """Saves ``state`` under its own step, unless that step is already there."""
         step = int(state.step)
         if step != self.latest_step:
             self._manager.save(step, args=ocp.args.StandardSave(state._asdict()))
 
-    def restore(self, like: TrainState) -> TrainState:
+    def restore(self, like: _State) -> _State:
         """The newest checkpoint, placed on devices as ``like`` is.
 
         Args:
@@ -89,7 +99,7 @@ class Checkpoints:
                 f"the checkpoint {folder / str(step)} cannot be read; delete that "
                 f"folder to go on without it ({reason[:120]})"
             ) from error
-        return TrainState(**restored)
+        return type(like)(**restored)
 
     def wait(self) -> None:
         """Returns when what was saved is on the disk."""

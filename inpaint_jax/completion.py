@@ -4,25 +4,23 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from inpaint_jax import search
+from inpaint_jax import curvature, search
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.types import (
-    Critic,
-    Generate,
     Losses,
     Model,
     SearchConfig,
     Solution,
 )
 
-_Networks = tuple[Generate, Critic]
 _CHUNK = 64  # Steps that one call can do: the progress is looked at between calls.
 
 
@@ -65,7 +63,7 @@ def inpaint(
     images, masks = _checked(model, images, masks)
     weights = _importance_weights(masks, config.window)
     found, generated = search_batch(
-        model, images, weights, key, config=config, progress=progress
+        model, images, masks, weights, key, config=config, progress=progress
     )
     completed, residual = fill_holes(images, generated, masks, blend=blend)
     return Solution(
@@ -76,6 +74,7 @@ def inpaint(
 def search_batch(
     model: Model,
     images: jax.Array,
+    masks: jax.Array,
     weights: jax.Array,
     key: jax.Array,
     *,
@@ -87,6 +86,7 @@ def search_batch(
     Args:
       model: Generator and critic.
       images: ``[B, S, S, 3]`` in [-1, 1].
+      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing, for encoders to see.
       weights: ``[B, S, S, 1]`` W of eq. 4, not negative: ``importance_weights`` of a
         mask, or ones to fit whole images.
       key: As for ``inpaint``.
@@ -100,22 +100,34 @@ def search_batch(
     Raises:
       ValueError: ``key`` is neither one key nor B.
     """
-    networks = (model.generate, model.critic)
     keys = _keys(key, images.shape[0])
     # The functions below are compiled for each configuration and do not look at its
     # steps, so they get one that is the same for any number.
-    compiled_for = dataclasses.replace(config, steps=_CHUNK)
-    states = _start(keys, model.latent_size, compiled_for)
-    traces = []
+    compiled_for = _Compiled(
+        dataclasses.replace(config, steps=_CHUNK), model.latent_size
+    )
+    metric = _metric(model) if config.principal else None
+    objectives = search.Objective(
+        model.generate,
+        model.critic,
+        images,
+        masks,
+        weights,
+        model.correctors,
+        metric,
+    )
+    states = _start(compiled_for, objectives, keys)
+    traces, done = [], 0
     for steps in _chunks(config.steps):
-        states, trace = _advance(networks, images, weights, states, steps, compiled_for)
+        clock = search.Clock(jnp.asarray(done), jnp.asarray(config.steps))
+        states, trace = _advance(compiled_for, objectives, states, steps, clock)
         traces.append((trace, steps))
+        done += steps
         if progress is not None:
             jax.block_until_ready(trace)
             progress(steps)
-    states, last, generated = _finish(networks, images, weights, states, compiled_for)
-    trace = _joined(traces, last)
-    return search.SearchResult(states.best_latent, states.best, trace), generated
+    latents, losses, last, generated = _finish(compiled_for, objectives, states)
+    return search.SearchResult(latents, losses, _joined(traces, last)), generated
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:
@@ -198,52 +210,71 @@ def _importance_weights(masks: jax.Array, window: int) -> jax.Array:
     return jax.vmap(lambda mask: importance_weights(mask, window))(masks)
 
 
-@functools.partial(jax.jit, static_argnames=("latent_size", "config"))
+@functools.lru_cache(maxsize=8)
+def _metric(model: Model) -> jax.Array:
+    """The model's own metric, or what is found of its generator: once a model."""
+    if model.metric is not None:
+        return model.metric
+    return curvature.regional_metric(
+        model.generate, jax.random.key(0), latent_size=model.latent_size
+    )
+
+
+class _Compiled(NamedTuple):
+    """What a search is compiled for."""
+
+    config: SearchConfig
+    latent_size: int
+
+    @property
+    def strategy(self) -> search.Strategy:
+        return search.adam(self.config, self.latent_size)
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def _start(
-    keys: jax.Array, latent_size: int, config: SearchConfig
-) -> search.SearchState:
-    """The first iterate of every image."""
-    return jax.vmap(lambda key: search.start(key, latent_size, config))(keys)
+    compiled_for: _Compiled, objectives: search.Objective, keys: jax.Array
+) -> Any:
+    """The first state of every search."""
+    return jax.vmap(compiled_for.strategy.init, (0, search.BATCH))(keys, objectives)
 
 
-@functools.partial(jax.jit, static_argnames="config")
+@functools.partial(jax.jit, static_argnums=0)
 def _advance(
-    networks: _Networks,
-    images: jax.Array,
-    weights: jax.Array,
-    states: search.SearchState,
+    compiled_for: _Compiled,
+    objectives: search.Objective,
+    states: Any,
     steps: int | jax.Array,
-    config: SearchConfig,
-) -> tuple[search.SearchState, Losses]:
+    clock: search.Clock,
+) -> tuple[Any, Losses]:
     """Up to ``_CHUNK`` steps of every search; the losses are ``[B, _CHUNK]`` each."""
 
-    def one(
-        image: jax.Array, weight: jax.Array, state: search.SearchState
-    ) -> tuple[search.SearchState, Losses]:
-        objective = search.Objective(*networks, image=image, weights=weight)
-        return search.advance(state, objective, steps, config, capacity=_CHUNK)
+    def one(state: Any, objective: search.Objective) -> tuple[Any, Losses]:
+        return search.advance(
+            compiled_for.strategy,
+            state,
+            objective,
+            steps,
+            clock=clock,
+            capacity=_CHUNK,
+        )
 
-    return jax.vmap(one)(images, weights, states)
+    return jax.vmap(one, (0, search.BATCH))(states, objectives)
 
 
-@functools.partial(jax.jit, static_argnames="config")
+@functools.partial(jax.jit, static_argnums=0)
 def _finish(
-    networks: _Networks,
-    images: jax.Array,
-    weights: jax.Array,
-    states: search.SearchState,
-    config: SearchConfig,
-) -> tuple[search.SearchState, Losses, jax.Array]:
-    """Closes every search: its last state, its last losses, G(z) at its best."""
+    compiled_for: _Compiled, objectives: search.Objective, states: Any
+) -> tuple[jax.Array, Losses, Losses, jax.Array]:
+    """What every search found: z, its losses, the last iterate's, and G(z)."""
 
     def one(
-        image: jax.Array, weight: jax.Array, state: search.SearchState
-    ) -> tuple[search.SearchState, Losses, jax.Array]:
-        objective = search.Objective(*networks, image=image, weights=weight)
-        state, last = search.finish(state, objective, config)
-        return state, last, objective.generate(state.best_latent)
+        state: Any, objective: search.Objective
+    ) -> tuple[jax.Array, Losses, Losses, jax.Array]:
+        latent, losses, last = compiled_for.strategy.result(state, objective)
+        return latent, losses, last, objective.generate(latent)
 
-    return jax.vmap(one)(images, weights, states)
+    return jax.vmap(one, (0, search.BATCH))(states, objectives)
 
 
 @functools.partial(jax.jit, static_argnames="blend")

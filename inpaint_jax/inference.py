@@ -99,7 +99,10 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
 
 @jax.jit
 def critic(weights: Weights, image: jax.Array) -> jax.Array:
-    """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32."""
+    """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32.
+
+    Or, with the weights of an encoder, ``[S, S, 7]`` to a correction ``[L]``.
+    """
     weights = jax.lax.stop_gradient(weights)
     *inner, last = weights.biases
     x = image.astype(weights.dense.dtype)

@@ -112,6 +112,47 @@ def random_pixels(key: jax.Array, size: tuple[int, int], missing: float) -> jax.
     return _as_mask(jax.random.uniform(key, size, jnp.float32) >= missing)
 
 
+def any_pixels(key: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Every pixel missing independently, with a probability that is itself drawn.
+
+    Args:
+      key: A PRNG key, consumed.
+      size: Static ``(H, W)``.
+
+    Returns:
+      ``[H, W, 1]`` float32, 1 = known, 0 = missing; any share missing from 0 to 1 is as
+      likely as another.
+    """
+    key_share, key_pixels = jax.random.split(key)
+    missing = jax.random.uniform(key_share, dtype=jnp.float32)
+    return _as_mask(jax.random.uniform(key_pixels, size, jnp.float32) >= missing)
+
+
+def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """A rectangle missing, anywhere.
+
+    Args:
+      key: A PRNG key, consumed.
+      size: Static ``(H, W)``.
+
+    Returns:
+      ``[H, W, 1]`` float32, 1 = known, 0 = missing; the rectangle's sides are an eighth
+      to three quarters of the image's, and it lies inside the image.
+    """
+
+    def inside(key: jax.Array, length: int) -> jax.Array:
+        key_side, key_start = jax.random.split(key)
+        side = jax.random.randint(key_side, (), max(1, length // 8), 3 * length // 4)
+        start = jax.random.randint(key_start, (), 0, length - side + 1)
+        position = jnp.arange(length)
+        return (position >= start) & (position < start + side)
+
+    height, width = size
+    key_rows, key_columns = jax.random.split(key)
+    rows, columns = inside(key_rows, height), inside(key_columns, width)
+    return _as_mask(~(rows[:, None] & columns))
+
+
 @functools.partial(jax.jit, static_argnames="size")
 def pattern(key: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Smooth random blobs missing, between 20 % and 30 % of the pixels.

@@ -101,19 +101,19 @@ class Generator(nn.Module):
         return jnp.moveaxis(x, 2, 0)
 
 
-class Discriminator(nn.Module):
-    """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
+class _Downward(nn.Module):
+    """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, outputs]``.
 
-    The generator in reverse: 5x5 stride-2 convolutions with LeakyReLU 0.2 and
-    BatchNorm on all but the first, dense to the two classes of a softmax.
-
-    Attributes:
-      architecture: Sizes.
-      dtype: As for ``Generator``; the logits are float32 at least.
+    5x5 stride-2 convolutions with LeakyReLU 0.2 and BatchNorm on all but the first, and
+    a dense layer.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
+
+    @property
+    def outputs(self) -> int:
+        raise NotImplementedError
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
@@ -124,7 +124,39 @@ class Discriminator(nn.Module):
                 x = _BatchNorm(self.dtype)(x, train)
             x = nn.leaky_relu(x, SLOPE)
         x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
-        return at_least_float32(nn.Dense(2, kernel_init=_NORMAL, dtype=self.dtype)(x))
+        dense = nn.Dense(self.outputs, kernel_init=_NORMAL, dtype=self.dtype)
+        return at_least_float32(dense(x))
+
+
+class Discriminator(_Downward):
+    """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
+
+    The generator in reverse, with the two classes of a softmax at the end.
+
+    Attributes:
+      architecture: Sizes.
+      dtype: As for ``Generator``; the logits are float32 at least.
+    """
+
+    @property
+    def outputs(self) -> int:
+        return 2
+
+
+class Encoder(_Downward):
+    """What is known of an image, and a guess, to a correction of the guess's latent.
+
+    The discriminator with other ends: ``[B, S, S, 7]``, which is the image with its
+    hole black, the mask and a generated image (``encoder.seen``), to ``[B, L]``.
+
+    Attributes:
+      architecture: Sizes; its ``width`` is the encoder's own.
+      dtype: As for ``Generator``.
+    """
+
+    @property
+    def outputs(self) -> int:
+        return self.architecture.latent_size
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:

@@ -187,14 +187,15 @@ def reconstruct(
     key = jax.random.key(seed)
     # Groups of one size: one compilation, however many images.
     group = min(GROUP, len(images))
-    weights = jnp.ones((group, size, size, 1))
+    everywhere = jnp.ones((group, size, size, 1))
     found = []
     for start in range(0, len(images), group):
         rows = np.arange(start, start + group) % len(images)
         _, generated = search_batch(
             judged,
             jnp.asarray(images[rows]),
-            weights,
+            everywhere,
+            everywhere,
             jax.vmap(jax.random.fold_in, (None, 0))(key, rows),
             config=config,
             progress=progress,

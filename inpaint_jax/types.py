@@ -12,7 +12,12 @@ Generate = Callable[[jax.Array], jax.Array]
 Critic = Callable[[jax.Array], jax.Array]
 """One image ``[H, W, 3]`` in [-1, 1] to two logits ``[2]``: (fake, real)."""
 
+Correct = Callable[[jax.Array], jax.Array]
+"""What an encoder sees ``[H, W, 7]`` to a correction ``[L]`` of the latent's guess."""
+
 Reduction = Literal["sum", "mean"]
+
+Schedule = Literal["constant", "cosine"]
 
 PRECISIONS = ("float32", "bfloat16")
 """What networks can compute in."""
@@ -49,6 +54,8 @@ class Architecture:
 class SearchConfig:
     """How the latent space is searched (sections 3.1 to 3.4 of the paper).
 
+    The defaults are the paper's way; ``SEARCHES`` has another by name.
+
     Attributes:
       steps: Adam updates of z.
       learning_rate: Adam's step size, in units of z (whose range is [-1, 1]). The
@@ -57,6 +64,15 @@ class SearchConfig:
       window: Side of the neighbourhood N(i) of eq. 3, in pixels; odd.
       reduction: Whether the context loss (eq. 4) sums over pixels and channels, as
         the paper's norm does, or averages; lambda only means something beside it.
+      schedule: Whether the learning rate stays or falls to 0 along half a cosine.
+      beta1: Adam's first decay.
+      beta2: Its second.
+      prior_every: The discriminator is asked, and the prior loss has a gradient, at
+        one step in so many; in between its last value stands for it.
+      starts: Random latents to try; the search starts from the best.
+      guesses: Whether what the model's encoders guess is tried, too.
+      principal: Whether Adam's coordinates are the generator's principal directions
+        (``curvature``) instead of the axes of z.
 
     Raises:
       ValueError: A value is out of range.
@@ -67,10 +83,19 @@ class SearchConfig:
     prior_weight: float = 0.003
     window: int = 7
     reduction: Reduction = "sum"
+    schedule: Schedule = "constant"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    prior_every: int = 1
+    starts: int = 1
+    guesses: bool = False
+    principal: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        for name in ("steps", "prior_every", "starts"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be at least 1, not {value}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
         if not 0 <= self.prior_weight < float("inf"):
@@ -79,6 +104,27 @@ class SearchConfig:
             raise ValueError(f"window must be odd and positive, not {self.window}")
         if self.reduction not in get_args(Reduction):
             raise ValueError(f"reduction must be sum or mean, not {self.reduction!r}")
+        if self.schedule not in get_args(Schedule):
+            kinds = " or ".join(get_args(Schedule))
+            raise ValueError(f"schedule must be {kinds}, not {self.schedule!r}")
+        if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
+            raise ValueError("beta1 and beta2 must be in [0, 1)")
+
+
+SEARCHES = {
+    "paper": SearchConfig(),
+    "fast": SearchConfig(
+        steps=200,
+        learning_rate=0.6,
+        schedule="cosine",
+        beta1=0.8,
+        prior_every=16,
+        starts=16,
+        guesses=True,
+        principal=True,
+    ),
+}
+"""Ways to search by name."""
 
 
 class Losses(NamedTuple):
@@ -130,6 +176,9 @@ class Model:
       critic: ``[S, S, 3] -> [2]`` logits (fake, real).
       latent_size: L.
       image_size: S.
+      correctors: Encoders that guess a latent, each from the guess before
+        (``search.guesses``); none if the model has not got any.
+      metric: ``[8, 8, L, L]`` of ``curvature.regional_metric``, or None.
       name: What to call it in results.
       metadata: What its file says of it: crop, data, steps, figures.
     """
@@ -138,6 +187,8 @@ class Model:
     critic: Critic
     latent_size: int
     image_size: int
+    correctors: tuple[Correct, ...] = ()
+    metric: jax.Array | None = None
     name: str = "custom"
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

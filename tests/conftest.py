@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from inpaint_jax import gan
-from inpaint_jax.pretrained import save_model
+from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.types import Architecture
 
 # Before anything is computed: some tests look at how work is spread over devices.
@@ -65,12 +65,22 @@ def tiny_state() -> gan.TrainState:
 
 
 @pytest.fixture(scope="session")
-def tiny_model_file(tiny_state, tmp_path_factory) -> Path:
-    """A model file of those networks."""
+def tiny_parts(tiny_state) -> Parts:
+    """A model of those networks."""
+    return Parts(
+        "tiny",
+        TINY,
+        tiny_state.average,
+        tiny_state.discriminator.variables,
+        metadata={"crop": "center", "dataset": "noise"},
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model_file(tiny_parts, tmp_path_factory) -> Path:
+    """The file of that model."""
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    metadata = {"crop": "center", "dataset": "noise"}
-    discriminator = tiny_state.discriminator.variables
-    save_model(path, TINY, tiny_state.average, discriminator, metadata)
+    save_model(path, tiny_parts)
     return path
 
 

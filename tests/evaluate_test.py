@@ -2,10 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY
 from PIL import Image
 
 from inpaint_jax import images, metrics, save_model
@@ -128,11 +128,10 @@ def test_a_picture_that_changed_is_done_again(unbroken, evaluate, pictures, tmp_
 
 
 def test_another_model_does_not_go_on_with_its_rows(
-    unbroken, program, pictures, tiny_state, tmp_path
+    unbroken, program, pictures, tiny_parts, tiny_state, tmp_path
 ):
     other = tmp_path / "tiny.safetensors"
-    weights = tiny_state.generator.variables, tiny_state.discriminator.variables
-    save_model(other, TINY, *weights, {"crop": "center"})
+    save_model(other, replace(tiny_parts, generator=tiny_state.generator.variables))
     result = program(
         "evaluate",
         f"--dataset=images:{pictures}",

@@ -216,3 +216,31 @@ def test_a_wrong_name_says_which_are_right(name):
         assert right in message or right == "random80"
     with pytest.raises(ValueError, match="unknown mask"):
         masks.make_masks(name, jax.random.split(jax.random.key(0), 2), SIZE)
+
+
+def test_a_box_is_one_rectangle_within_its_limits():
+    keys = jax.random.split(jax.random.key(0), 3000)
+    known = jax.vmap(lambda key: masks.box(key, (32, 16)))(keys)
+    drawn = np.asarray(known)[..., 0] == 0
+    corners = set()
+    for missing in drawn:
+        rows, columns = np.flatnonzero(missing.any(1)), np.flatnonzero(missing.any(0))
+        assert 4 <= len(rows) < 24
+        assert 2 <= len(columns) < 12
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert missing[box].all()
+        assert missing.sum() == len(rows) * len(columns)
+        corners |= {rows[0] == 0, rows[-1] == 31, columns[0] == 0, columns[-1] == 15}
+    assert corners == {True, False}
+    assert drawn.any(0).all()  # Every pixel can be missing.
+
+
+def test_any_share_of_pixels_is_as_likely_as_another():
+    keys = jax.random.split(jax.random.key(0), 2000)
+    drawn = jax.vmap(lambda key: masks.any_pixels(key, (16, 16)))(keys)
+    share = 1 - np.asarray(drawn).mean((1, 2, 3))
+    counts, _ = np.histogram(share, 5, (0, 1))
+    assert (abs(counts / len(share) - 0.2) < 5 * np.sqrt(0.2 * 0.8 / len(share))).all()
+    # Pixels do not know of their neighbours.
+    half = np.asarray(drawn)[(share > 0.4) & (share < 0.6)]
+    assert abs(np.corrcoef(half[:, 1:].ravel(), half[:, :-1].ravel())[0, 1]) < 0.06

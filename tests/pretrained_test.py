@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -9,9 +10,17 @@ import safetensors.numpy
 from conftest import TINY
 
 import inpaint_jax
+from inpaint_jax import encoder
 from inpaint_jax.checkpoints import Checkpoints
-from inpaint_jax.networks import Discriminator, Generator
-from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
+from inpaint_jax.networks import Discriminator, Encoder, Generator
+from inpaint_jax.pretrained import (
+    ModelError,
+    digest,
+    load_model,
+    model_names,
+    read_parts,
+    save_model,
+)
 
 LATENT = np.linspace(-1, 1, 8, dtype=np.float32)
 
@@ -35,6 +44,25 @@ def test_what_is_saved_comes_back_to_half_precision(tiny_state, tiny_model_file)
     logits = criticise(tiny_state.discriminator.variables, image)
     np.testing.assert_allclose(model.generate(LATENT), image, atol=5e-3)
     np.testing.assert_allclose(model.critic(image), logits, atol=5e-2)
+
+
+def test_encoders_come_along(tiny_parts, tmp_path):
+    config = encoder.EncoderConfig(TINY, passes=2)
+    trained = encoder.init_state(config).encoders
+    path = tmp_path / "tiny.safetensors"
+    save_model(path, replace(tiny_parts, encoders=trained))
+    model = load_model(path)
+    seen = np.random.default_rng(0).uniform(-1, 1, (16, 16, 7)).astype(np.float32)
+    for correct, variables in zip(model.correctors, trained, strict=True):
+        expected = Encoder(TINY).apply(variables, seen[None], train=False)[0]
+        assert expected.shape == (8,)
+        np.testing.assert_allclose(correct(seen), expected, atol=2e-3)
+    whole = digest(read_parts(path))
+    save_model(path, tiny_parts)
+    assert load_model(path).correctors == ()
+    assert digest(read_parts(path)) == whole  # Of the networks that are searched.
+    other = replace(tiny_parts, generator=tiny_parts.discriminator)
+    assert digest(other) != digest(tiny_parts)
 
 
 def test_a_training_runs_folder_is_a_model(tiny_state, tmp_path):
@@ -115,11 +143,11 @@ def test_another_librarys_file(tmp_path):
         load_model(path)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(tiny_state, tmp_path):
-    broken = jax.tree.map(lambda x: x * np.nan, tiny_state.average)
+def test_weights_that_are_no_numbers_are_not_saved(tiny_parts, tmp_path):
+    broken = jax.tree.map(lambda x: x * np.nan, tiny_parts.generator)
     path = tmp_path / "broken.safetensors"
     with pytest.raises(ModelError, match="not finite"):
-        save_model(path, TINY, broken, tiny_state.discriminator.variables, {})
+        save_model(path, replace(tiny_parts, generator=broken))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,15 @@ from fakes import bright_critic, indifferent_critic, repeating_generator
 
 from inpaint_jax import masks
 from inpaint_jax.losses import importance_weights
-from inpaint_jax.search import Objective, advance, evaluate, finish, search, start
+from inpaint_jax.search import (
+    Clock,
+    Objective,
+    adam,
+    advance,
+    evaluate,
+    guesses,
+    search,
+)
 from inpaint_jax.types import SearchConfig
 
 SIZE, LATENTS = 8, 4
@@ -27,6 +35,11 @@ def run(picture, config, mask=MASK, critic=indifferent_critic, seed=0):
             GENERATE, critic, y, m, key, latent_size=LATENTS, config=config
         )
     )(picture, mask, jax.random.key(seed))
+
+
+def problem(picture, critic=bright_critic, correctors=()):
+    weights = importance_weights(MASK)
+    return Objective(GENERATE, critic, picture, MASK, weights, correctors)
 
 
 def weighted_median(values, weights):
@@ -53,9 +66,7 @@ def test_reaches_the_closed_form_optimum(seed):
     picture = image(seed)
     config = SearchConfig(steps=600, learning_rate=0.01)
     found = run(picture, config, seed=seed)
-    objective = Objective(
-        GENERATE, indifferent_critic, picture, importance_weights(MASK)
-    )
+    objective = problem(picture, indifferent_critic)
     best = optimum(picture, MASK)
     least = evaluate(objective, jnp.asarray(best), config).total
     # A median can be an interval, over which the loss is flat.
@@ -76,7 +87,7 @@ def test_the_trace_holds_every_iterate_and_the_best_is_its_least():
     assert found.trace.total.shape == (41,)
     assert found.losses.total == found.trace.total.min()
     assert found.losses.total < found.trace.total[-1]
-    objective = Objective(GENERATE, bright_critic, image(), importance_weights(MASK))
+    objective = problem(image())
     np.testing.assert_allclose(
         evaluate(objective, found.latent, config).total, found.losses.total, rtol=1e-6
     )
@@ -105,32 +116,38 @@ def test_the_first_iterates_are_adam_by_hand():
     np.testing.assert_allclose(found.trace.total, expected, rtol=1e-5)
 
 
-def test_cut_in_pieces_it_is_the_same_search():
-    picture, config = image(), SearchConfig(steps=7)
-    objective = Objective(GENERATE, bright_critic, picture, importance_weights(MASK))
-    state, traces = start(jax.random.key(0), LATENTS, config), []
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("prior_every", [1, 3])
+def test_cut_in_pieces_it_is_the_same_search(schedule, prior_every):
+    picture = image()
+    config = SearchConfig(steps=7, schedule=schedule, prior_every=prior_every)
+    objective, strategy = problem(picture), adam(config, LATENTS)
+    state, traces, done = strategy.init(jax.random.key(0), objective), [], 0
     for steps in (3, 1, 3):
-        state, trace = advance(state, objective, steps, config)
-        traces.append(trace)
-    state, last = finish(state, objective, config)
-    trace = jnp.concatenate([*(trace.total for trace in traces), last.total[None]])
+        clock = Clock(jnp.asarray(done), jnp.asarray(7))
+        state, trace = advance(strategy, state, objective, steps, clock=clock)
+        traces.append(trace.total)
+        done += steps
+    latent, losses, last = strategy.result(state, objective)
     whole = run(picture, config, critic=bright_critic)
-    np.testing.assert_allclose(state.best_latent, whole.latent, rtol=1e-6)
+    np.testing.assert_allclose(latent, whole.latent, rtol=1e-6)
+    np.testing.assert_allclose(losses.total, whole.losses.total, rtol=1e-6)
+    trace = jnp.concatenate([*traces, last.total[None]])
     np.testing.assert_allclose(trace, whole.trace.total, rtol=1e-6)
 
 
 def test_the_number_of_steps_may_be_traced():
-    picture, config = image(), SearchConfig()
-    objective = Objective(GENERATE, bright_critic, picture, importance_weights(MASK))
-    state = start(jax.random.key(0), LATENTS, config)
+    objective, strategy = problem(image()), adam(SearchConfig(), LATENTS)
+    state = strategy.init(jax.random.key(0), objective)
+    clock = Clock(jnp.asarray(0), jnp.asarray(10))
 
     @jax.jit
     def some(steps):
-        return advance(state, objective, steps, config, capacity=10)
+        return advance(strategy, state, objective, steps, clock=clock, capacity=10)
 
     for steps in (1, 4, 10):
         found, trace = some(steps)
-        expected, losses = advance(state, objective, steps, config)
+        expected, losses = advance(strategy, state, objective, steps, clock=clock)
         np.testing.assert_allclose(found.latent, expected.latent, rtol=1e-6)
         np.testing.assert_allclose(trace.total[:steps], losses.total, rtol=1e-6)
         assert not trace.total[steps:].any()
@@ -166,7 +183,85 @@ def test_the_prior_pulls_towards_what_the_critic_takes_for_real():
 
 def test_the_start_is_the_prior_and_depends_on_the_key():
     keys = jax.random.split(jax.random.key(0), 200)
-    z = jax.vmap(lambda key: start(key, LATENTS, SearchConfig()).latent)(keys)
+    init = adam(SearchConfig(), LATENTS).init
+    z = jax.vmap(lambda key: init(key, problem(image())).latent)(keys)
     assert -1 <= z.min() < -0.95
     assert 0.95 < z.max() < 1
     assert len(np.unique(np.asarray(z[:, 0]))) == 200
+
+
+def test_the_rate_falls_along_half_a_cosine():
+    # One known gradient sign: every step of Adam is then as long as its rate.
+    picture = jnp.full((SIZE, SIZE, 3), 3.0)
+    config = SearchConfig(steps=4, learning_rate=0.02, schedule="cosine")
+    objective, strategy = problem(picture, indifferent_critic), adam(config, LATENTS)
+    state = strategy.init(jax.random.key(0), objective)
+    state = state._replace(latent=jnp.zeros(LATENTS))
+    visited = [state.latent]
+    for step in range(4):
+        clock = Clock(jnp.asarray(step), jnp.asarray(4))
+        state, _ = strategy.step(state, objective, clock)
+        visited.append(state.latent)
+    expected = 0.02 * 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    np.testing.assert_allclose(
+        np.diff(visited, axis=0), np.tile(expected[:, None], LATENTS), rtol=1e-4
+    )
+
+
+def test_the_prior_is_computed_when_its_turn_comes_and_at_the_end():
+    config = SearchConfig(steps=6, prior_every=3, prior_weight=1.0)
+    found = run(image(), config, critic=bright_critic)
+    prior = np.asarray(found.trace.prior)
+    np.testing.assert_array_equal(prior[[1, 2]], prior[0])
+    np.testing.assert_array_equal(prior[[4, 5]], prior[3])
+    assert len({prior[0], prior[3], prior[6]}) == 3
+    exact = evaluate(problem(image()), found.latent, config)
+    np.testing.assert_allclose(found.losses, exact, rtol=1e-6)
+
+
+def test_of_several_starts_the_best_is_searched():
+    many = SearchConfig(starts=20)
+    objective = problem(image(), indifferent_critic)
+    key = jax.random.key(0)
+    chosen = adam(many, LATENTS).init(key, objective).latent
+    tried = [
+        jax.random.uniform(each, (LATENTS,), minval=-1.0)
+        for each in jax.random.split(key, 20)
+    ]
+    losses = [evaluate(objective, each, many).context for each in tried]
+    np.testing.assert_array_equal(chosen, tried[np.argmin(losses)])
+
+
+def test_encoders_guess_in_turn_and_a_bad_guess_does_no_harm():
+    picture = image(scale=0.5)
+    wish = np.float32([0.3, -0.2, 0.1, 0.4])
+
+    def first(seen):
+        known = np.asarray(MASK > 0)
+        np.testing.assert_array_equal(seen[..., :3], np.where(known, picture, -1.0))
+        np.testing.assert_array_equal(seen[..., 3:4], MASK)
+        np.testing.assert_array_equal(seen[..., 4:], 0.0)
+        return jnp.arctanh(wish) - 1.0
+
+    def second(seen):
+        expected = GENERATE(jnp.tanh(jnp.arctanh(wish) - 1.0))
+        np.testing.assert_allclose(seen[..., 4:], expected, rtol=1e-6)
+        return jnp.ones(LATENTS)
+
+    found = list(guesses((first, second), GENERATE, picture, MASK))
+    np.testing.assert_allclose(found[1][0], wish, rtol=1e-5)
+    np.testing.assert_allclose(found[1][1], GENERATE(wish), rtol=1e-5)
+
+    # The start is the guess if it is better than what is drawn, else what is drawn.
+    key, config = jax.random.key(0), SearchConfig(guesses=True)
+    drawn = adam(SearchConfig(), LATENTS).init(key, problem(picture)).latent
+    for guess in (optimum(picture, MASK), -np.sign(optimum(picture, MASK))):
+        corrector = lambda seen, guess=guess: jnp.arctanh(0.999 * guess)  # noqa: E731
+        objective = problem(picture, correctors=(corrector,))
+        chosen = adam(config, LATENTS).init(key, objective).latent
+        losses = [
+            evaluate(objective, z, config).context for z in (drawn, 0.999 * guess)
+        ]
+        expected = (drawn, 0.999 * guess)[int(np.argmin(losses))]
+        np.testing.assert_allclose(chosen, expected, rtol=1e-4)
+    assert losses[0] < losses[1]  # The second was a bad one.

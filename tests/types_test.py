@@ -15,6 +15,11 @@ from inpaint_jax.types import Architecture, SearchConfig
         {"window": 6},
         {"window": 0},
         {"reduction": "max"},
+        {"schedule": "linear"},
+        {"beta1": 1.0},
+        {"beta2": -0.1},
+        {"prior_every": 0},
+        {"starts": 0},
     ],
 )
 def test_search_config_refuses(wrong):

@@ -20,7 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inpaint_jax import gan, inference, networks
+from inpaint_jax import curvature, gan, inference, networks
 from inpaint_jax.networks import Variables
 from inpaint_jax.types import PRECISIONS, Architecture, Model
 
@@ -58,11 +58,43 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
     """
     if precision not in PRECISIONS:
         raise ModelError(f"precision must be one of {PRECISIONS}, not {precision!r}")
+    return make_model(read_parts(name), precision=precision)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a model is made of.
+
+    Attributes:
+      name: What to call it.
+      architecture: Sizes of generator and discriminator.
+      generator: Its variables, ``{"params", "batch_stats"}``.
+      discriminator: Likewise.
+      encoders: Those of each encoder, if it has any.
+      metric: ``curvature.regional_metric`` of the generator, or None.
+      metadata: What JSON can say of it: data, crop, steps, date, figures.
+    """
+
+    name: str
+    architecture: Architecture
+    generator: Variables
+    discriminator: Variables
+    encoders: tuple[Variables, ...] = ()
+    metric: jax.Array | None = None
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def read_parts(name: str | Path) -> Parts:
+    """The variables of a model, float32; the name is as for ``load_model``.
+
+    Raises:
+      ModelError: There is no such model, or its file is damaged or another format's.
+    """
     path = Path(name).expanduser()
     if str(name) in model_names():
         path = _FOLDER / f"{name}.safetensors"
     elif path.is_dir():
-        return _model_of_run(path, precision)
+        return _parts_of_run(path)
     elif not path.is_file():
         known = [*model_names(), "a .safetensors file or a training run's work folder"]
         raise ModelError(f"there is no model {str(name)!r}: give {', '.join(known)}")
@@ -85,47 +117,52 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
     nested = networks.unflatten(
         {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
     )
-    return make_model(
+    triangles = nested.get("metric")
+    encoders = nested.get("encoders", {})
+    return Parts(
+        path.stem,
         architecture,
         nested["generator"],
         nested["discriminator"],
-        name=path.stem,
-        metadata=metadata,
-        precision=precision,
+        tuple(encoders[str(each)] for each in range(len(encoders))),
+        None if triangles is None else curvature.from_triangles(triangles),
+        metadata,
     )
 
 
-def save_model(
-    path: Path,
-    architecture: Architecture,
-    generator: Variables,
-    discriminator: Variables,
-    metadata: Mapping[str, Any],
-) -> None:
+def save_model(path: Path, parts: Parts) -> None:
     """Writes a model file, under a temporary name first.
 
     Args:
       path: The file; its stem is the model's name.
-      architecture: Sizes of the networks.
-      generator: Its variables, ``{"params", "batch_stats"}``.
-      discriminator: Likewise.
-      metadata: What JSON can say of it: data, crop, steps, date, figures.
+      parts: The model; its own name is not looked at.
 
     Raises:
       ModelError: A weight is not finite in float16.
     """
-    flat = networks.flatten({"generator": generator, "discriminator": discriminator})
+    encoders = {str(i): variables for i, variables in enumerate(parts.encoders)}
+    flat = networks.flatten(
+        {
+            "generator": parts.generator,
+            "discriminator": parts.discriminator,
+            "encoders": encoders,
+        }
+    )
     tensors = {
         key: np.asarray(
             value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
         )
         for key, value in flat.items()
     }
+    if parts.metric is not None:
+        triangles = curvature.to_triangles(parts.metric)
+        tensors["metric"] = np.asarray(triangles, np.float16)
     for key, value in tensors.items():
         if not np.isfinite(value).all():
             raise ModelError(f"{key} holds a number that is not finite in float16")
+    architecture = dataclasses.asdict(parts.architecture)
     described = json.dumps(
-        {**metadata, "architecture": dataclasses.asdict(architecture)}, sort_keys=True
+        {**parts.metadata, "architecture": architecture}, sort_keys=True
     )
     header = {
         "format": _FORMAT,
@@ -137,26 +174,28 @@ def save_model(
     temporary.replace(path)
 
 
-def make_model(
-    architecture: Architecture,
-    generator: Variables,
-    discriminator: Variables,
-    *,
-    name: str,
-    metadata: Mapping[str, Any],
-    precision: str = "float32",
-) -> Model:
-    """The two pure functions of a DCGAN's variables, bound to them."""
+def digest(parts: Parts) -> str:
+    """A checksum of generator and discriminator: which model it is by its weights."""
+    networks_of = {"generator": parts.generator, "discriminator": parts.discriminator}
+    flat = networks.flatten(networks_of)
+    return _checksum({key: np.asarray(value) for key, value in flat.items()}, "")
+
+
+def make_model(parts: Parts, *, precision: str = "float32") -> Model:
+    """The pure functions of a model's variables, bound to them."""
     bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
-    of_generator = _generator_weights(generator, precision)
-    of_discriminator = _discriminator_weights(discriminator, precision)
+    of_generator = _generator_weights(parts.generator, precision)
+    of_discriminator = _discriminator_weights(parts.discriminator, precision)
+    of_encoders = [_discriminator_weights(each, precision) for each in parts.encoders]
     return Model(
         generate=bind(inference.generate, of_generator),
         critic=bind(inference.critic, of_discriminator),
-        latent_size=architecture.latent_size,
-        image_size=architecture.image_size,
-        name=name,
-        metadata=metadata,
+        latent_size=parts.architecture.latent_size,
+        image_size=parts.architecture.image_size,
+        correctors=tuple(bind(inference.critic, each) for each in of_encoders),
+        metric=parts.metric,
+        name=parts.name,
+        metadata=parts.metadata,
     )
 
 
@@ -217,16 +256,15 @@ def load_run(workdir: Path, *, latest: bool = False) -> Run:
     return Run(config, architecture, state)
 
 
-def _model_of_run(workdir: Path, precision: str) -> Model:
+def _parts_of_run(workdir: Path) -> Parts:
     """The averaged generator and the discriminator of the best checkpoint."""
     run = load_run(workdir)
-    return make_model(
+    return Parts(
+        workdir.name,
         run.architecture,
         run.state.average,
         run.state.discriminator.variables,
-        name=workdir.name,
         metadata={**run.config, "steps": int(run.state.step)},
-        precision=precision,
     )
 
 

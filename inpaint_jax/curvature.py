@@ -1,0 +1,83 @@
+"""How strongly each direction of the latent space moves the image.
+
+Near a latent z the image moves by J dz, and its squared distance, weighted by W, by
+dz' (J' W J) dz. That matrix, averaged over latents, is much the same everywhere and has
+few large eigenvalues and many small ones: Adam, which fits a rate to each coordinate,
+does far better along its eigenvectors than along the axes of z, which mean nothing.
+
+The average is kept by regions of the image, so that the matrix of any W is their
+weighted sum. For ONE latent space; nothing here knows a framework.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from inpaint_jax.types import Generate
+
+GRID = 8
+"""Regions along a side of the image."""
+
+
+@functools.partial(jax.jit, static_argnames=("latent_size", "samples"))
+def regional_metric(
+    generate: Generate, key: jax.Array, *, latent_size: int, samples: int = 48
+) -> jax.Array:
+    """J'J of a generator, averaged over latents, for each region of the image.
+
+    Args:
+      generate: ``[L] -> [S, S, 3]``, S a multiple of ``GRID``.
+      key: Draws the latents, from U[-1, 1]; consumed.
+      latent_size: L.
+      samples: How many latents.
+
+    Returns:
+      ``[GRID, GRID, L, L]``, each symmetric and positive semidefinite, summed over
+      the region's pixels.
+    """
+    shape = (samples, latent_size)
+    latents = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+
+    def of_one(latent: jax.Array) -> jax.Array:
+        image, pull_back = jax.vjp(generate, latent)
+        # J dz as the transpose of the transpose: a generator whose layers have their
+        # own reverse rule has no forward one.
+        _, push = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(image))
+        (columns,) = jax.vmap(push)(jnp.eye(latent_size, dtype=latent.dtype))
+        side = image.shape[0] // GRID
+        regions = columns.reshape(latent_size, GRID, side, GRID, side, -1)
+        return jnp.einsum("ihawbc,jhawbc->hwij", regions, regions)
+
+    return jax.lax.map(of_one, latents).mean(0)
+
+
+def principal_directions(metric: jax.Array, weights: jax.Array) -> jax.Array:
+    """The directions along which to search for an image with these weights.
+
+    Args:
+      metric: ``[GRID, GRID, L, L]`` from ``regional_metric``.
+      weights: ``[S, S, 1]`` W of eq. 3.
+
+    Returns:
+      ``[L, L]`` orthonormal columns, the least effective first.
+    """
+    side = weights.shape[0] // GRID
+    regions = weights.reshape(GRID, side, GRID, side).mean((1, 3))
+    _, directions = jnp.linalg.eigh(jnp.einsum("hw,hwij->ij", regions, metric))
+    return directions
+
+
+def to_triangles(metric: jax.Array) -> jax.Array:
+    """``[..., L, L]`` symmetric matrices as what is on and above their diagonals."""
+    rows, columns = jnp.triu_indices(metric.shape[-1])
+    return metric[..., rows, columns]
+
+
+def from_triangles(triangles: jax.Array) -> jax.Array:
+    """Takes ``to_triangles`` back."""
+    length = int((2 * triangles.shape[-1]) ** 0.5)  # L (L + 1) / 2 numbers.
+    rows, columns = jnp.triu_indices(length)
+    square = jnp.zeros((*triangles.shape[:-1], length, length), triangles.dtype)
+    square = square.at[..., rows, columns].set(triangles)
+    return square.at[..., columns, rows].set(triangles)

@@ -1,0 +1,87 @@
+"""The training of encoders, run as its users run it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from inpaint_jax import load_model
+from inpaint_jax.pretrained import read_parts
+
+
+@pytest.fixture
+def arguments(tiny_model_file, noise_folder):
+    def of(workdir, *more):
+        return (
+            f"--model={tiny_model_file}",
+            f"--dataset=images:{noise_folder}",
+            f"--workdir={workdir}",
+            "--width=4",
+            "--passes=2",
+            "--batch_size=6",
+            "--log_every=2",
+            "--checkpoint_every=3",
+            *more,
+        )
+
+    return of
+
+
+def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
+    arguments, program, environment, tmp_path, tiny_model_file
+):
+    program("train_encoder", *arguments(tmp_path / "whole", "--steps=8"))
+    stopped = tmp_path / "stopped"
+    command = [sys.executable, "-m", "experiments.train_encoder"]
+    process = subprocess.Popen(
+        [*command, *arguments(stopped, "--steps=8", "--checkpoint_every=1")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not (stopped / "checkpoints").is_dir() or not any(
+        path.name.isdecimal() for path in (stopped / "checkpoints").iterdir()
+    ):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    result = program("train_encoder", *arguments(stopped, "--steps=8"))
+    assert "going on from step" in result.stdout
+
+    one, two = (
+        read_parts(folder / "tiny.safetensors")
+        for folder in (tmp_path / "whole", stopped)
+    )
+    assert len(one.encoders) == 2
+    dense = [parts.encoders[1]["params"]["Dense_0"]["kernel"] for parts in (one, two)]
+    np.testing.assert_array_equal(*dense)
+    rows = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [2, 3, 4, 6, 8]
+    assert one.metadata["encoder"]["figures"]["step"] == 8
+    model = load_model(tmp_path / "whole" / "tiny.safetensors")
+    latent = np.zeros(8, np.float32)
+    np.testing.assert_array_equal(
+        model.generate(latent), load_model(tiny_model_file).generate(latent)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("--passes=0", "passes must be at least 1"),
+        ("--batch_size=1", "batch_size"),
+        ("--model=nobody", "there is no model 'nobody'"),
+        ("--dataset=images:/no/such", "/no/such"),
+    ],
+)
+def test_one_line_says_what_is_wrong(arguments, program, tmp_path, wrong, message):
+    given = arguments(tmp_path / "run", wrong)
+    result = program("train_encoder", *given, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
