@@ -17,7 +17,12 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets kee
 def load(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
 ) -> data.Dataset:
-    """``data.load`` from ``--data_dir``, with a progress bar."""
+    """``data.load`` from ``--data_dir``, with a progress bar.
+
+    Bounding boxes come with a data set; of pictures, each is its own box.
+    """
+    if crop == "box" and name.startswith("images:"):
+        crop = "none"
     return data.load(
         name,
         split=split,

@@ -61,7 +61,8 @@ _METHOD = flags.DEFINE_enum(
     "latent",
     methods.METHODS,
     "latent: the paper's search. harmonic: the smoothest fill there is, which knows "
-    "nothing. mean: the same with the gradients of the mean training image.",
+    "nothing. mean: the same with the gradients of the mean training image. For these "
+    "two --model only says how to crop and resize.",
 )
 _TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset", None, "Where --method=mean takes its mean, as --dataset."
@@ -205,6 +206,7 @@ def _config_row(
         "dataset": program.absolute(dataset.name),
         "split": dataset.split,
         "crop": dataset.crop,
+        "image_size": model.image_size,
         "mask": _MASK.value,
         "method": _METHOD.value,
         "seed": _SEED.value,
@@ -219,9 +221,10 @@ def _config_row(
 
 
 def _digest(model: Model) -> str:
-    """Names the weights of both networks."""
+    """Names the weights of all networks."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves((model.generate, model.critic)):
+    networks = (model.generate, model.critic, model.correctors, model.metric)
+    for leaf in jax.tree.leaves(networks):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
 

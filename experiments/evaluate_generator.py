@@ -47,7 +47,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Where results go. Default: outputs/quality/ and the model's name."
 )
 _LIMIT = flags.DEFINE_integer(
-    "limit", _DEFAULTS.images, "At most so many images, and samples.", lower_bound=2
+    "limit", _DEFAULTS.images, "At most so many images, and samples.", lower_bound=4
 )
 _RECONSTRUCTIONS = flags.DEFINE_integer(
     "reconstructions",
@@ -95,7 +95,7 @@ def main() -> int:
         limit=None if _IDS.value else _LIMIT.value,
     )
     if _IDS.value is not None:
-        dataset = _only(dataset, _IDS.value)
+        dataset = _only(dataset, _IDS.value, _LIMIT.value)
     if len(dataset) < 4:
         raise program.UsageError(
             f"{dataset_flags.DATASET.value}: give at least 4 images"
@@ -143,13 +143,20 @@ def main() -> int:
     return 0
 
 
-def _only(dataset: data.Dataset, path: str) -> data.Dataset:
-    """The images whose ids a file lists."""
+def _only(dataset: data.Dataset, path: str, limit: int) -> data.Dataset:
+    """The first ``limit`` images whose ids a file lists."""
     try:
         ids = set(json.loads(Path(path).read_text()))
     except (ValueError, TypeError) as error:
         raise program.UsageError(f"{path} is no JSON list of ids: {error}") from error
-    return data.select(dataset, np.array([id in ids for id in dataset.ids]))
+    listed = np.array([id in ids for id in dataset.ids], bool)
+    if listed.sum() < len(ids):
+        raise program.UsageError(
+            f"{path} lists {len(ids)} ids, of which {dataset_flags.DATASET.value}, "
+            f"split {_SPLIT.value}, has {listed.sum()}: give the data set and the "
+            "--split that they are of"
+        )
+    return data.select(dataset, listed & (listed.cumsum() <= limit))
 
 
 def _figures(found: quality.Quality) -> dict[str, Any]:

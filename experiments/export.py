@@ -50,11 +50,11 @@ _FIGURES = ["psnr", "ssim", "psnr_hole", "context_loss", "prior_loss", "swd"]
 
 
 def main() -> int:
-    output = Path(_OUTPUT.value)
+    output = Path(_OUTPUT.value).expanduser()
     if output.suffix != ".safetensors":
         raise program.UsageError(f"--output={output}: give it the suffix .safetensors")
     program.make_folder(output.parent)
-    run = load_run(Path(_WORKDIR.value), latest=_LATEST.value)
+    run = load_run(Path(_WORKDIR.value).expanduser(), latest=_LATEST.value)
     steps = int(run.state.step)
     metadata = {
         **{name: run.config.get(name) for name in _RECIPE},
@@ -98,8 +98,8 @@ def _read_quality(path: str, steps: int) -> dict[str, Any]:
 
 
 def _check_model(path: str, model: str) -> None:
-    """Refuses the figures of another model."""
-    if Path(model).stem != Path(_OUTPUT.value).stem:
+    """Refuses the figures of another model, given by its name or its file."""
+    if Path(model).name.removesuffix(".safetensors") != Path(_OUTPUT.value).stem:
         raise program.UsageError(f"{path} holds figures of the model {model}")
 
 

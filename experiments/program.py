@@ -146,14 +146,16 @@ def remember(
         if there.get(name) != value:
             raise UsageError(
                 f"{path.parent} belongs to a run with {name} = {there.get(name)}, "
-                f"not {value}: give another --workdir or the same flags"
+                f"not {value}: give another --workdir or the flags it was begun with"
             )
 
 
 def absolute(dataset: str) -> str:
     """``images:PATH`` as it reads from any folder; other names as they are."""
     kind, colon, path = dataset.partition(":")
-    return f"{kind}:{os.path.abspath(os.path.expanduser(path))}" if colon else dataset
+    if not colon or kind != "images":
+        return dataset
+    return f"images:{os.path.abspath(os.path.expanduser(path))}"
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,12 +16,16 @@ _RECIPE = flags.DEFINE_enum(
     "recipe",
     "tuned",
     list(gan.RECIPES),
-    "Which values the flags below have when they are not given.",
+    "Which values the other flags of the recipe have when they are not given.",
 )
 # Each is a field of gan.TrainConfig of the same name.
 _OVERRIDES = (
     flags.DEFINE_integer("batch_size", None, "Images a step."),
-    flags.DEFINE_float("learning_rate", None, "Adam's step size."),
+    flags.DEFINE_float(
+        "learning_rate",
+        None,
+        "Adam's step size; the discriminator's stays the same share of it.",
+    ),
     flags.DEFINE_float(
         "discriminator_learning_rate", None, "The discriminator's own, if another."
     ),
@@ -67,10 +71,16 @@ def read_config() -> gan.TrainConfig:
     given: dict[str, Any] = {
         flag.name: flag.value for flag in _OVERRIDES if flag.value is not None
     }
+    recipe = gan.RECIPES[_RECIPE.value]
+    of_discriminator = recipe.discriminator_learning_rate
+    if "learning_rate" in given and of_discriminator is not None:
+        # A recipe with two rates says how they relate: changing one changes both.
+        share = of_discriminator / recipe.learning_rate
+        given.setdefault("discriminator_learning_rate", share * given["learning_rate"])
     if "augmentations" in given:
         given["augmentations"] = tuple(given["augmentations"])
     return dataclasses.replace(
-        gan.RECIPES[_RECIPE.value],
+        recipe,
         architecture=Architecture(
             latent_size=_LATENT_SIZE.value,
             width=_WIDTH.value,

@@ -149,7 +149,7 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
             )
         count = int(validation or min(1000, max(2, len(dataset) // 10)))
         dataset, held_back = data.hold_back(dataset, count)
-    elif ":" in validation:
+    elif validation.startswith("images:"):
         held_back = load(validation, "validation")
     elif dataset_flags.DATASET.value.startswith("images:"):
         raise program.UsageError(

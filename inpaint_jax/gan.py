@@ -114,7 +114,7 @@ RECIPES = {
     "paper": TrainConfig(),
     "tuned": TrainConfig(discriminator_learning_rate=1e-4),
 }
-"""Recipes by name: the paper's, and the best of those that were measured (BUILD.md)."""
+"""Recipes by name: the paper's, and one that measured better (BUILD.md)."""
 
 
 class Network(NamedTuple):

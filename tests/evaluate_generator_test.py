@@ -66,13 +66,15 @@ def test_it_says_what_it_found_and_where_to_look(measured):
 
 def test_only_the_images_that_are_listed(measured, program, tiny_model_file, tmp_path):
     folder, _, _ = measured
-    (tmp_path / "ids.json").write_text(json.dumps(["01", "03", "05", "07"]))
+    ids = ["01", "03", "05", "07", "08", "09"]
+    (tmp_path / "ids.json").write_text(json.dumps(ids))
     program(
         "evaluate_generator",
         f"--model={tiny_model_file}",
         f"--dataset=images:{folder}",
         f"--ids={tmp_path / 'ids.json'}",
         *SMALL,
+        "--limit=4",
         cwd=tmp_path,
     )
     found = tmp_path / "outputs" / "quality" / "tiny" / "quality.json"
@@ -85,7 +87,8 @@ def test_only_the_images_that_are_listed(measured, program, tiny_model_file, tmp
         ([], "--dataset"),
         (["--dataset=images:/no/such"], "/no/such"),
         (["--dataset=images:{}", "--model=nobody"], "no model 'nobody'"),
-        (["--dataset=images:{}", "--limit=3"], "at least 4 images"),
+        (["--dataset=images:{}", "--limit=3"], "limit"),
+        (["--dataset=images:{}", "--ids=ids.json"], "lists 2 ids, of which"),
         (["--dataset=images:{}", "--inception_weights={}", *SMALL], "{}"),
     ],
 )
@@ -93,12 +96,14 @@ def test_one_line_says_what_is_wrong(
     measured, program, tiny_model_file, tmp_path, arguments, message
 ):
     folder, _, _ = measured
+    (tmp_path / "ids.json").write_text('["01", "elsewhere"]')
     result = program(
         "evaluate_generator",
         f"--model={tiny_model_file}",
         f"--output={tmp_path / 'out'}",
         *(each.format(folder) for each in arguments),
         check=False,
+        cwd=tmp_path,
     )
     assert result.returncode == 2
     assert message.format("fid") in result.stderr
