@@ -11,7 +11,7 @@ import inpaint_jax
 from inpaint_jax import completion, gan, inference, search
 from inpaint_jax.types import Architecture, SearchConfig
 
-CONFIG = SearchConfig()
+COMPILED_FOR = completion._Compiled(SearchConfig(), latent_size=100)
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter")
 
 
@@ -24,18 +24,24 @@ def arguments(batch, width):
         bind = jax.tree_util.Partial
         of_g = inference.generator_weights(state.average)
         of_d = inference.discriminator_weights(state.discriminator.variables)
-        networks = bind(inference.generate, of_g), bind(inference.critic, of_d)
+        known = jnp.ones((batch, 64, 64, 1))
+        objectives = search.Objective(
+            bind(inference.generate, of_g),
+            bind(inference.critic, of_d),
+            image=jnp.zeros((batch, 64, 64, 3)),
+            mask=known,
+            weights=known,
+        )
         keys = jax.random.split(jax.random.key(0), batch)
-        weights = jnp.ones((batch, 64, 64, 1))
-        images = jnp.zeros((batch, 64, 64, 3))
-        states = completion._start(keys, 100, CONFIG)
-        return networks, images, weights, states, 3
+        states = completion._start(COMPILED_FOR, objectives, keys)
+        clock = search.Clock(jnp.asarray(0), jnp.asarray(3))
+        return objectives, states, 3, clock
 
     return jax.eval_shape(make)
 
 
 def compiled_step(batch, width):
-    return completion._advance.lower(*arguments(batch, width), config=CONFIG).compile()
+    return completion._advance.lower(COMPILED_FOR, *arguments(batch, width)).compile()
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +74,18 @@ def test_searches_on_several_devices_do_not_talk():
     # Placed by shard_map, every device searches its own images.
     mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
 
-    def steps(networks, images, weights, states, count):
-        return completion._advance(networks, images, weights, states, count, CONFIG)
+    def steps(*of_batch):
+        return completion._advance(COMPILED_FOR, *of_batch)
 
     sharded = jax.shard_map(
         steps,
         mesh=mesh,
-        in_specs=(P(), P("batch"), P("batch"), P("batch"), P()),
+        in_specs=(
+            search.Objective(P(), P(), *[P("batch")] * 3, P(), P()),
+            P("batch"),
+            P(),
+            P(),
+        ),
         out_specs=P("batch"),
         check_vma=False,
     )

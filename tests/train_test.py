@@ -172,7 +172,7 @@ def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
     program("train", *flags(folder, workdir, 4))
     # From here on with a step size that no parameter survives.
     config = json.loads((workdir / "config.json").read_text())
-    config["learning_rate"] = 1e18
+    config |= {"learning_rate": 1e18, "discriminator_learning_rate": 5e17}
     (workdir / "config.json").write_text(json.dumps(config))
     arguments = flags(folder, workdir, 400, "--learning_rate=1e18")
     result = program("train", *arguments, check=False)
