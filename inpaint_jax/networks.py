@@ -101,34 +101,7 @@ class Generator(nn.Module):
         return jnp.moveaxis(x, 2, 0)
 
 
-class _Downward(nn.Module):
-    """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, outputs]``.
-
-    5x5 stride-2 convolutions with LeakyReLU 0.2 and BatchNorm on all but the first, and
-    a dense layer.
-    """
-
-    architecture: Architecture
-    dtype: DTypeLike | None = None
-
-    @property
-    def outputs(self) -> int:
-        raise NotImplementedError
-
-    @nn.compact
-    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        x = jnp.moveaxis(image, 0, 2)
-        for layer, features in enumerate(_channels(self.architecture)):
-            x = _Convolution(features, "down", self.dtype, use_bias=layer == 0)(x)
-            if layer > 0:
-                x = _BatchNorm(self.dtype)(x, train)
-            x = nn.leaky_relu(x, SLOPE)
-        x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
-        dense = nn.Dense(self.outputs, kernel_init=_NORMAL, dtype=self.dtype)
-        return at_least_float32(dense(x))
-
-
-class Discriminator(_Downward):
+class Discriminator(nn.Module):
     """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
 
     The generator in reverse, with the two classes of a softmax at the end.
@@ -138,25 +111,33 @@ class Discriminator(_Downward):
       dtype: As for ``Generator``; the logits are float32 at least.
     """
 
-    @property
-    def outputs(self) -> int:
-        return 2
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        return _downward(image, train, self.architecture, self.dtype, outputs=2)
 
 
-class Encoder(_Downward):
+class Encoder(nn.Module):
     """What is known of an image, and a guess, to a correction of the guess's latent.
 
     The discriminator with other ends: ``[B, S, S, 7]``, which is the image with its
-    hole black, the mask and a generated image (``encoder.seen``), to ``[B, L]``.
+    hole black, the mask and a generated image (``search.guesses`` puts them together),
+    to ``[B, L]``.
 
     Attributes:
       architecture: Sizes; its ``width`` is the encoder's own.
-      dtype: As for ``Generator``.
+      dtype: As for ``Generator``; the correction is float32 at least.
     """
 
-    @property
-    def outputs(self) -> int:
-        return self.architecture.latent_size
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        outputs = self.architecture.latent_size
+        return _downward(image, train, self.architecture, self.dtype, outputs=outputs)
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
@@ -178,3 +159,26 @@ def _channels(architecture: Architecture) -> list[int]:
     """Channels from the image inwards: ``width``, ``2 width``, ``4 width``, ..."""
     layers = (architecture.image_size // GRID).bit_length() - 1
     return [architecture.width * 2**layer for layer in range(layers)]
+
+
+def _downward(
+    image: jax.Array,
+    train: bool,
+    architecture: Architecture,
+    dtype: DTypeLike | None,
+    *,
+    outputs: int,
+) -> jax.Array:
+    """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, outputs]``.
+
+    5x5 stride-2 convolutions with LeakyReLU 0.2 and BatchNorm on all but the first, and
+    a dense layer. To be called in a compact method, whose module owns the layers.
+    """
+    x = jnp.moveaxis(image, 0, 2)
+    for layer, features in enumerate(_channels(architecture)):
+        x = _Convolution(features, "down", dtype, use_bias=layer == 0)(x)
+        if layer > 0:
+            x = _BatchNorm(dtype)(x, train)
+        x = nn.leaky_relu(x, SLOPE)
+    x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
+    return at_least_float32(nn.Dense(outputs, kernel_init=_NORMAL, dtype=dtype)(x))
