@@ -12,7 +12,7 @@ _SEARCH = flags.DEFINE_enum(
     "paper",
     list(SEARCHES),
     "Way to search: as the paper does, or with a small part of the work. It says which "
-    "values the next three have when they are not given.",
+    "values --steps, --learning_rate and --prior_weight have when they are not given.",
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Updates of the latent.")
 _LEARNING_RATE = flags.DEFINE_float(
