@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from inpaint_jax.curvature import linearise
+from inpaint_jax.losses import context_loss
 from inpaint_jax.search import Clock, Objective, Strategy, evaluate
 from inpaint_jax.types import Losses, SearchConfig
 
@@ -41,7 +43,7 @@ def levenberg_marquardt(latent_size: int) -> Strategy:
     def step(
         state: _State, objective: Objective, clock: Clock
     ) -> tuple[_State, Losses]:
-        image, jacobian = _linearised(objective, state.latent)
+        image, jacobian = linearise(objective.generate, state.latent)
         residual = jnp.where(objective.weights > 0, image - objective.image, 0.0)
         dampings = jnp.clip(state.extra * _DAMPINGS, 1e-3, 1e6)
         moves = jax.vmap(
@@ -100,18 +102,7 @@ def _result(state: _State, objective: Objective) -> tuple[jax.Array, Losses, Los
 
 
 def _context(objective: Objective, latent: jax.Array) -> jax.Array:
-    difference = jnp.abs(objective.generate(latent) - objective.image)
-    return jnp.sum(
-        jnp.where(objective.weights > 0, objective.weights * difference, 0.0)
-    )
-
-
-def _linearised(objective: Objective, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """G(z) ``[S, S, 3]`` and its Jacobian ``[L, S, S, 3]``."""
-    image, pull_back = jax.vjp(objective.generate, latent)
-    _, push = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(image))
-    (jacobian,) = jax.vmap(push)(jnp.eye(latent.size))
-    return image, jacobian
+    return context_loss(objective.generate(latent), objective.image, objective.weights)
 
 
 def _regression(

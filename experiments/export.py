@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
 from experiments import program
@@ -72,10 +71,7 @@ def main() -> int:
         run.state.discriminator.variables,
         metadata=metadata,
     )
-    model = make_model(parts)
-    metric = curvature.regional_metric(
-        model.generate, jax.random.key(0), latent_size=model.latent_size
-    )
+    metric = curvature.metric_of(make_model(parts))
     save_model(output, dataclasses.replace(parts, metric=metric))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
     return 0

@@ -14,10 +14,28 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from inpaint_jax.types import Generate
+from inpaint_jax.types import Generate, Model
 
 GRID = 8
 """Regions along a side of the image."""
+
+
+def linearise(generate: Generate, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A generator near a latent: G(z + dz) is about G(z) + dz J.
+
+    Args:
+      generate: ``[L] -> [S, S, 3]``.
+      latent: ``[L]`` z.
+
+    Returns:
+      G(z) ``[S, S, 3]`` and its Jacobian J ``[L, S, S, 3]``.
+    """
+    image, pull_back = jax.vjp(generate, latent)
+    # J dz as the transpose of the transpose: a generator whose layers have their own
+    # reverse rule has no forward one.
+    _, push = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(image))
+    (jacobian,) = jax.vmap(push)(jnp.eye(latent.size, dtype=latent.dtype))
+    return image, jacobian
 
 
 @functools.partial(jax.jit, static_argnames=("latent_size", "samples"))
@@ -40,16 +58,29 @@ def regional_metric(
     latents = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
     def of_one(latent: jax.Array) -> jax.Array:
-        image, pull_back = jax.vjp(generate, latent)
-        # J dz as the transpose of the transpose: a generator whose layers have their
-        # own reverse rule has no forward one.
-        _, push = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(image))
-        (columns,) = jax.vmap(push)(jnp.eye(latent_size, dtype=latent.dtype))
+        image, jacobian = linearise(generate, latent)
         side = image.shape[0] // GRID
-        regions = columns.reshape(latent_size, GRID, side, GRID, side, -1)
+        regions = jacobian.reshape(latent_size, GRID, side, GRID, side, -1)
         return jnp.einsum("ihawbc,jhawbc->hwij", regions, regions)
 
     return jax.lax.map(of_one, latents).mean(0)
+
+
+@functools.lru_cache(maxsize=8)
+def metric_of(model: Model) -> jax.Array:
+    """The metric that a model brings, or else that of its generator: found once.
+
+    Args:
+      model: Its ``image_size`` is a multiple of ``GRID`` if it brings none.
+
+    Returns:
+      ``[GRID, GRID, L, L]``, as from ``regional_metric``.
+    """
+    if model.metric is not None:
+        return model.metric
+    return regional_metric(
+        model.generate, jax.random.key(0), latent_size=model.latent_size
+    )
 
 
 def principal_directions(metric: jax.Array, weights: jax.Array) -> jax.Array:

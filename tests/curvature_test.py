@@ -1,8 +1,11 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import TINY
+from fakes import analytic_model
 
 from inpaint_jax import curvature, load_model
 from inpaint_jax.search import Clock, Objective, adam
@@ -24,6 +27,16 @@ def test_the_metric_is_the_mean_of_the_jacobians_squares(tiny_model_file):
         expected = np.einsum("npi,npj->ij", part, part) / 3
         scale = np.abs(expected).max()
         np.testing.assert_allclose(found[row, column], expected, atol=1e-4 * scale)
+
+
+def test_a_model_has_its_own_metric_or_one_that_is_found_once():
+    model = analytic_model(size=8, latent_size=4)
+    found = curvature.metric_of(model)
+    expected = curvature.regional_metric(model.generate, KEY, latent_size=4)
+    np.testing.assert_array_equal(found, expected)
+    assert curvature.metric_of(model) is found
+    own = jnp.zeros((8, 8, 4, 4))
+    assert curvature.metric_of(dataclasses.replace(model, metric=own)) is own
 
 
 def test_directions_are_those_of_the_weighted_metric():
