@@ -12,8 +12,8 @@ yardstick.png, which draws them.
 """
 
 import dataclasses
-import functools
 import io
+import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,18 @@ import inpaint_jax
 from benchmarks import contenders, timing
 from experiments import dataset_flags, program
 from inpaint_jax import curvature, search
-from inpaint_jax.completion import fill_holes, image_key
+from inpaint_jax.completion import (
+    advance_searches,
+    fill_holes,
+    finish_searches,
+    image_key,
+    start_searches,
+)
 from inpaint_jax.images import to_float
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES
 from inpaint_jax.metrics import psnr_hole
-from inpaint_jax.types import Losses, Model
+from inpaint_jax.types import Model
 
 flags.adopt_module_key_flags(dataset_flags)
 
@@ -90,11 +96,6 @@ def main() -> int:
         crop=model.metadata.get("crop"),
         limit=_LIMIT.value,
     )
-    if model.metric is None:
-        metric = curvature.regional_metric(
-            model.generate, jax.random.key(0), latent_size=model.latent_size
-        )
-        model = dataclasses.replace(model, metric=metric)
     output = program.make_folder(Path(_OUTPUT.value))
     images = jnp.asarray(to_float(dataset.images))
     keys = [image_key(_SEED.value, each) for each in dataset.ids]
@@ -150,90 +151,69 @@ class Problem:
             masks,
             jax.jit(jax.vmap(importance_weights))(masks),
             model.correctors,
-            model.metric,
+            curvature.metric_of(model),
         )
 
     def measure(self, contender: contenders.Contender) -> list[Point]:
-        """Runs a search, stopping the clock to look at it."""
+        """Runs a search, stopping the clock to look at it.
+
+        Returns:
+          The looks in turn: at ``_LOOKS`` before the search's end, and there.
+        """
         strategy = contender.make(self._model)
-        objectives = self._objectives
         looks = [each for each in _LOOKS if each < contender.steps] + [contender.steps]
-        total = jnp.asarray(contender.steps)
 
-        def run(timed: bool) -> list[Point]:
-            points, seconds = [], 0.0
+        # Warm-up: compiles what the clock is going to run for.
+        self._advance(strategy, self._start(strategy), 0, 1, contender.steps)
+
+        began = time.perf_counter()
+        states = self._start(strategy)
+        seconds = time.perf_counter() - began
+        points = [self._look(contender, strategy, states, 0, seconds)]
+        for before, after in itertools.pairwise(looks):
             began = time.perf_counter()
-            state = _init(strategy, objectives, self._keys)
-            jax.block_until_ready(state)
-            for before, after in zip([0, *looks[:-1]], looks, strict=True):
-                if after > before:
-                    clock = search.Clock(jnp.asarray(before), total)
-                    state = _advance(strategy, objectives, state, after - before, clock)
-                    jax.block_until_ready(state)
-                seconds += time.perf_counter() - began
-                if timed or after == looks[-1]:
-                    points.append(self._look(strategy, state, after))
-                    passes = contender.first_passes + after * contender.step_passes
-                    points[-1] = dataclasses.replace(
-                        points[-1], seconds=seconds, passes=passes
-                    )
-                began = time.perf_counter()
-                if not timed and after > 0:
-                    break
-            return points
+            states = self._advance(strategy, states, before, after, contender.steps)
+            seconds += time.perf_counter() - began
+            points.append(self._look(contender, strategy, states, after, seconds))
+        return points
 
-        run(timed=False)  # Compiles.
-        return run(timed=True)
+    def _start(self, strategy: search.Strategy) -> Any:
+        return jax.block_until_ready(
+            start_searches(strategy, self._objectives, self._keys)
+        )
 
-    def _look(self, strategy: search.Strategy, state: Any, steps: int) -> Point:
+    def _advance(
+        self, strategy: search.Strategy, states: Any, before: int, after: int, end: int
+    ) -> Any:
+        """From some steps done to more, of ``end`` in all."""
+        clock = search.Clock(jnp.asarray(before), jnp.asarray(end))
+        states, _ = advance_searches(
+            strategy, self._objectives, states, after - before, clock, capacity=end
+        )
+        return jax.block_until_ready(states)
+
+    def _look(
+        self,
+        contender: contenders.Contender,
+        strategy: search.Strategy,
+        states: Any,
+        steps: int,
+        seconds: float,
+    ) -> Point:
+        """What the searches have found after so many steps and seconds."""
         images, masks = self._objectives.image, self._objectives.mask
-        losses, generated = _result(strategy, self._objectives, state)
+        _, losses, _, generated = finish_searches(strategy, self._objectives, states)
         completed, _ = fill_holes(images, generated, masks)
         holes = jax.vmap(psnr_hole)(completed, images, masks)
         total = np.asarray(losses.total, np.float64)
         return Point(
             steps=steps,
-            seconds=0.0,
-            passes=0.0,
+            seconds=seconds,
+            passes=contender.first_passes + steps * contender.step_passes,
             loss=total.mean(),
             loss_sem=total.std(ddof=1) / len(total) ** 0.5 if len(total) > 1 else 0.0,
             psnr_hole=float(np.asarray(holes, np.float64).mean()),
         )
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _init(
-    strategy: search.Strategy, objectives: search.Objective, keys: jax.Array
-) -> Any:
-    return jax.vmap(strategy.init, (0, search.BATCH))(keys, objectives)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _advance(
-    strategy: search.Strategy,
-    objectives: search.Objective,
-    states: Any,
-    steps: int,
-    clock: search.Clock,
-) -> Any:
-    def one(state: Any, objective: search.Objective) -> Any:
-        capacity = max(_LOOKS)
-        return search.advance(
-            strategy, state, objective, steps, clock=clock, capacity=capacity
-        )[0]
-
-    return jax.vmap(one, (0, search.BATCH))(states, objectives)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _result(
-    strategy: search.Strategy, objectives: search.Objective, states: Any
-) -> tuple[Losses, jax.Array]:
-    def one(state: Any, objective: search.Objective) -> tuple[Losses, jax.Array]:
-        latent, losses, _ = strategy.result(state, objective)
-        return losses, objective.generate(latent)
-
-    return jax.vmap(one, (0, search.BATCH))(states, objectives)
 
 
 def _summary(curves: Mapping[str, Sequence[Point]]) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,8 @@ from inpaint_jax.types import (
     Solution,
 )
 
-_CHUNK = 64  # Steps that one call can do: the progress is looked at between calls.
+CHUNK = 64
+"""Steps that one call of ``inpaint``'s loop can do: progress is told between calls."""
 
 
 def inpaint(
@@ -101,12 +102,10 @@ def search_batch(
       ValueError: ``key`` is neither one key nor B.
     """
     keys = _keys(key, images.shape[0])
-    # The functions below are compiled for each configuration and do not look at its
-    # steps, so they get one that is the same for any number.
-    compiled_for = _Compiled(
-        dataclasses.replace(config, steps=_CHUNK), model.latent_size
-    )
-    metric = _metric(model) if config.principal else None
+    # What follows is compiled for each strategy. None looks at its configuration's
+    # steps, so it gets one that is the same for any number.
+    strategy = search.adam(dataclasses.replace(config, steps=CHUNK), model.latent_size)
+    metric = curvature.metric_of(model) if config.principal else None
     objectives = search.Objective(
         model.generate,
         model.critic,
@@ -116,18 +115,119 @@ def search_batch(
         model.correctors,
         metric,
     )
-    states = _start(compiled_for, objectives, keys)
+    states = start_searches(strategy, objectives, keys)
     traces, done = [], 0
     for steps in _chunks(config.steps):
         clock = search.Clock(jnp.asarray(done), jnp.asarray(config.steps))
-        states, trace = _advance(compiled_for, objectives, states, steps, clock)
+        states, trace = advance_searches(
+            strategy, objectives, states, steps, clock, capacity=CHUNK
+        )
         traces.append((trace, steps))
         done += steps
         if progress is not None:
             jax.block_until_ready(trace)
             progress(steps)
-    latents, losses, last, generated = _finish(compiled_for, objectives, states)
+    latents, losses, last, generated = finish_searches(strategy, objectives, states)
     return search.SearchResult(latents, losses, _joined(traces, last)), generated
+
+
+@functools.partial(jax.jit, static_argnames="strategy")
+def start_searches(
+    strategy: search.Strategy, objectives: search.Objective, keys: jax.Array
+) -> Any:
+    """The first state of every search of a batch.
+
+    Args:
+      strategy: How to search; compiled once for each.
+      objectives: As ``search.BATCH`` has it: one model, B images.
+      keys: ``[B]`` PRNG keys, consumed.
+
+    Returns:
+      The states, every field with a batch axis in front.
+    """
+    return jax.vmap(strategy.init, (0, search.BATCH))(keys, objectives)
+
+
+@functools.partial(jax.jit, static_argnames=("strategy", "capacity"))
+def advance_searches(
+    strategy: search.Strategy,
+    objectives: search.Objective,
+    states: Any,
+    steps: int | jax.Array,
+    clock: search.Clock,
+    *,
+    capacity: int,
+) -> tuple[Any, Losses]:
+    """Does ``steps`` steps of every search of a batch.
+
+    Args:
+      strategy: How to search; compiled once for each.
+      objectives: As for ``start_searches``.
+      states: Where the searches stand.
+      steps: How many steps, at most ``capacity``; any number is one compilation.
+      clock: How many were done before, and will be in all.
+      capacity: Length of the trace.
+
+    Returns:
+      The states after them, and the losses ``[B, capacity]`` each at the iterates
+      before each; zeros after the first ``steps``.
+    """
+
+    def one(state: Any, objective: search.Objective) -> tuple[Any, Losses]:
+        return search.advance(
+            strategy, state, objective, steps, clock=clock, capacity=capacity
+        )
+
+    return jax.vmap(one, (0, search.BATCH))(states, objectives)
+
+
+@functools.partial(jax.jit, static_argnames="strategy")
+def finish_searches(
+    strategy: search.Strategy, objectives: search.Objective, states: Any
+) -> tuple[jax.Array, Losses, Losses, jax.Array]:
+    """What every search of a batch found so far.
+
+    Args:
+      strategy: How to search; compiled once for each.
+      objectives: As for ``start_searches``.
+      states: Where the searches stand.
+
+    Returns:
+      The best latents ``[B, L]``, the losses there and those at the last iterates,
+      ``[B]`` each, and the generated images ``[B, S, S, 3]`` at the best latents.
+    """
+
+    def one(
+        state: Any, objective: search.Objective
+    ) -> tuple[jax.Array, Losses, Losses, jax.Array]:
+        latent, losses, last = strategy.result(state, objective)
+        return latent, losses, last, objective.generate(latent)
+
+    return jax.vmap(one, (0, search.BATCH))(states, objectives)
+
+
+@functools.partial(jax.jit, static_argnames="blend")
+def fill_holes(
+    images: jax.Array, generated: jax.Array, masks: jax.Array, *, blend: bool = True
+) -> tuple[jax.Array, jax.Array]:
+    """Puts one batch of images into the holes of another (section 3.3).
+
+    Args:
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      generated: ``[B, S, S, 3]`` in [-1, 1], what to put there.
+      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
+      blend: Whether by eq. 6; otherwise it is pasted.
+
+    Returns:
+      ``[B, S, S, 3]`` in [-1, 1], known pixels bit for bit those of ``images``, and the
+      relative residuals ``[B]`` of the blend.
+    """
+    if not blend:
+        return overlay(images, generated, masks), jnp.zeros(len(images))
+    completed, residual = blend_batch(images, generated, masks)
+    # Following the gradients of G may lead beyond white or black.
+    completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
+    return completed, residual
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:
@@ -200,102 +300,11 @@ def _joined(traces: list[tuple[Losses, int]], last: Losses) -> Losses:
 
 def _chunks(steps: int) -> list[int]:
     """``steps`` cut into chunks and a shorter one for the rest."""
-    whole, rest = divmod(steps, _CHUNK)
-    return [_CHUNK] * whole + [rest] * (rest > 0)
+    whole, rest = divmod(steps, CHUNK)
+    return [CHUNK] * whole + [rest] * (rest > 0)
 
 
 @functools.partial(jax.jit, static_argnames="window")
 def _importance_weights(masks: jax.Array, window: int) -> jax.Array:
     """W of eq. 3 of every image."""
     return jax.vmap(lambda mask: importance_weights(mask, window))(masks)
-
-
-@functools.lru_cache(maxsize=8)
-def _metric(model: Model) -> jax.Array:
-    """The model's own metric, or what is found of its generator: once a model."""
-    if model.metric is not None:
-        return model.metric
-    return curvature.regional_metric(
-        model.generate, jax.random.key(0), latent_size=model.latent_size
-    )
-
-
-class _Compiled(NamedTuple):
-    """What a search is compiled for."""
-
-    config: SearchConfig
-    latent_size: int
-
-    @property
-    def strategy(self) -> search.Strategy:
-        return search.adam(self.config, self.latent_size)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _start(
-    compiled_for: _Compiled, objectives: search.Objective, keys: jax.Array
-) -> Any:
-    """The first state of every search."""
-    return jax.vmap(compiled_for.strategy.init, (0, search.BATCH))(keys, objectives)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _advance(
-    compiled_for: _Compiled,
-    objectives: search.Objective,
-    states: Any,
-    steps: int | jax.Array,
-    clock: search.Clock,
-) -> tuple[Any, Losses]:
-    """Up to ``_CHUNK`` steps of every search; the losses are ``[B, _CHUNK]`` each."""
-
-    def one(state: Any, objective: search.Objective) -> tuple[Any, Losses]:
-        return search.advance(
-            compiled_for.strategy,
-            state,
-            objective,
-            steps,
-            clock=clock,
-            capacity=_CHUNK,
-        )
-
-    return jax.vmap(one, (0, search.BATCH))(states, objectives)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _finish(
-    compiled_for: _Compiled, objectives: search.Objective, states: Any
-) -> tuple[jax.Array, Losses, Losses, jax.Array]:
-    """What every search found: z, its losses, the last iterate's, and G(z)."""
-
-    def one(
-        state: Any, objective: search.Objective
-    ) -> tuple[jax.Array, Losses, Losses, jax.Array]:
-        latent, losses, last = compiled_for.strategy.result(state, objective)
-        return latent, losses, last, objective.generate(latent)
-
-    return jax.vmap(one, (0, search.BATCH))(states, objectives)
-
-
-@functools.partial(jax.jit, static_argnames="blend")
-def fill_holes(
-    images: jax.Array, generated: jax.Array, masks: jax.Array, *, blend: bool = True
-) -> tuple[jax.Array, jax.Array]:
-    """Puts one batch of images into the holes of another (section 3.3).
-
-    Args:
-      images: ``[B, S, S, 3]`` in [-1, 1].
-      generated: ``[B, S, S, 3]`` in [-1, 1], what to put there.
-      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
-      blend: Whether by eq. 6; otherwise it is pasted.
-
-    Returns:
-      ``[B, S, S, 3]`` in [-1, 1], known pixels bit for bit those of ``images``, and the
-      relative residuals ``[B]`` of the blend.
-    """
-    if not blend:
-        return overlay(images, generated, masks), jnp.zeros(len(images))
-    completed, residual = blend_batch(images, generated, masks)
-    # Following the gradients of G may lead beyond white or black.
-    completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
-    return completed, residual

@@ -10,6 +10,7 @@ A way to search is a ``Strategy``: three pure functions, ``init``, ``step`` and
 be, the outcome is the same.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -120,15 +121,14 @@ def guesses(
     """What encoders make of an image, guess by guess.
 
     Each sees the image with its hole black, the mask, and the image of the guess before
-    (at first a grey one), and corrects u of z = tanh(u), which is 0 at first.
+    (at first a grey one), and corrects u of z = tanh(u), which is 0 at first. Image and
+    mask may have a batch axis in front, if the functions take one.
 
     Args:
       correctors: The encoders, each ``[H, W, 7] -> [L]``.
       generate: ``[L] -> [H, W, 3]``.
       image: ``[H, W, 3]`` in [-1, 1]; what stands in the hole does not matter.
       mask: ``[H, W, 1]``, 1 = known, 0 = missing.
-
-    All may have a batch axis in front, if the functions take one.
 
     Yields:
       The latent ``[L]`` in [-1, 1] and its image, once for each encoder. No gradient
@@ -152,6 +152,7 @@ def evaluate(objective: Objective, latent: jax.Array, config: SearchConfig) -> L
     )
 
 
+@functools.cache
 def adam(config: SearchConfig, latent_size: int) -> Strategy:
     """The paper's search (section 3.4), and what makes it faster.
 
@@ -162,6 +163,10 @@ def adam(config: SearchConfig, latent_size: int) -> Strategy:
     Args:
       config: How to search; its ``steps`` are not looked at.
       latent_size: L.
+
+    Returns:
+      The same object for equal arguments, so that what is jitted with a strategy as a
+      static argument is compiled once.
     """
     optimizer = optax.scale_by_adam(config.beta1, config.beta2)
 

@@ -11,7 +11,7 @@ import inpaint_jax
 from inpaint_jax import completion, gan, inference, search
 from inpaint_jax.types import Architecture, SearchConfig
 
-COMPILED_FOR = completion._Compiled(SearchConfig(), latent_size=100)
+STRATEGY = search.adam(SearchConfig(), 100)
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter")
 
 
@@ -33,7 +33,7 @@ def arguments(batch, width):
             weights=known,
         )
         keys = jax.random.split(jax.random.key(0), batch)
-        states = completion._start(COMPILED_FOR, objectives, keys)
+        states = completion.start_searches(STRATEGY, objectives, keys)
         clock = search.Clock(jnp.asarray(0), jnp.asarray(3))
         return objectives, states, 3, clock
 
@@ -41,7 +41,9 @@ def arguments(batch, width):
 
 
 def compiled_step(batch, width):
-    return completion._advance.lower(COMPILED_FOR, *arguments(batch, width)).compile()
+    return completion.advance_searches.lower(
+        STRATEGY, *arguments(batch, width), capacity=completion.CHUNK
+    ).compile()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,9 @@ def test_searches_on_several_devices_do_not_talk():
     mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
 
     def steps(*of_batch):
-        return completion._advance(COMPILED_FOR, *of_batch)
+        return completion.advance_searches(
+            STRATEGY, *of_batch, capacity=completion.CHUNK
+        )
 
     sharded = jax.shard_map(
         steps,

@@ -256,7 +256,10 @@ def test_encoders_guess_in_turn_and_a_bad_guess_does_no_harm():
     key, config = jax.random.key(0), SearchConfig(guesses=True)
     drawn = adam(SearchConfig(), LATENTS).init(key, problem(picture)).latent
     for guess in (optimum(picture, MASK), -np.sign(optimum(picture, MASK))):
-        corrector = lambda seen, guess=guess: jnp.arctanh(0.999 * guess)  # noqa: E731
+
+        def corrector(seen, guess=guess):
+            return jnp.arctanh(0.999 * guess)
+
         objective = problem(picture, correctors=(corrector,))
         chosen = adam(config, LATENTS).init(key, objective).latent
         losses = [
