@@ -215,6 +215,8 @@ def _config_row(
         # A training run's folder holds another model tomorrow.
         row |= {"model": model.name, "weights": _digest(model)}
         row |= {"precision": search_flags.PRECISION.value, **dataclasses.asdict(config)}
+        refinement = search_flags.read_refinement()
+        row["refinement"] = refinement and dataclasses.asdict(refinement)
     if _TRAIN_DATASET.value is not None:
         row["train_dataset"] = program.absolute(_TRAIN_DATASET.value)
     return row
@@ -233,7 +235,10 @@ def _method(model: Model, config: SearchConfig, bar: tqdm) -> methods.Complete:
     """``--method``; moves the bar while it is at it."""
     if _METHOD.value == "latent":
         return methods.latent(
-            model, config, lambda done: bar.update(min(done, bar.total - bar.n))
+            model,
+            config,
+            search_flags.read_refinement(),
+            lambda done: bar.update(min(done, bar.total - bar.n)),
         )
     if _TRAIN_DATASET.value is None:
         return methods.baseline(baselines.harmonic_fill)

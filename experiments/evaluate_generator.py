@@ -26,6 +26,7 @@ from tqdm import tqdm
 import inpaint_jax
 from experiments import compilation_cache, dataset_flags, program, report
 from inpaint_jax import data, images, inception, metrics, quality
+from inpaint_jax.types import RefineConfig
 
 for _module in (compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
@@ -58,6 +59,13 @@ _RECONSTRUCTIONS = flags.DEFINE_integer(
 _STEPS = flags.DEFINE_integer(
     "steps", _DEFAULTS.steps, "Of the search for reconstructions.", lower_bound=1
 )
+_REFINE = flags.DEFINE_integer(
+    "refine",
+    0,
+    "Steps that change the generator's inner features after each of these searches: "
+    "the ceiling with refinement.",
+    lower_bound=0,
+)
 _INCEPTION_WEIGHTS = flags.DEFINE_string(
     "inception_weights",
     None,
@@ -79,6 +87,7 @@ def main() -> int:
         images=_LIMIT.value,
         reconstructions=_RECONSTRUCTIONS.value,
         steps=_STEPS.value,
+        refinement=RefineConfig(steps=_REFINE.value) if _REFINE.value else None,
     )
     features = None
     if _INCEPTION_WEIGHTS.value is not None:

@@ -77,7 +77,8 @@ _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,
     "Searches a picture, from as many starts, at most --batch_size; the best by total "
-    "loss is the result, all are in candidates/ and the grid.",
+    "loss is the result, all are in candidates/ and the grid. With --search=fast the "
+    "first starts from what the model's encoders guess, the others at random.",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
@@ -133,10 +134,13 @@ def main() -> int:
     ) as bar:
         while batch := list(itertools.islice(examples, per_batch)):
             began = time.monotonic()
-            solution = _complete(model, batch, per_batch, config, bar.update)
+            solution, seeds = _complete(model, batch, per_batch, config, bar.update)
             seconds = (time.monotonic() - began) / len(batch)
-            for example, row in zip(batch, _rows(solution), strict=False):
-                report.add(example.picture, example.image, example.mask, row, seconds)
+            for example, row, of_row in zip(
+                batch, _rows(solution), seeds, strict=False
+            ):
+                picture, image, mask, _ = example
+                report.add(picture, image, mask, row, of_row, seconds)
             report.write()
         bar.update(bar.total - bar.n)
     return report.close()
@@ -235,11 +239,12 @@ def _complete(
     size: int,
     config: SearchConfig,
     progress: Callable[[int], object],
-) -> Solution:
+) -> tuple[Solution, np.ndarray]:
     """``inpaint`` for a batch with candidates: fields ``[size, candidates, ...]``.
 
     A last, short batch is filled up with copies of its first image, so that all
-    batches are of one size and compiled once. Candidates are sorted by total loss.
+    batches are of one size and compiled once. Candidates are sorted by total loss;
+    beside the solution their seeds are returned, ``[size, candidates]``.
     """
     count = _CANDIDATES.value
     filled = batch + [batch[0]] * (size - len(batch))
@@ -252,6 +257,9 @@ def _complete(
         np.repeat([e.mask for e in filled], count, axis=0),
         jax.numpy.concatenate(keys),
         config=config,
+        # Else all would start from the same guess.
+        guided=np.tile(np.arange(count) == 0, size),
+        refinement=search_flags.read_refinement(),
         blend=_BLEND.value,
         progress=progress,
     )
@@ -260,7 +268,7 @@ def _complete(
     )
     order = np.argsort(solution.losses.total, axis=1, kind="stable")
     rows = np.arange(size)[:, None]
-    return jax.tree.map(lambda x: x[rows, order], solution)
+    return jax.tree.map(lambda x: x[rows, order], solution), order
 
 
 def _rows(solution: Solution) -> Iterator[Solution]:
@@ -271,8 +279,8 @@ def _rows(solution: Solution) -> Iterator[Solution]:
 
 def _config_row(config: SearchConfig, crop: str) -> dict[str, Any]:
     names = (
-        "input mask mask_known limit model search candidates batch_size seed blend "
-        "precision"
+        "input mask mask_known limit model search refine candidates batch_size seed "
+        "blend precision"
     )
     values = {name: flags.FLAGS[name].value for name in names.split()}
     return {**values, "crop": crop, **dataclasses.asdict(config)}

@@ -8,7 +8,7 @@ import numpy as np
 
 import inpaint_jax
 from inpaint_jax import baselines
-from inpaint_jax.types import Model, SearchConfig
+from inpaint_jax.types import Model, RefineConfig, SearchConfig
 
 METHODS = ("latent", "harmonic", "mean")
 
@@ -18,13 +18,17 @@ ones, and losses where there are any."""
 
 
 def latent(
-    model: Model, config: SearchConfig, progress: Callable[[float], object]
+    model: Model,
+    config: SearchConfig,
+    refinement: RefineConfig | None,
+    progress: Callable[[float], object],
 ) -> Complete:
     """The paper's search.
 
     Args:
       model: What is searched.
       config: How.
+      refinement: What follows.
       progress: Called with the number of images just done, in fractions.
     """
 
@@ -37,6 +41,7 @@ def latent(
             masks,
             keys,
             config=config,
+            refinement=refinement,
             progress=lambda steps: progress(len(images) * steps / config.steps),
         )
         return {

@@ -27,6 +27,7 @@ class Report:
         self._failed: list[dict[str, str]] = []
         self._grid: list[list[np.ndarray]] = []
         self._grid_labels: list[str] = []
+        self._captions: list[list[str]] = []
         self._candidates: int = config["candidates"]
 
     def fail(self, name: str, reason: str) -> None:
@@ -39,6 +40,7 @@ class Report:
         original: np.ndarray,
         mask: np.ndarray,
         found: Solution,
+        seeds: np.ndarray,
         seconds: float,
     ) -> None:
         """Measures a picture's solution and writes its PNGs.
@@ -48,6 +50,7 @@ class Report:
           original: ``[S, S, 3]`` uint8, as the model saw it.
           mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
           found: Its solution, fields ``[candidates, ...]``, the best first.
+          seeds: ``[candidates]`` which of the picture's searches each is.
           seconds: Wall time of its batch over the pictures in it; in the first batch
             that includes the compilation.
         """
@@ -69,6 +72,7 @@ class Report:
         }
         if len(completed) > 1:
             row["candidate_losses"] = found.losses.total
+            row["candidate_seeds"] = seeds
         self._images.append(for_json(row))
 
         name = f"{picture.stem}.png"
@@ -82,6 +86,9 @@ class Report:
         if len(self._grid) < _GRID_ROWS:
             self._grid.append([original, masked, generated, *completed])
             self._grid_labels.append(picture.id)
+            totals = zip(seeds, found.losses.total, strict=True)
+            of_candidates = [f"seed {seed}: {loss:.1f}" for seed, loss in totals]
+            self._captions.append(["", "", "", *of_candidates])
 
     def write(self) -> None:
         """Writes results.json and grid.png as they stand, once there is a result.
@@ -102,7 +109,10 @@ class Report:
         columns = ["original", "masked", "G(z)", "completed"]
         columns += [f"no. {rank}" for rank in range(2, self._candidates + 1)]
         sheet = image_lib.grid(
-            self._grid, column_labels=columns, row_labels=self._grid_labels
+            self._grid,
+            column_labels=columns,
+            row_labels=self._grid_labels,
+            captions=self._captions if self._candidates > 1 else None,
         )
         image_lib.write_png(self._folder / "grid.png", sheet)
 

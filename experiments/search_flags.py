@@ -5,7 +5,7 @@ from typing import Any
 
 from absl import flags
 
-from inpaint_jax.types import PRECISIONS, SEARCHES, SearchConfig
+from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig, SearchConfig
 
 _SEARCH = flags.DEFINE_enum(
     "search",
@@ -19,6 +19,13 @@ _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate", None, "Adam's, in the search (at its start if it falls)."
 )
 _PRIOR_WEIGHT = flags.DEFINE_float("prior_weight", None, "Lambda of the prior loss.")
+_REFINE = flags.DEFINE_integer(
+    "refine",
+    0,
+    "Steps that, after the search, change the generator's inner features until the "
+    "known pixels fit better than any latent makes them. 0: none, as in the paper.",
+    lower_bound=0,
+)
 PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
@@ -26,7 +33,7 @@ PRECISION = flags.DEFINE_enum(
     "What the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is slower.",
 )
 
-NAMES = ("search", "steps", "learning_rate", "prior_weight", "precision")
+NAMES = ("search", "steps", "learning_rate", "prior_weight", "refine", "precision")
 
 
 def read_config() -> SearchConfig:
@@ -41,3 +48,8 @@ def read_config() -> SearchConfig:
         if flag.value is not None
     }
     return dataclasses.replace(SEARCHES[_SEARCH.value], **given)
+
+
+def read_refinement() -> RefineConfig | None:
+    """What follows the search, if anything."""
+    return RefineConfig(steps=_REFINE.value) if _REFINE.value else None

@@ -14,9 +14,13 @@ from jax.typing import ArrayLike
 from inpaint_jax import curvature, search
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
+from inpaint_jax.refine import refine
 from inpaint_jax.types import (
+    Generate,
     Losses,
     Model,
+    RefineConfig,
+    Render,
     SearchConfig,
     Solution,
 )
@@ -32,6 +36,8 @@ def inpaint(
     key: jax.Array,
     *,
     config: SearchConfig | None = None,
+    guided: ArrayLike | None = None,
+    refinement: RefineConfig | None = None,
     blend: bool = True,
     progress: Callable[[int], object] | None = None,
 ) -> Solution:
@@ -46,6 +52,11 @@ def inpaint(
       key: One ``jax.random.key``, from which image ``i`` takes ``fold_in(key, i)``;
         or ``[B]`` keys, one an image. Consumed.
       config: How to search; the paper's settings when left out.
+      guided: ``[B]`` whether the model's encoders may guess an image's start, where
+        ``config`` asks them; all may when left out. A second search of an image
+        finds another answer without.
+      refinement: How to change the generator's features after the search, so that the
+        image comes closer to the known pixels than any latent's; None: not at all.
       blend: Whether to solve eq. 6; otherwise G(z) is pasted into the hole.
       progress: Called with the number of steps just done, from time to time.
 
@@ -54,18 +65,31 @@ def inpaint(
 
     Raises:
       ValueError: Shapes do not fit the model or each other, a mask holds something
-        else than 0 and 1, a known pixel is not a number in [-1, 1], or ``key`` is
-        neither one key nor B.
+        else than 0 and 1, a known pixel is not a number in [-1, 1], ``key`` is
+        neither one key nor B, or there is no refining a model without ``halves``.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
     """
     config = config or SearchConfig()
+    if refinement is not None and model.halves is None:
+        raise ValueError("this model cannot be refined: it has no halves")
     images, masks = _checked(model, images, masks)
     weights = _importance_weights(masks, config.window)
     found, generated = search_batch(
-        model, images, masks, weights, key, config=config, progress=progress
+        model,
+        images,
+        masks,
+        weights,
+        key,
+        config=config,
+        guided=guided,
+        progress=progress,
     )
+    if refinement is not None:
+        generated = refine_batch(
+            model, found.latent, images, weights, config=refinement
+        )
     completed, residual = fill_holes(images, generated, masks, blend=blend)
     return Solution(
         completed, generated, found.latent, found.losses, found.trace, residual
@@ -80,6 +104,7 @@ def search_batch(
     key: jax.Array,
     *,
     config: SearchConfig,
+    guided: ArrayLike | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> tuple[search.SearchResult, jax.Array]:
     """Searches the latents of a batch of images at once, with any weights.
@@ -92,6 +117,7 @@ def search_batch(
         mask, or ones to fit whole images.
       key: As for ``inpaint``.
       config: How to search; its ``window`` is not looked at.
+      guided: As for ``inpaint``.
       progress: As for ``inpaint``.
 
     Returns:
@@ -114,6 +140,7 @@ def search_batch(
         weights,
         model.correctors,
         metric,
+        jnp.ones(len(keys), bool) if guided is None else jnp.asarray(guided, bool),
     )
     states = start_searches(strategy, objectives, keys)
     traces, done = [], 0
@@ -228,6 +255,45 @@ def fill_holes(
     # Following the gradients of G may lead beyond white or black.
     completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
     return completed, residual
+
+
+def refine_batch(
+    model: Model,
+    latents: jax.Array,
+    images: jax.Array,
+    weights: jax.Array,
+    *,
+    config: RefineConfig,
+) -> jax.Array:
+    """Takes a batch of images beyond the generator's range (``refine.refine``).
+
+    Args:
+      model: Of which a search found the latents; it must have ``halves``.
+      latents: ``[B, L]`` in [-1, 1].
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      weights: ``[B, S, S, 1]`` W of eq. 4.
+      config: How to refine.
+
+    Returns:
+      ``[B, S, S, 3]`` in [-1, 1], what stands for G(z).
+    """
+    assert model.halves is not None
+    return _refine(*model.halves, latents, images, weights, config)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _refine(
+    features: Generate,
+    render: Render,
+    latents: jax.Array,
+    images: jax.Array,
+    weights: jax.Array,
+    config: RefineConfig,
+) -> jax.Array:
+    def one(latent: jax.Array, image: jax.Array, weights: jax.Array) -> jax.Array:
+        return refine(render, features(latent), image, weights, config=config)
+
+    return jax.vmap(one)(latents, images, weights)
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:

@@ -228,6 +228,7 @@ def grid(
     *,
     column_labels: Sequence[str] | None = None,
     row_labels: Sequence[str] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
     scale: int = 2,
     pad: int = 4,
 ) -> np.ndarray:
@@ -238,6 +239,8 @@ def grid(
         float in [-1, 1]; rows may be short. Or ``[R, C, H, W, 3]``.
       column_labels: A text above each column; cut to the column's width.
       row_labels: A text left of each row.
+      captions: A text below each image, rows of as many as there are images; cut to
+        the image's width.
       scale: Each pixel becomes a square of so many.
       pad: White pixels around every image.
 
@@ -259,6 +262,8 @@ def grid(
     ):
         if labels is not None and len(labels) != count:
             raise ImageError(f"{len(labels)} {what} labels for {count} {what}s")
+    if captions is not None and list(map(len, captions)) != list(map(len, cells)):
+        raise ImageError("captions must be as many as images, row by row")
 
     columns_text = [" ".join(str(text).split()) for text in column_labels or ()]
     rows_text = [" ".join(str(text).split()) for text in row_labels or ()]
@@ -268,7 +273,7 @@ def grid(
     widest = max((font.getlength(label) for label in rows_text), default=0)
     margin = min(math.ceil(widest), 2 * width)
     left = margin + 2 * pad if row_labels else pad
-    down, across = height + pad, width + pad
+    down, across = height + pad + (line if captions else 0), width + pad
     sheet = np.full(
         (top + len(cells) * down, left + columns * across, 3), 255, np.uint8
     )
@@ -285,6 +290,10 @@ def grid(
     for i, label in enumerate(rows_text):
         place = left - pad, top + i * down + height / 2
         draw.text(place, _fit(label, font, margin), "black", font, anchor="rm")
+    for i, row_of_text in enumerate(captions or ()):
+        for j, text in enumerate(row_of_text):
+            place = left + j * across + width / 2, top + i * down + height + line / 2
+            draw.text(place, _fit(text, font, width), "black", font, anchor="mm")
     return np.array(canvas)
 
 

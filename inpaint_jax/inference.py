@@ -87,13 +87,29 @@ def discriminator_weights(
 @jax.jit
 def generate(weights: Weights, z: jax.Array) -> jax.Array:
     """``[L]`` in [-1, 1] to an image ``[S, S, 3]`` in [-1, 1], at least float32."""
+    return render(weights, features(weights, z))
+
+
+@jax.jit
+def features(weights: Weights, z: jax.Array) -> jax.Array:
+    """The generator's first half: ``[L]`` to its features ``[8, 8, C]``, not negative.
+
+    ``render`` makes the image of them.
+    """
     weights = jax.lax.stop_gradient(weights)
-    first, *inner, last = weights.biases
     x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
-    x = jax.nn.relu(x + first)
-    for kernel, bias in zip(weights.kernels[:-1], inner, strict=True):
+    x = jax.nn.relu(x + weights.biases[0])
+    return jax.nn.relu(_upsample(x, weights.kernels[0]) + weights.biases[1])
+
+
+@jax.jit
+def render(weights: Weights, features: jax.Array) -> jax.Array:
+    """Its second half: ``[8, 8, C]`` to an image ``[S, S, 3]``, at least float32."""
+    weights = jax.lax.stop_gradient(weights)
+    x = features.astype(weights.dense.dtype)
+    for kernel, bias in zip(weights.kernels[1:-1], weights.biases[2:-1], strict=True):
         x = jax.nn.relu(_upsample(x, kernel) + bias)
-    x = _upsample(x, weights.kernels[-1]) + last
+    x = _upsample(x, weights.kernels[-1]) + weights.biases[-1]
     return jnp.tanh(at_least_float32(x))
 
 

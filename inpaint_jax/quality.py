@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from inpaint_jax import metrics
-from inpaint_jax.completion import search_batch
-from inpaint_jax.types import Model, SearchConfig
+from inpaint_jax.completion import refine_batch, search_batch
+from inpaint_jax.types import Model, RefineConfig, SearchConfig
 
 GROUP = 64
 """Images that are worked on at once, however many there are."""
@@ -32,6 +32,7 @@ class QualityConfig:
       pairs: Pairs of images whose MS-SSIM is averaged.
       reconstructions: Real images to reconstruct, at most.
       steps: Steps of a reconstruction's search.
+      refinement: How to take reconstructions beyond the generator's range; None: not.
 
     Raises:
       ValueError: A number is below 1.
@@ -42,10 +43,12 @@ class QualityConfig:
     pairs: int = 1000
     reconstructions: int = 128
     steps: int = 1500
+    refinement: RefineConfig | None = None
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if value < 1:
+        for name in ("images", "directions", "pairs", "reconstructions", "steps"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
                 raise ValueError(f"{name} must be at least 1, not {value}")
 
 
@@ -103,6 +106,7 @@ def measure(
         model,
         images[: config.reconstructions],
         steps=config.steps,
+        refinement=config.refinement,
         seed=seed,
         progress=progress,
     )
@@ -154,6 +158,7 @@ def reconstruct(
     images: np.ndarray,
     *,
     steps: int,
+    refinement: RefineConfig | None = None,
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
@@ -167,6 +172,7 @@ def reconstruct(
       model: Whose generator to search.
       images: ``[N, S, S, 3]`` in [-1, 1].
       steps: Of the search.
+      refinement: How to change its features then; None: not at all.
       seed: Of its starts.
       progress: Called with the number of steps just done, in all ``steps`` for every
         64 images.
@@ -191,15 +197,20 @@ def reconstruct(
     found = []
     for start in range(0, len(images), group):
         rows = np.arange(start, start + group) % len(images)
-        _, generated = search_batch(
+        wanted = jnp.asarray(images[rows])
+        result, generated = search_batch(
             judged,
-            jnp.asarray(images[rows]),
+            wanted,
             everywhere,
             everywhere,
             jax.vmap(jax.random.fold_in, (None, 0))(key, rows),
             config=config,
             progress=progress,
         )
+        if refinement is not None:
+            generated = refine_batch(
+                judged, result.latent, wanted, everywhere, config=refinement
+            )
         found.append(np.asarray(generated))
     return np.concatenate(found)[: len(images)]
 

@@ -35,6 +35,7 @@ class Objective(NamedTuple):
       correctors: Encoders that guess a latent (``guesses``); there may be none.
       metric: ``[8, 8, L, L]`` of ``curvature.regional_metric``; needed only for a
         search along principal directions.
+      guided: ``[]`` whether the encoders' guesses may be its start.
     """
 
     generate: Generate
@@ -44,9 +45,10 @@ class Objective(NamedTuple):
     weights: jax.Array
     correctors: tuple[Correct, ...] = ()
     metric: jax.Array | None = None
+    guided: bool | jax.Array = True
 
 
-BATCH: Any = Objective(None, None, 0, 0, 0, None, None)  # type: ignore[arg-type]
+BATCH: Any = Objective(None, None, 0, 0, 0, None, None, 0)  # type: ignore[arg-type]
 """``in_axes`` for ``jax.vmap`` of a batch of objectives: one model, many images."""
 
 
@@ -311,13 +313,17 @@ def _start(
     correctors = objective.correctors if config.guesses else ()
     if len(latents) == 1 and not correctors:
         return latents[0]
-    generated = jax.vmap(objective.generate)(latents)
+
+    def loss(image: jax.Array) -> jax.Array:
+        return _context(objective, image, config)
+
+    losses = jax.vmap(lambda latent: loss(objective.generate(latent)))(latents)
     for latent, image in guesses(
         correctors, objective.generate, objective.image, objective.mask
     ):
+        guessed = jnp.where(objective.guided, loss(image), jnp.inf)
         latents = jnp.concatenate([latents, latent[None]])
-        generated = jnp.concatenate([generated, image[None]])
-    losses = jax.vmap(lambda image: _context(objective, image, config))(generated)
+        losses = jnp.append(losses, guessed)
     return latents[jnp.argmin(losses)]
 
 

@@ -15,6 +15,9 @@ Critic = Callable[[jax.Array], jax.Array]
 Correct = Callable[[jax.Array], jax.Array]
 """What an encoder sees ``[H, W, 7]`` to a correction ``[L]`` of the latent's guess."""
 
+Render = Callable[[jax.Array], jax.Array]
+"""A generator's inner features ``[h, w, C]`` to an image ``[H, W, 3]`` in [-1, 1]."""
+
 Reduction = Literal["sum", "mean"]
 
 Schedule = Literal["constant", "cosine"]
@@ -111,6 +114,33 @@ class SearchConfig:
             raise ValueError("beta1 and beta2 must be in [0, 1)")
 
 
+@dataclasses.dataclass(frozen=True)
+class RefineConfig:
+    """How a generator's features are changed after the search (``refine``).
+
+    Attributes:
+      steps: Updates of Adam; its learning rate falls to 0 along half a cosine.
+      learning_rate: The first, in units of the features' root mean square.
+      trust: Weight of the mean squared change of a feature, in units of the features'
+        mean square, beside the mean context loss of a known pixel.
+
+    Raises:
+      ValueError: A value is out of range.
+    """
+
+    steps: int = 50
+    learning_rate: float = 0.05
+    trust: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
+        if not 0 <= self.trust < float("inf"):
+            raise ValueError(f"trust must be >= 0, not {self.trust}")
+
+
 SEARCHES = {
     "paper": SearchConfig(),
     "fast": SearchConfig(
@@ -149,7 +179,8 @@ class Solution(NamedTuple):
     Attributes:
       image: ``[B, H, W, 3]`` in [-1, 1]: the completed images; known pixels are
         those of the input, bit for bit.
-      generated: ``[B, H, W, 3]`` in [-1, 1]: G(z) at the best z.
+      generated: ``[B, H, W, 3]`` in [-1, 1]: G(z) at the best z, or what refinement
+        made of it.
       latent: ``[B, L]`` in [-1, 1]: the best z by total loss.
       losses: ``[B]`` each: context and prior loss at ``latent``.
       trace: ``[B, steps + 1]`` each: the losses at every iterate, the start first.
@@ -179,6 +210,8 @@ class Model:
       correctors: Encoders that guess a latent, each from the guess before
         (``search.guesses``); none if the model has not got any.
       metric: ``[8, 8, L, L]`` of ``curvature.regional_metric``, or None.
+      halves: The generator as two functions, one after the other: latent to features,
+        features to image; only refinement (``refine``) needs them.
       name: What to call it in results.
       metadata: What its file says of it: crop, data, steps, figures.
     """
@@ -189,6 +222,7 @@ class Model:
     image_size: int
     correctors: tuple[Correct, ...] = ()
     metric: jax.Array | None = None
+    halves: tuple[Generate, Render] | None = None
     name: str = "custom"
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 import inpaint_jax
 from inpaint_jax import images as image_lib
-from inpaint_jax.types import SEARCHES, SearchConfig
+from inpaint_jax.types import SEARCHES, RefineConfig, SearchConfig
 
 SHORT = SearchConfig(steps=5)
 # Another batch size rounds otherwise, and an l1 loss magnifies that step by step.
@@ -52,6 +52,32 @@ def test_shapes_are_those_the_docs_say():
     np.testing.assert_array_equal(
         found.generated, jax.vmap(MODEL.generate)(found.latent)
     )
+
+
+def test_refined_images_are_closer_and_only_when_asked(tiny_model_file):
+    model = inpaint_jax.load_model(tiny_model_file)
+    images, masks, keys = problem(3, size=16)
+
+    def run(model, steps):
+        return inpaint_jax.inpaint(
+            model,
+            images,
+            masks,
+            keys,
+            config=SHORT,
+            refinement=RefineConfig(steps=steps, trust=0.0) if steps else None,
+        )
+
+    plain, refined = run(model, 0), run(model, 20)
+    np.testing.assert_array_equal(refined.latent, plain.latent)
+    distances = [
+        (masks * np.abs(found.generated - images)).sum() for found in (plain, refined)
+    ]
+    assert distances[1] < distances[0]
+    known = np.broadcast_to(np.asarray(masks) == 1, images.shape)
+    np.testing.assert_array_equal(np.asarray(refined.image)[known], images[known])
+    with pytest.raises(ValueError, match="has no halves"):
+        run(replace(model, halves=None), 20)
 
 
 def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):

@@ -337,6 +337,18 @@ def test_grid_places_images_and_labels():
     assert beside.min() < 64, "no ink beside the rows"
 
 
+def test_captions_stand_below_their_images():
+    cells = [[noise(8, 40, 3 * i + j) for j in range(2)] for i in range(2)]
+    bare = images.grid(cells, scale=1, pad=4)
+    sheet = images.grid(cells, captions=[["", "below"], ["", ""]], scale=1, pad=4)
+    assert sheet.shape == (bare.shape[0] + 2 * 16, *bare.shape[1:])
+    np.testing.assert_array_equal(sheet[32:40, 48:88], cells[1][1])
+    assert sheet[12:28, 48:88].min() < 64, "no ink below the image"
+    assert (sheet[12:28, :44] == 255).all()
+    with pytest.raises(ImageError, match="captions must be as many"):
+        images.grid(cells, captions=[["a", "b"], ["c"]])
+
+
 def test_grid_takes_floats_greys_and_short_rows():
     light = np.full((8, 8, 1), -1.0, np.float32)
     sheet = images.grid([[light, noise(8, 8)], [light]], scale=1, pad=1)

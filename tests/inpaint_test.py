@@ -117,6 +117,7 @@ def test_candidates_are_ranked(inpaint, noise_folder):
         totals = row["candidate_losses"]
         assert totals == sorted(totals)
         assert totals[0] < totals[2]
+        assert sorted(row["candidate_seeds"]) == [0, 1, 2]
         total = row["context_loss"] + row["prior_loss"]
         assert total == pytest.approx(totals[0])
     # One candidate alone is the first start of the three.
@@ -125,8 +126,19 @@ def test_candidates_are_ranked(inpaint, noise_folder):
     for row, three in zip(results(output)["images"], ranked, strict=True):
         assert "candidate_losses" not in row
         total = row["context_loss"] + row["prior_loss"]
-        gaps = np.abs(np.array(three["candidate_losses"]) / total - 1)
-        assert gaps.min() < 1e-4
+        first = three["candidate_seeds"].index(0)
+        assert three["candidate_losses"][first] == pytest.approx(total, rel=1e-4)
+
+
+def test_refinement_changes_what_is_generated_not_what_is_known(inpaint, noise_folder):
+    arguments = (f"--input={noise_folder}", "--mask=random50", "--limit=3")
+    _, output = inpaint(*arguments)
+    names = [row["file"] for row in results(output)["images"]]
+    before = {name: read(output / "generated" / name) for name in names}
+    _, output = inpaint(*arguments, "--refine=20")
+    assert results(output)["config"]["refine"] == 20
+    for name in names:
+        assert (read(output / "generated" / name) != before[name]).any()
 
 
 def test_a_mask_file_for_all_and_its_inverse(inpaint, noise_folder, tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fakes import analytic_model
 
-from inpaint_jax import metrics, quality
-from inpaint_jax.types import Model
+from inpaint_jax import load_model, metrics, quality
+from inpaint_jax.types import Model, RefineConfig
 
 MODEL = analytic_model(size=16, latent_size=4)
 SMALL = quality.QualityConfig(
@@ -77,6 +77,17 @@ def test_the_figures_are_those_of_the_parts():
         np.testing.assert_allclose(found.ceiling[i], expected, rtol=1e-5)
     # 0.05 off at most, uniformly: about 37 dB, if the search finds the latents.
     assert found.ceiling.min() > 33
+
+
+def test_refinement_lifts_the_ceiling(tiny_model_file):
+    model = load_model(tiny_model_file)
+    images = np.asarray(real_images(4))
+    plain, refined = (
+        quality.reconstruct(model, images, steps=10, refinement=refinement)
+        for refinement in (None, RefineConfig(steps=30, trust=0.0))
+    )
+    closer = np.abs(refined - images).mean((1, 2, 3))
+    assert (closer < np.abs(plain - images).mean((1, 2, 3))).all()
 
 
 def test_a_collapsed_generator_is_seen():

@@ -268,3 +268,16 @@ def test_encoders_guess_in_turn_and_a_bad_guess_does_no_harm():
         expected = (drawn, 0.999 * guess)[int(np.argmin(losses))]
         np.testing.assert_allclose(chosen, expected, rtol=1e-4)
     assert losses[0] < losses[1]  # The second was a bad one.
+
+
+def test_a_search_that_is_not_guided_starts_from_what_is_drawn():
+    def corrector(seen):
+        return jnp.arctanh(0.999 * optimum(image(), MASK))
+
+    key, config = jax.random.key(0), SearchConfig(guesses=True)
+    objective = problem(image(), correctors=(corrector,))
+    drawn = adam(SearchConfig(), LATENTS).init(key, objective).latent
+    init = adam(config, LATENTS).init
+    alone = init(key, objective._replace(guided=jnp.asarray(False)))
+    np.testing.assert_array_equal(alone.latent, drawn)
+    assert (init(key, objective).latent != drawn).any()

@@ -194,6 +194,10 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
         image_size=parts.architecture.image_size,
         correctors=tuple(bind(inference.critic, each) for each in of_encoders),
         metric=parts.metric,
+        halves=(
+            bind(inference.features, of_generator),
+            bind(inference.render, of_generator),
+        ),
         name=parts.name,
         metadata=parts.metadata,
     )

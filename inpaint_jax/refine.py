@@ -1,0 +1,68 @@
+"""Beyond the generator's range: what no latent makes, its inner features may.
+
+After the search the features of an inner layer, ``G(z) = render(features(z))``, are
+changed until the image fits the known pixels better. A trust term holds them where no
+known pixel pulls: there the image stays G(z).
+
+For ONE image; ``jax.vmap`` makes it a batch. Not a part of the paper.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from inpaint_jax.losses import context_loss
+from inpaint_jax.types import RefineConfig, Render
+
+
+def refine(
+    render: Render,
+    features: jax.Array,
+    image: jax.Array,
+    weights: jax.Array,
+    *,
+    config: RefineConfig,
+) -> jax.Array:
+    r"""Changes the features of an image so that it fits what is known.
+
+    .. math::
+
+      \min_d \frac{\mathcal{L}_c(\mathrm{render}(f + s d))}{C \sum W}
+      + \mathrm{trust} \cdot \mathrm{mean}(d^2)
+
+    with f the features, s their root mean square, and C channels.
+
+    Args:
+      render: ``[h, w, F] -> [H, W, C]``, the rest of the generator.
+      features: ``[h, w, F]`` at the latent that the search found.
+      image: ``[H, W, C]`` in [-1, 1]; what stands where ``weights`` are 0 does not
+        matter.
+      weights: ``[H, W, 1]`` W of eq. 3; 0 in the hole.
+      config: How long, how fast, how far.
+
+    Returns:
+      ``[H, W, C]`` what the changed features show; the image of ``features`` where
+      nothing has a weight.
+    """
+    scale = jnp.sqrt(jnp.mean(jnp.square(features)))
+    total = jnp.maximum(image.shape[-1] * weights.sum(), jnp.finfo(weights.dtype).tiny)
+    schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
+    optimizer = optax.adam(schedule)
+
+    def show(change: jax.Array) -> jax.Array:
+        return render(features + scale * change)
+
+    def loss(change: jax.Array) -> jax.Array:
+        context = context_loss(show(change), image, weights) / total
+        return context + config.trust * jnp.mean(jnp.square(change))
+
+    def step(
+        _: int, carry: tuple[jax.Array, optax.OptState]
+    ) -> tuple[jax.Array, optax.OptState]:
+        change, moments = carry
+        update, moments = optimizer.update(jax.grad(loss)(change), moments)
+        return change + update, moments
+
+    start = jnp.zeros_like(features)
+    change, _ = jax.lax.fori_loop(0, config.steps, step, (start, optimizer.init(start)))
+    return show(change)
