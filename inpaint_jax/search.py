@@ -205,6 +205,10 @@ def adam(config: SearchConfig, latent_size: int) -> Strategy:
                 state.latent,
             )
         state = _keep_best(state, losses)
+        if config.projected:
+            z = state.latent
+            outwards = (z >= 1) & (gradient < 0) | (z <= -1) & (gradient > 0)
+            gradient = jnp.where(outwards, 0.0, gradient)
         if state.directions is not None:
             gradient = gradient @ state.directions
         update, moments = optimizer.update(gradient, state.optimizer)
@@ -341,6 +345,8 @@ def _learning_rate(config: SearchConfig, clock: Clock) -> jax.Array | float:
     if config.schedule == "constant":
         return config.learning_rate
     done = clock.step / clock.steps
+    if config.schedule == "root":
+        return config.learning_rate * jnp.sqrt(1 - done)
     return config.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * done))
 
 

@@ -20,7 +20,7 @@ Render = Callable[[jax.Array], jax.Array]
 
 Reduction = Literal["sum", "mean"]
 
-Schedule = Literal["constant", "cosine"]
+Schedule = Literal["constant", "cosine", "root"]
 
 PRECISIONS = ("float32", "bfloat16")
 """What networks can compute in."""
@@ -67,7 +67,8 @@ class SearchConfig:
       window: Side of the neighbourhood N(i) of eq. 3, in pixels; odd.
       reduction: Whether the context loss (eq. 4) sums over pixels and channels, as
         the paper's norm does, or averages; lambda only means something beside it.
-      schedule: Whether the learning rate stays or falls to 0 along half a cosine.
+      schedule: Whether the learning rate stays, falls to 0 along half a cosine, or as
+        the square root of the steps that are left.
       beta1: Adam's first decay.
       beta2: Its second.
       prior_every: The discriminator is asked, and the prior loss has a gradient, at
@@ -76,6 +77,9 @@ class SearchConfig:
       guesses: Whether what the model's encoders guess is tried, too.
       principal: Whether Adam's coordinates are the generator's principal directions
         (``curvature``) instead of the axes of z.
+      projected: Whether what would push a coordinate of z out of its box is taken
+        from the gradient before Adam sees it. In turned coordinates it would move
+        the others, too.
 
     Raises:
       ValueError: A value is out of range.
@@ -93,6 +97,7 @@ class SearchConfig:
     starts: int = 1
     guesses: bool = False
     principal: bool = False
+    projected: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "prior_every", "starts"):
@@ -108,8 +113,8 @@ class SearchConfig:
         if self.reduction not in get_args(Reduction):
             raise ValueError(f"reduction must be sum or mean, not {self.reduction!r}")
         if self.schedule not in get_args(Schedule):
-            kinds = " or ".join(get_args(Schedule))
-            raise ValueError(f"schedule must be {kinds}, not {self.schedule!r}")
+            kinds = ", ".join(get_args(Schedule))
+            raise ValueError(f"schedule must be one of {kinds}, not {self.schedule!r}")
         if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
             raise ValueError("beta1 and beta2 must be in [0, 1)")
 
@@ -144,14 +149,13 @@ class RefineConfig:
 SEARCHES = {
     "paper": SearchConfig(),
     "fast": SearchConfig(
-        steps=200,
+        steps=100,
         learning_rate=0.6,
-        schedule="cosine",
-        beta1=0.8,
+        schedule="root",
         prior_every=16,
-        starts=16,
         guesses=True,
         principal=True,
+        projected=True,
     ),
 }
 """Ways to search by name."""

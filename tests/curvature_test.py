@@ -99,6 +99,39 @@ def test_a_search_along_directions_is_adam_in_turned_coordinates():
         np.testing.assert_allclose(state.latent, latent, atol=1e-5)
 
 
+def test_a_projected_search_does_not_lean_on_its_box():
+    # Along (1, 1) and (1, -1): the gradient in a coordinate that is at its bound would
+    # drag the other one along.
+    directions = jnp.float32([[1, 1], [1, -1]]) / jnp.sqrt(2)
+    matrix = directions @ jnp.diag(jnp.float32([1.0, 4.0])) @ directions.T
+    metric = jnp.broadcast_to(matrix, (8, 8, 2, 2))
+    target = jnp.float32([3.0, 0.0])  # The first is out of reach.
+
+    def generate(z):
+        return jnp.broadcast_to((z - target).reshape(1, 2, 1), (8, 2, 3)).repeat(4, 1)
+
+    mask, zeros = jnp.ones((8, 8, 1)), jnp.zeros((8, 8, 3))
+    weights = mask.at[:, 4:].set(0.5)
+    objective = Objective(
+        generate, lambda image: image[0, 0, :2], zeros, mask, weights, (), metric
+    )
+
+    def step(projected):
+        config = SearchConfig(
+            learning_rate=0.1, principal=True, prior_weight=0.0, projected=projected
+        )
+        strategy = adam(config, 2)
+        state = strategy.init(KEY, objective)
+        state = state._replace(latent=jnp.float32([1.0, -0.5]))
+        moved, _ = strategy.step(state, objective, Clock(0, 9))
+        return np.asarray(moved.latent)
+
+    # The gradient is (-96, -48), or (0, -48) without what leads out. Adam's first step
+    # is of one length along both directions: (1, 1) and (1, -1), or (1, 1) and (-1, 1).
+    np.testing.assert_allclose(step(False), [1.0, -0.5], atol=1e-5)
+    np.testing.assert_allclose(step(True), [1.0, -0.5 + 0.1 * np.sqrt(2)], atol=1e-5)
+
+
 def test_without_a_metric_there_are_no_directions():
     mask = jnp.ones((8, 8, 1))
     objective = Objective(lambda z: mask * z.sum(), lambda x: x, mask, mask, mask)

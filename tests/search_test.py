@@ -116,7 +116,7 @@ def test_the_first_iterates_are_adam_by_hand():
     np.testing.assert_allclose(found.trace.total, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "root"])
 @pytest.mark.parametrize("prior_every", [1, 3])
 def test_cut_in_pieces_it_is_the_same_search(schedule, prior_every):
     picture = image()
@@ -190,10 +190,17 @@ def test_the_start_is_the_prior_and_depends_on_the_key():
     assert len(np.unique(np.asarray(z[:, 0]))) == 200
 
 
-def test_the_rate_falls_along_half_a_cosine():
+@pytest.mark.parametrize(
+    ("schedule", "shape"),
+    [
+        ("cosine", lambda done: 0.5 * (1 + np.cos(np.pi * done))),
+        ("root", lambda done: np.sqrt(1 - done)),
+    ],
+)
+def test_the_rate_falls_as_scheduled(schedule, shape):
     # One known gradient sign: every step of Adam is then as long as its rate.
     picture = jnp.full((SIZE, SIZE, 3), 3.0)
-    config = SearchConfig(steps=4, learning_rate=0.02, schedule="cosine")
+    config = SearchConfig(steps=4, learning_rate=0.02, schedule=schedule)
     objective, strategy = problem(picture, indifferent_critic), adam(config, LATENTS)
     state = strategy.init(jax.random.key(0), objective)
     state = state._replace(latent=jnp.zeros(LATENTS))
@@ -202,7 +209,7 @@ def test_the_rate_falls_along_half_a_cosine():
         clock = Clock(jnp.asarray(step), jnp.asarray(4))
         state, _ = strategy.step(state, objective, clock)
         visited.append(state.latent)
-    expected = 0.02 * 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    expected = 0.02 * shape(np.arange(4) / 4)
     np.testing.assert_allclose(
         np.diff(visited, axis=0), np.tile(expected[:, None], LATENTS), rtol=1e-4
     )
