@@ -54,13 +54,13 @@ class EncoderConfig:
     """
 
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
-    passes: int = 3
+    passes: int = 2
     steps: int = 20_000
     batch_size: int = 48
     learning_rate: float = 1e-3
     hidden_weight: float = 1.0
-    latent_weight: float = 0.1
-    own_share: int = 4
+    latent_weight: float = 3.0
+    own_share: int = 2
     flip: bool = True
     seed: int = 0
 
@@ -139,7 +139,8 @@ def train_step(
     key_flip, key_latent, key_mask = jax.random.split(key, 3)
     if config.flip:
         images = gan.flip_at_random(key_flip, images)
-    own = jnp.arange(len(images)) % config.own_share == 0
+    # The first ones, not every so manieth: masks are dealt in turn.
+    own = jnp.arange(len(images)) < len(images) // config.own_share
     latents = gan.sample_latents(
         key_latent, len(images), config.architecture.latent_size
     )
@@ -204,7 +205,7 @@ def random_masks(key: jax.Array, count: int, size: tuple[int, int]) -> jax.Array
 
 
 def _optimizer(config: EncoderConfig) -> optax.GradientTransformation:
-    warm_up = min(500, config.steps // 10)
+    warm_up = min(100, config.steps // 10)
     rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, warm_up, max(config.steps, warm_up + 1)
     )

@@ -116,7 +116,8 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        return _downward(image, train, self.architecture, self.dtype, outputs=2)
+        dense = nn.Dense(2, kernel_init=_NORMAL, dtype=self.dtype)
+        return _downward(image, train, self.architecture, self.dtype, dense)
 
 
 class Encoder(nn.Module):
@@ -136,8 +137,11 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        # Almost no correction at first: from random ones training is slow to return.
+        small = nn.initializers.normal(0.001)
         outputs = self.architecture.latent_size
-        return _downward(image, train, self.architecture, self.dtype, outputs=outputs)
+        dense = nn.Dense(outputs, kernel_init=small, dtype=self.dtype)
+        return _downward(image, train, self.architecture, self.dtype, dense)
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
@@ -166,13 +170,12 @@ def _downward(
     train: bool,
     architecture: Architecture,
     dtype: DTypeLike | None,
-    *,
-    outputs: int,
+    dense: nn.Dense,
 ) -> jax.Array:
-    """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, outputs]``.
+    """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, N]``.
 
     5x5 stride-2 convolutions with LeakyReLU 0.2 and BatchNorm on all but the first, and
-    a dense layer. To be called in a compact method, whose module owns the layers.
+    the dense layer. To be called in a compact method, whose module owns the layers.
     """
     x = jnp.moveaxis(image, 0, 2)
     for layer, features in enumerate(_channels(architecture)):
@@ -181,4 +184,4 @@ def _downward(
             x = _BatchNorm(dtype)(x, train)
         x = nn.leaky_relu(x, SLOPE)
     x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
-    return at_least_float32(nn.Dense(outputs, kernel_init=_NORMAL, dtype=dtype)(x))
+    return at_least_float32(dense(x))
