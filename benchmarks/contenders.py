@@ -30,37 +30,48 @@ def _adam(config: SearchConfig) -> Contender:
     def make(model: Model) -> search.Strategy:
         return search.adam(config, model.latent_size)
 
-    candidates = config.starts if config.starts > 1 or config.guesses else 0
-    return Contender(
-        make, config.steps, 2 + 2 / config.prior_every, candidates + 6 * config.guesses
-    )
+    # A start that is not compared with others costs nothing; a guess is an encoder's
+    # pass and the generator's.
+    starts = config.starts if config.starts > 1 or config.guesses else 0
+    guesses = 4 if config.guesses else 0
+    return Contender(make, config.steps, 2 + 2 / config.prior_every, starts + guesses)
 
 
-_RATE = {"schedule": "cosine", "prior_every": 16, "beta1": 0.8}
+def _short(steps: int, rate: float, **changes: Any) -> Contender:
+    """A short search that asks the discriminator at every 16th step."""
+    config = SearchConfig(steps=steps, learning_rate=rate, prior_every=16, **changes)
+    return _adam(config)
 
 
-def _cosine(steps: int, rate: float, **changes: Any) -> Contender:
-    return _adam(SearchConfig(steps=steps, learning_rate=rate, **{**_RATE, **changes}))
+def _fast(steps: int) -> Contender:
+    return _adam(dataclasses.replace(SEARCHES["fast"], steps=steps))
 
+
+_TURNED = {"principal": True, "schedule": "root"}
+_PROJECTED = {**_TURNED, "projected": True}
 
 CONTENDERS = {
     **{name: _adam(config) for name, config in SEARCHES.items()},
     "paper 0.03": _adam(SearchConfig(learning_rate=0.03)),
     "no prior": _adam(SearchConfig(prior_every=16)),
-    "cosine 100": _cosine(100, 0.3),
-    "cosine 100, beta1 0.9": _cosine(100, 0.3, beta1=0.9),
-    "256 starts, cosine 100": _cosine(100, 0.3, starts=256),
-    "principal 50": _cosine(50, 0.6, principal=True),
-    "principal 100": _cosine(100, 0.6, principal=True),
-    "principal 200": _cosine(200, 0.6, principal=True),
-    "principal 400": _cosine(400, 0.6, principal=True),
-    "guesses, principal 25": _cosine(25, 0.3, principal=True, guesses=True),
-    "guesses, principal 50": _cosine(50, 0.3, principal=True, guesses=True),
-    "guesses, principal 100": _cosine(100, 0.3, principal=True, guesses=True),
+    "cosine 100": _short(100, 0.3, schedule="cosine"),
+    "cosine 100, beta1 0.8": _short(100, 0.3, schedule="cosine", beta1=0.8),
+    "256 starts, cosine 100": _short(100, 0.3, schedule="cosine", starts=256),
+    "root 100": _short(100, 0.3, schedule="root"),
+    "principal 100": _short(100, 0.6, **_TURNED),
+    "principal 200": _short(200, 0.6, **_TURNED),
+    "projected 100": _short(100, 0.6, **_PROJECTED),
+    "projected 200": _short(200, 0.6, **_PROJECTED),
+    "fast 50": _fast(50),
+    "fast 75": _fast(75),
+    "fast 100": _fast(100),
+    "fast 150": _fast(150),
+    "fast 200": _fast(200),
+    "fast 300": _fast(300),
     # A Jacobian is 100 forward passes, tangents; then eight candidates are tried.
     "levenberg-marquardt": Contender(
         lambda model: second_order.levenberg_marquardt(model.latent_size), 10, 109, 1
     ),
-    # At least one evaluation in each line search.
-    "l-bfgs": Contender(lambda model: second_order.lbfgs(model.latent_size), 100, 4, 1),
+    # A gradient and four lengths.
+    "l-bfgs": Contender(lambda model: second_order.lbfgs(model.latent_size), 100, 6, 1),
 }

@@ -17,11 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 from jax.typing import DTypeLike
-from torch.nn import functional
 
-from benchmarks import peers, timing
+from benchmarks import peers, timing, torch_search
 from inpaint_jax import gan, inference, search
 from inpaint_jax.networks import GRID, Variables
 from inpaint_jax.types import Architecture, SearchConfig
@@ -31,12 +29,7 @@ _TOLERANCE = 1e-4
 _SECONDS = 2.0  # About how long one timed call should last.
 
 _OURS, _TUTORIAL = "inpaint_jax", "jax tutorial"
-_TORCH = {
-    "torch": (torch.contiguous_format, None),
-    "torch channels_last": (torch.channels_last, None),
-    "torch bfloat16": (torch.channels_last, torch.bfloat16),
-}
-_ALL = (_OURS, _OURS + " bfloat16", _TUTORIAL, *_TORCH)
+_ALL = (_OURS, _OURS + " bfloat16", _TUTORIAL, *torch_search.KINDS)
 
 _Answer = tuple[np.ndarray, np.ndarray]  # Gradient of the last step, losses of all.
 _Call = Callable[[int], _Answer]
@@ -185,8 +178,11 @@ class Problem:
         calls: dict[str, _Call] = {}
         compiled: dict[str, dict[str, Any]] = {}
         for name in names:
-            if name in _TORCH:
-                calls[name] = self.in_torch(variables, *_TORCH[name])
+            if name in torch_search.KINDS:
+                search_all = torch_search.TorchSearch(
+                    self.architecture, variables, self.images, self.weights, name
+                )
+                calls[name] = functools.partial(search_all, self.latents)
                 continue
             if name == _TUTORIAL:
                 networks = _tutorial(variables)
@@ -230,52 +226,6 @@ class Problem:
             "temporary_mib": round(memory.temp_size_in_bytes / 2**20, 1),
             "argument_mib": round(memory.argument_size_in_bytes / 2**20, 1),
         }
-
-    def in_torch(
-        self,
-        variables: tuple[Variables, Variables],
-        layout: torch.memory_format,
-        low: torch.dtype | None = None,
-    ) -> _Call:
-        """The same in eager PyTorch; ``low`` is the type for autocast, if any."""
-        images, weights = peers.to_torch(self.images), peers.to_torch(self.weights)
-        networks = (
-            peers.TorchGenerator(self.architecture, variables[0]),
-            peers.TorchDiscriminator(variables[1]),
-        )
-        for network in networks:
-            network.eval().requires_grad_(False).to(images.dtype)
-            network.to(memory_format=layout)
-        generate, critic = networks
-
-        def call(steps: int) -> _Answer:
-            z = torch.from_numpy(np.array(self.latents)).requires_grad_()
-            optimizer = torch.optim.Adam([z], lr=_CONFIG.learning_rate)
-            best = torch.full((len(z),), torch.inf, dtype=z.dtype)
-            best_z = z.detach().clone()
-            trace = []
-            for _ in range(steps):
-                optimizer.zero_grad()
-                with torch.autocast("cpu", low, enabled=low is not None):
-                    generated = generate(z)
-                    logits = critic(generated)
-                difference = (generated.to(images.dtype) - images).abs()
-                total = (weights * difference).sum((1, 2, 3))
-                fake = functional.log_softmax(logits.to(images.dtype), 1)[:, 0]
-                total = total + _CONFIG.prior_weight * fake
-                total.sum().backward()
-                with torch.no_grad():
-                    better = total < best
-                    best = torch.where(better, total, best)
-                    best_z = torch.where(better[:, None], z, best_z)
-                optimizer.step()
-                with torch.no_grad():
-                    z.clamp_(-1, 1)
-                trace.append(total.detach())
-            assert z.grad is not None
-            return z.grad.numpy(), torch.stack(trace, 1).numpy()
-
-        return call
 
 
 def _prepared(

@@ -17,6 +17,7 @@ from inpaint_jax.types import Losses, SearchConfig
 
 _CONFIG = SearchConfig()
 _DAMPINGS = jnp.array([0.1, 1.0, 10.0, 100.0])  # Times the last one: all are tried.
+_LENGTHS = jnp.array([1.0, 0.3, 0.1, 0.01])  # Of a step of L-BFGS: all are tried.
 _INNER = 8  # Reweightings of the linear problem, which cost little beside J.
 _SMOOTH = 0.02  # |r| below which the l1 norm counts as quadratic.
 
@@ -67,8 +68,12 @@ def levenberg_marquardt(latent_size: int) -> Strategy:
 
 
 def lbfgs(latent_size: int) -> Strategy:
-    """L-BFGS with a zoom line search (optax), each iterate clipped to the box."""
-    optimizer = optax.lbfgs(memory_size=20)
+    """L-BFGS (optax), each iterate clipped to the box.
+
+    A step tries several lengths and takes the best: a line search whose iterations
+    depend on the image would wait for the slowest of the batch.
+    """
+    optimizer = optax.scale_by_lbfgs(memory_size=20)
 
     def init(key: jax.Array, objective: Objective) -> _State:
         latent = jax.random.uniform(key, (latent_size,), minval=-1.0, maxval=1.0)
@@ -84,10 +89,9 @@ def lbfgs(latent_size: int) -> Strategy:
             return _context(objective, jnp.clip(latent, -1.0, 1.0))
 
         value, gradient = jax.value_and_grad(context)(latent)
-        update, memory = optimizer.update(
-            gradient, memory, latent, value=value, grad=gradient, value_fn=context
-        )
-        moved = jnp.clip(latent + update, -1.0, 1.0)
+        update, memory = optimizer.update(gradient, memory, latent)
+        tried = jnp.clip(latent - _LENGTHS[:, None] * update, -1.0, 1.0)
+        moved = tried[jnp.argmin(jax.vmap(context)(tried))]
         better = value < state.loss
         best = jnp.where(better, latent, state.latent)
         loss = jnp.minimum(value, state.loss)

@@ -42,7 +42,8 @@ from inpaint_jax.images import to_float
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES
 from inpaint_jax.metrics import psnr_hole
-from inpaint_jax.types import Model
+from inpaint_jax.pretrained import read_parts
+from inpaint_jax.types import SEARCHES, Model
 
 flags.adopt_module_key_flags(dataset_flags)
 
@@ -52,6 +53,11 @@ _LIMIT = flags.DEFINE_integer("limit", 32, "Images.", lower_bound=1)
 _MASKS = flags.DEFINE_list("masks", list(MASK_NAMES[:4]), "Names of masks.")
 _STRATEGIES = flags.DEFINE_list(
     "strategies", ["paper", "fast"], f"Some of {', '.join(contenders.CONTENDERS)}."
+)
+_TORCH = flags.DEFINE_bool(
+    "torch",
+    False,
+    "Also the paper's steps in eager PyTorch from the same starts; first mask only.",
 )
 _OUTPUT = flags.DEFINE_string("output", "outputs/yardstick", "Where results go.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of masks and searches.", lower_bound=0)
@@ -103,9 +109,9 @@ def main() -> int:
 
     # --- Measure ----------------------------------------------------------------------
     curves: dict[str, dict[str, list[Point]]] = {}
+    size = (model.image_size, model.image_size)
     with tqdm(total=len(_MASKS.value) * len(names), disable=None) as bar:
         for mask in _MASKS.value:
-            size = (model.image_size, model.image_size)
             masks = inpaint_jax.make_masks(mask, mask_keys, size)
             problem = Problem(model, images, masks, search_keys)
             curves[mask] = {}
@@ -113,6 +119,11 @@ def main() -> int:
                 bar.set_description(f"{mask}, {name}")
                 curves[mask][name] = problem.measure(contenders.CONTENDERS[name])
                 bar.update()
+
+    torch_rows = []
+    if _TORCH.value:
+        masks = inpaint_jax.make_masks(_MASKS.value[0], mask_keys, size)
+        torch_rows = _in_torch(images, masks, search_keys)
 
     # --- Write ------------------------------------------------------------------------
     summary = {mask: _summary(of_mask) for mask, of_mask in curves.items()}
@@ -124,6 +135,7 @@ def main() -> int:
         "images": len(dataset),
         "seed": _SEED.value,
         "summary": summary,
+        "torch": torch_rows,
         "curves": jax.tree.map(
             dataclasses.asdict, curves, is_leaf=lambda x: isinstance(x, Point)
         ),
@@ -133,6 +145,8 @@ def main() -> int:
     for mask, rows in summary.items():
         for name, row in rows.items():
             print(json.dumps({"mask": mask, "strategy": name, **row}))
+    for row in torch_rows:
+        print(json.dumps(row))
     print(f"look at {output / 'yardstick.png'}")
     return 0
 
@@ -214,6 +228,43 @@ class Problem:
             loss_sem=total.std(ddof=1) / len(total) ** 0.5 if len(total) > 1 else 0.0,
             psnr_hole=float(np.asarray(holes, np.float64).mean()),
         )
+
+
+def _in_torch(
+    images: jax.Array, masks: jax.Array, keys: jax.Array
+) -> list[dict[str, Any]]:
+    """Seconds and final loss of the paper's search in PyTorch, by kind."""
+    # Imported here: the rest wants no PyTorch.
+    from benchmarks.torch_search import KINDS, TorchSearch
+
+    parts = read_parts(_MODEL.value)
+    weights = jax.jit(jax.vmap(importance_weights))(masks)
+    size = parts.architecture.latent_size
+    starts = jax.vmap(
+        lambda key: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0)
+    )(keys)
+    rows = []
+    for kind in KINDS:
+        search_all = TorchSearch(
+            parts.architecture,
+            (parts.generator, parts.discriminator),
+            images,
+            weights,
+            kind,
+        )
+        search_all(starts, 3)  # Warms up.
+        steps = SEARCHES["paper"].steps
+        began = time.perf_counter()
+        _, losses = search_all(starts, steps)
+        rows.append(
+            {
+                "mask": _MASKS.value[0],
+                "strategy": f"paper, {kind}",
+                "seconds": round(time.perf_counter() - began, 2),
+                "loss": round(float(losses.min(1).mean(dtype=np.float64)), 2),
+            }
+        )
+    return rows
 
 
 def _summary(curves: Mapping[str, Sequence[Point]]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from inpaint_jax import encoder, masks
 from inpaint_jax.search import guesses
 from inpaint_jax.types import Architecture
 
-CONFIG = encoder.EncoderConfig(TINY, passes=2, steps=40, batch_size=12)
+CONFIG = encoder.EncoderConfig(TINY, passes=2, steps=100, batch_size=12)
 
 
 def generate(z):
