@@ -1,4 +1,4 @@
-"""Fills the holes of pictures with the paper's method.
+"""Fills the holes of pictures: the paper's method, or its search made fast.
 
     python -m experiments.inpaint --mask=random80
     python -m experiments.inpaint --input='photos/*.jpg' --mask=masks/ --candidates=4
@@ -38,6 +38,8 @@ from inpaint_jax.types import Model, SearchConfig, Solution
 
 for _module in (compilation_cache, search_flags):
     flags.adopt_module_key_flags(_module)
+
+flags.set_default(search_flags.SEARCH, "fast")
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 

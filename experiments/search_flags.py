@@ -7,7 +7,7 @@ from absl import flags
 
 from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig, SearchConfig
 
-_SEARCH = flags.DEFINE_enum(
+SEARCH = flags.DEFINE_enum(
     "search",
     "paper",
     list(SEARCHES),
@@ -47,7 +47,7 @@ def read_config() -> SearchConfig:
         for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT)
         if flag.value is not None
     }
-    return dataclasses.replace(SEARCHES[_SEARCH.value], **given)
+    return dataclasses.replace(SEARCHES[SEARCH.value], **given)
 
 
 def read_refinement() -> RefineConfig | None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from experiments import compilation_cache, dataset_flags, program, tracking
 from experiments.stopping import StopSignal
-from inpaint_jax import data, encoder, images, pretrained
+from inpaint_jax import curvature, data, encoder, images, pretrained
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.types import Model
 
@@ -113,12 +113,21 @@ def _run(config: encoder.EncoderConfig, parts: pretrained.Parts, workdir: Path) 
         return 0
 
     # --- The model with its encoders --------------------------------------------------
-    row = {**config_row, "figures": metrics.rows[-1]}
+    # Not where the images lie: model files travel.
+    row = {
+        **dataclasses.asdict(config),
+        "images": len(dataset),
+        "figures": metrics.rows[-1],
+    }
     path = workdir / f"{parts.name}.safetensors"
-    metadata = {**parts.metadata, "encoder": row}
-    encoders = tuple(state.encoders)
     pretrained.save_model(
-        path, dataclasses.replace(parts, encoders=encoders, metadata=metadata)
+        path,
+        dataclasses.replace(
+            parts,
+            encoders=tuple(state.encoders),
+            metric=curvature.metric_of(model),
+            metadata={**parts.metadata, "encoder": row},
+        ),
     )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {state.step} steps")
     return 0

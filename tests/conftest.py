@@ -1,5 +1,6 @@
 """What the tests share: where the real images are, and a model too small to be slow."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -78,9 +79,11 @@ def tiny_parts(tiny_state) -> Parts:
 
 @pytest.fixture(scope="session")
 def tiny_model_file(tiny_parts, tmp_path_factory) -> Path:
-    """The file of that model."""
+    """The file of that model, with a metric: each program would have to find one."""
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_model(path, tiny_parts)
+    factors = np.random.default_rng(0).normal(size=(8, 8, 8, 8)).astype(np.float32)
+    metric = jnp.asarray(factors @ factors.swapaxes(-1, -2))
+    save_model(path, dataclasses.replace(tiny_parts, metric=metric))
     return path
 
 

@@ -1,0 +1,67 @@
+"""What no training had: the fast search must not be worse than the paper's there."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import DEMO
+from PIL import Image
+
+from inpaint_jax import images as image_lib
+from inpaint_jax import inpaint, load_model
+from inpaint_jax.types import SEARCHES
+
+ROWS, COLUMNS = np.mgrid[:64, :64]
+TOLERANCE = 1.02
+
+
+def strange_images():
+    """A face upside down, tiles, waves, noise: ``[4, 64, 64, 3]``."""
+    portrait = np.asarray(Image.open(DEMO / "obama_portrait.png").convert("RGB"))
+    face = image_lib.to_float(image_lib.crop_and_resize(portrait))[::-1]
+    odd = ((ROWS // 8 + COLUMNS // 8) % 2)[..., None] > 0
+    tiles = np.where(odd, [0.8, -0.2, 0.1], [-0.9, 0.5, -0.3])
+    angles = COLUMNS / 3, ROWS / 5, (ROWS + COLUMNS) / 7
+    waves = np.stack([np.sin(angle) for angle in angles], -1)
+    noise = np.random.default_rng(0).uniform(-1, 1, (64, 64, 3))
+    return np.stack([face, tiles, waves, noise]).astype(np.float32)
+
+
+def strange_masks():
+    """Bars, two discs missing, all but a disc missing, bars: ``[4, 64, 64, 1]``."""
+    bars = (COLUMNS // 4) % 3 > 0
+    discs = (np.hypot(ROWS - 20, COLUMNS - 44) > 12) & (
+        np.hypot(ROWS - 50, COLUMNS - 10) > 9
+    )
+    outside = np.hypot(ROWS - 32, COLUMNS - 32) < 14
+    return np.stack([bars, discs, outside, bars])[..., None].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("celeba64")
+
+
+def mean_loss(model, config):
+    keys = jax.random.split(jax.random.key(3), 4)
+    found = inpaint(model, strange_images(), strange_masks(), keys, config=config)
+    return float(found.losses.total.mean())
+
+
+@pytest.fixture(scope="module")
+def of_the_paper(model):
+    return mean_loss(model, SEARCHES["paper"])
+
+
+def test_strange_images_under_strange_masks(model, of_the_paper):
+    assert mean_loss(model, SEARCHES["fast"]) < TOLERANCE * of_the_paper
+
+
+def test_an_encoder_that_misleads(model, of_the_paper):
+    def corner(seen):
+        return jnp.full(100, 5.0)
+
+    misled = replace(model, correctors=(jax.tree_util.Partial(corner),))
+    assert mean_loss(misled, SEARCHES["fast"]) < TOLERANCE * of_the_paper
