@@ -150,7 +150,7 @@ SEARCHES = {
     "paper": SearchConfig(),
     "fast": SearchConfig(
         steps=100,
-        learning_rate=0.6,
+        learning_rate=0.3,
         schedule="root",
         prior_every=16,
         guesses=True,
