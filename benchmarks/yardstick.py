@@ -166,6 +166,7 @@ class Problem:
             jax.jit(jax.vmap(importance_weights))(masks),
             model.correctors,
             curvature.metric_of(model),
+            jnp.ones(len(keys), bool),
         )
 
     def measure(self, contender: contenders.Contender) -> list[Point]:

@@ -31,6 +31,7 @@ def arguments(batch, width):
             image=jnp.zeros((batch, 64, 64, 3)),
             mask=known,
             weights=known,
+            guided=jnp.ones(batch, bool),
         )
         keys = jax.random.split(jax.random.key(0), batch)
         states = completion.start_searches(STRATEGY, objectives, keys)
@@ -85,7 +86,7 @@ def test_searches_on_several_devices_do_not_talk():
         steps,
         mesh=mesh,
         in_specs=(
-            search.Objective(P(), P(), *[P("batch")] * 3, P(), P()),
+            search.Objective(P(), P(), *[P("batch")] * 3, P(), P(), P("batch")),
             P("batch"),
             P(),
             P(),
