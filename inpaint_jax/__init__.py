@@ -12,11 +12,13 @@ from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
 from inpaint_jax.metrics import psnr, psnr_hole, ssim
 from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
 from inpaint_jax.types import (
+    SEARCHES,
     Architecture,
     Critic,
     Generate,
     Losses,
     Model,
+    RefineConfig,
     SearchConfig,
     Solution,
 )
@@ -24,12 +26,14 @@ from inpaint_jax.version import __version__
 
 __all__ = [
     "MASK_NAMES",
+    "SEARCHES",
     "Architecture",
     "Critic",
     "Generate",
     "Losses",
     "Model",
     "ModelError",
+    "RefineConfig",
     "SearchConfig",
     "Solution",
     "__version__",
