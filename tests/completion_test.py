@@ -80,6 +80,29 @@ def test_refined_images_are_closer_and_only_when_asked(tiny_model_file):
         run(replace(model, halves=None), 20)
 
 
+def test_searches_that_are_not_guided_find_other_answers():
+    corner = jnp.full(4, 5.0)  # Of u: the best z there is for these images.
+    images = jnp.stack([MODEL.generate(jnp.tanh(corner))] * 3)
+    masks = inpaint_jax.make_masks(
+        "center", jax.random.split(jax.random.key(0)), (8, 8)
+    )
+    corrector = jax.tree_util.Partial(lambda seen: corner)
+    model = replace(MODEL, correctors=(corrector,))
+    config = SearchConfig(steps=1, learning_rate=1e-6, guesses=True)
+
+    def latents(guided):
+        key = jax.random.key(0)
+        found = inpaint_jax.inpaint(
+            model, images, masks[0], key, config=config, guided=guided
+        )
+        return np.asarray(found.latent)
+
+    np.testing.assert_allclose(latents(None), np.tanh(5.0), atol=1e-5)
+    mixed = latents([True, False, False])
+    np.testing.assert_allclose(mixed[0], np.tanh(5.0), atol=1e-5)
+    assert np.abs(mixed[:, None] - mixed).max(-1)[np.triu_indices(3, 1)].min() > 0.1
+
+
 def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(8, size=16)

@@ -112,6 +112,7 @@ def test_candidates_are_ranked(inpaint, noise_folder):
             "2.png",
             "3.png",
         ]
+        assert len({path.read_bytes() for path in folder.iterdir()}) == 3
         best = (output / "completed" / row["file"]).read_bytes()
         assert (folder / "1.png").read_bytes() == best
         totals = row["candidate_losses"]
