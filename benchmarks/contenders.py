@@ -66,7 +66,6 @@ CONTENDERS = {
     "fast 75": _fast(75),
     "fast 100": _fast(100),
     "fast 150": _fast(150),
-    "fast 200": _fast(200),
     "fast 300": _fast(300),
     # A Jacobian is 100 forward passes, tangents; then eight candidates are tried.
     "levenberg-marquardt": Contender(

@@ -149,7 +149,7 @@ class RefineConfig:
 SEARCHES = {
     "paper": SearchConfig(),
     "fast": SearchConfig(
-        steps=100,
+        steps=200,
         learning_rate=0.3,
         schedule="root",
         prior_every=16,
