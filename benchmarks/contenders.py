@@ -17,24 +17,27 @@ class Contender:
       make: The strategy for a model.
       steps: In all.
       step_passes: Through a network, forward or backward, an image and step.
-      first_passes: Before the first step.
+      first_passes: For a model, before the first step.
     """
 
     make: Callable[[Model], search.Strategy]
     steps: int
     step_passes: float
-    first_passes: float = 0.0
+    first_passes: Callable[[Model], float]
 
 
 def _adam(config: SearchConfig) -> Contender:
     def make(model: Model) -> search.Strategy:
         return search.adam(config, model.latent_size)
 
-    # A start that is not compared with others costs nothing; a guess is an encoder's
-    # pass and the generator's.
-    starts = config.starts if config.starts > 1 or config.guesses else 0
-    guesses = 4 if config.guesses else 0
-    return Contender(make, config.steps, 2 + 2 / config.prior_every, starts + guesses)
+    def first_passes(model: Model) -> float:
+        # A guess is an encoder's pass and the generator's. A start that is compared
+        # with nothing costs nothing.
+        guesses = len(model.correctors) if config.guesses else 0
+        starts = config.starts if config.starts > 1 or guesses else 0
+        return starts + 2 * guesses
+
+    return Contender(make, config.steps, 2 + 2 / config.prior_every, first_passes)
 
 
 def _short(steps: int, rate: float, **changes: Any) -> Contender:
@@ -69,8 +72,13 @@ CONTENDERS = {
     "fast 300": _fast(300),
     # A Jacobian is 100 forward passes, tangents; then eight candidates are tried.
     "levenberg-marquardt": Contender(
-        lambda model: second_order.levenberg_marquardt(model.latent_size), 10, 109, 1
+        lambda model: second_order.levenberg_marquardt(model.latent_size),
+        10,
+        109,
+        lambda model: 1,
     ),
     # A gradient and four lengths.
-    "l-bfgs": Contender(lambda model: second_order.lbfgs(model.latent_size), 100, 6, 1),
+    "l-bfgs": Contender(
+        lambda model: second_order.lbfgs(model.latent_size), 100, 6, lambda model: 1
+    ),
 }

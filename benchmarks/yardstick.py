@@ -12,6 +12,7 @@ yardstick.png, which draws them.
 """
 
 import dataclasses
+import importlib.util
 import io
 import itertools
 import json
@@ -40,7 +41,7 @@ from inpaint_jax.completion import (
 )
 from inpaint_jax.images import to_float
 from inpaint_jax.losses import importance_weights
-from inpaint_jax.masks import MASK_NAMES
+from inpaint_jax.masks import MASK_NAMES, mask_function
 from inpaint_jax.metrics import psnr_hole
 from inpaint_jax.pretrained import read_parts
 from inpaint_jax.types import SEARCHES, Model
@@ -94,6 +95,11 @@ def main() -> int:
         if name not in contenders.CONTENDERS:
             known = ", ".join(contenders.CONTENDERS)
             raise program.UsageError(f"--strategies={name}: give some of {known}")
+    with program.usage_errors():
+        for mask in _MASKS.value:
+            mask_function(mask)
+    if _TORCH.value and importlib.util.find_spec("torch") is None:
+        raise program.UsageError("--torch needs PyTorch: pip install -e '.[bench]'")
     model = inpaint_jax.load_model(_MODEL.value)
     dataset = dataset_flags.load(
         dataset_flags.DATASET.value,
@@ -224,7 +230,7 @@ class Problem:
         return Point(
             steps=steps,
             seconds=seconds,
-            passes=contender.first_passes + steps * contender.step_passes,
+            passes=contender.first_passes(self._model) + steps * contender.step_passes,
             loss=total.mean(),
             loss_sem=total.std(ddof=1) / len(total) ** 0.5 if len(total) > 1 else 0.0,
             psnr_hole=float(np.asarray(holes, np.float64).mean()),

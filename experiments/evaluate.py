@@ -60,9 +60,9 @@ _METHOD = flags.DEFINE_enum(
     "method",
     "latent",
     methods.METHODS,
-    "latent: the paper's search. harmonic: the smoothest fill there is, which knows "
-    "nothing. mean: the same with the gradients of the mean training image. For these "
-    "two --model only says how to crop and resize.",
+    "latent: a search of the latent space (--search). harmonic: the smoothest fill "
+    "there is, which knows nothing. mean: the same with the gradients of the mean "
+    "training image. For these two --model only says how to crop and resize.",
 )
 _TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset", None, "Where --method=mean takes its mean, as --dataset."
@@ -212,8 +212,9 @@ def _config_row(
         "seed": _SEED.value,
     }
     if _METHOD.value == "latent":
+        row["search"] = search_flags.SEARCH.value
         # A training run's folder holds another model tomorrow.
-        row |= {"model": model.name, "weights": _digest(model)}
+        row |= {"model": model.name, "weights": _digest(model, config)}
         row |= {"precision": search_flags.PRECISION.value, **dataclasses.asdict(config)}
         refinement = search_flags.read_refinement()
         row["refinement"] = refinement and dataclasses.asdict(refinement)
@@ -222,10 +223,12 @@ def _config_row(
     return row
 
 
-def _digest(model: Model) -> str:
-    """Names the weights of all networks."""
+def _digest(model: Model, config: SearchConfig) -> str:
+    """Names the weights of all that this search looks at."""
     digest = hashlib.sha256()
-    networks = (model.generate, model.critic, model.correctors, model.metric)
+    encoders = model.correctors if config.guesses else ()
+    metric = model.metric if config.principal else None
+    networks = (model.generate, model.critic, encoders, metric)
     for leaf in jax.tree.leaves(networks):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]

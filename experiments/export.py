@@ -4,8 +4,9 @@
         --results=runs/faces-center/metrics.json --output=faces.safetensors
 
 The file holds the averaged generator and the discriminator of the best checkpoint in
-float16, how they were trained, and the figures that ``experiments.evaluate_generator``
-and ``experiments.evaluate`` measured.
+float16, the generator's principal directions, how they were trained, and the figures
+that ``experiments.evaluate_generator`` and ``experiments.evaluate`` measured, with the
+paper's search. ``experiments.train_encoder`` adds encoders to it.
 """
 
 import dataclasses
@@ -83,6 +84,8 @@ def _read_quality(path: str, steps: int) -> dict[str, Any]:
         found = json.loads(Path(path).read_text())
         model, measured = found["model"], found["steps_trained"]
         figures = {name: found[name] for name in _QUALITY_FIGURES}
+        if found["refinement"] is not None:
+            raise program.UsageError(f"{path} is of refined reconstructions")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
     _check_model(path, model)
@@ -107,6 +110,8 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
             results = json.loads(Path(path).read_text())
             found, config = results["figures"], results["config"]
             model = config["model"]
+            if config["search"] != "paper" or config["refinement"] is not None:
+                raise program.UsageError(f"{path} is not of the paper's search alone")
             figures[config["mask"]] = {
                 **{name: found[name]["mean"] for name in _FIGURES},
                 **{name: config[name] for name in ("steps", "learning_rate", "split")},

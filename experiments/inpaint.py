@@ -79,8 +79,9 @@ _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,
     "Searches a picture, from as many starts, at most --batch_size; the best by total "
-    "loss is the result, all are in candidates/ and the grid. With --search=fast the "
-    "first starts from what the model's encoders guess, the others at random.",
+    "loss is the result, all are in candidates/ and the grid. Each has a seed, from 0: "
+    "with --search=fast 0 starts from what the model's encoders guess, the others at "
+    "random.",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(

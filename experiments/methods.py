@@ -23,7 +23,7 @@ def latent(
     refinement: RefineConfig | None,
     progress: Callable[[float], object],
 ) -> Complete:
-    """The paper's search.
+    """A search of the latent space.
 
     Args:
       model: What is searched.

@@ -23,7 +23,8 @@ _REFINE = flags.DEFINE_integer(
     "refine",
     0,
     "Steps that, after the search, change the generator's inner features until the "
-    "known pixels fit better than any latent makes them. 0: none, as in the paper.",
+    "known pixels fit better than any latent makes them. Losses are those of the "
+    "search. 0: none, as in the paper.",
     lower_bound=0,
 )
 PRECISION = flags.DEFINE_enum(

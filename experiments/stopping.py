@@ -1,7 +1,11 @@
-"""Leaving when told to, with everything saved."""
+"""Leaving a training: when told to, with everything saved, or when it diverged."""
 
 import signal
 from typing import Any, Self
+
+from experiments import program
+from inpaint_jax import gan
+from inpaint_jax.checkpoints import Checkpoints
 
 
 class StopSignal:
@@ -27,3 +31,27 @@ class StopSignal:
     def _note(self, *_: object) -> None:
         self.received = True
         self.__exit__()
+
+
+def check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
+    """Ends a run that diverged, before that is saved.
+
+    A number that is not finite never becomes finite again, so that looking at what is
+    logged or saved is often enough.
+
+    Args:
+      tree: The state and the figures after ``step``.
+      step: How many steps were done.
+      checkpoints: Of the run.
+
+    Raises:
+      program.UsageError: A number is not finite.
+    """
+    if gan.is_finite(tree):
+        return
+    good = checkpoints.latest_step
+    raise program.UsageError(
+        f"training diverged: a number is not finite by step {step}; the last good "
+        f"checkpoint is {'none' if good is None else f'of step {good}'}. "
+        "Try a lower --learning_rate or another --seed"
+    )

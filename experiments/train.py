@@ -29,7 +29,7 @@ from experiments import (
     tracking,
 )
 from experiments.curves import write_curves
-from experiments.stopping import StopSignal
+from experiments.stopping import StopSignal, check_finite
 from inpaint_jax import data, gan, images, inference, networks, parallel
 from inpaint_jax.checkpoints import Checkpoints
 
@@ -189,7 +189,7 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
             evaluates = _evaluates_at(step) and not stopped
             saves = last or evaluates or step % _CHECKPOINT_EVERY.value == 0
             if saves or step % _LOG_EVERY.value == 0:
-                _check_finite(run, state, metrics)
+                check_finite((state, metrics), step, run.checkpoints)
                 now = time.monotonic()
                 speed = (step - last_logged) * config.batch_size / (now - clock)
                 row = {name: float(v) for name, v in metrics._asdict().items()}
@@ -244,23 +244,6 @@ def _draw_curves(run: _Run) -> None:
         run.metrics.rows,
         run.tracker.rows,
         run.tracker.best_step,
-    )
-
-
-def _check_finite(run: _Run, state: gan.TrainState, metrics: gan.Metrics) -> None:
-    """Ends a run that diverged.
-
-    A number that is not finite never becomes finite again, so that looking at what is
-    logged or saved is often enough.
-    """
-    if gan.is_finite((state, metrics)):
-        return
-    good = run.checkpoints.latest_step
-    raise program.UsageError(
-        f"training diverged: a number is not finite by step {state.step}; "
-        f"the last good checkpoint in {run.workdir} is "
-        f"{'none' if good is None else f'of step {good}'}. "
-        "Try a lower --learning_rate or another --seed"
     )
 
 

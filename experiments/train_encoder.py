@@ -20,7 +20,7 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import compilation_cache, dataset_flags, program, tracking
-from experiments.stopping import StopSignal
+from experiments.stopping import StopSignal, check_finite
 from inpaint_jax import curvature, data, encoder, images, pretrained
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.types import Model
@@ -162,6 +162,7 @@ def _train(
                 stopped or step == config.steps or step % _CHECKPOINT_EVERY.value == 0
             )
             if saves or step % _LOG_EVERY.value == 0:
+                check_finite((state, metrics), step, checkpoints)
                 now = time.monotonic()
                 speed = (step - last_logged) * config.batch_size / (now - clock)
                 clock, last_logged = now, step

@@ -66,14 +66,15 @@ def inpaint(
     Raises:
       ValueError: Shapes do not fit the model or each other, a mask holds something
         else than 0 and 1, a known pixel is not a number in [-1, 1], ``key`` is
-        neither one key nor B, or there is no refining a model without ``halves``.
+        neither one key nor B, ``guided`` is not B, there is no refining a model
+        without ``halves``, or no principal directions of its image size.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
     """
     config = config or SearchConfig()
-    if refinement is not None and model.halves is None:
-        raise ValueError("this model cannot be refined: it has no halves")
+    if refinement is not None:
+        _halves(model)  # Before the search, not after it.
     images, masks = _checked(model, images, masks)
     weights = _importance_weights(masks, config.window)
     found, generated = search_batch(
@@ -125,9 +126,13 @@ def search_batch(
       images ``[B, S, S, 3]`` at the best latents.
 
     Raises:
-      ValueError: ``key`` is neither one key nor B.
+      ValueError: ``key`` is neither one key nor B, ``guided`` is not B, or the images'
+        size is not one for principal directions.
     """
     keys = _keys(key, images.shape[0])
+    guided = np.ones(len(keys), bool) if guided is None else np.asarray(guided, bool)
+    if guided.shape != (len(keys),):
+        raise ValueError(f"guided must be [{len(keys)}], not {list(guided.shape)}")
     # What follows is compiled for each strategy. None looks at its configuration's
     # steps, so it gets one that is the same for any number.
     strategy = search.adam(dataclasses.replace(config, steps=CHUNK), model.latent_size)
@@ -140,7 +145,7 @@ def search_batch(
         weights,
         model.correctors,
         metric,
-        jnp.ones(len(keys), bool) if guided is None else jnp.asarray(guided, bool),
+        jnp.asarray(guided),
     )
     states = start_searches(strategy, objectives, keys)
     traces, done = [], 0
@@ -276,9 +281,17 @@ def refine_batch(
 
     Returns:
       ``[B, S, S, 3]`` in [-1, 1], what stands for G(z).
+
+    Raises:
+      ValueError: The model has no ``halves``.
     """
-    assert model.halves is not None
-    return _refine(*model.halves, latents, images, weights, config)
+    return _refine(*_halves(model), latents, images, weights, config)
+
+
+def _halves(model: Model) -> tuple[Generate, Render]:
+    if model.halves is None:
+        raise ValueError("this model cannot be refined: it has no halves")
+    return model.halves
 
 
 @functools.partial(jax.jit, static_argnames="config")

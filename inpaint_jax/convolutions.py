@@ -37,7 +37,7 @@ _DIMENSIONS = ("HWNC", "HWIO", "HWNC")
 # put small pixel i at i + 1: these are taps and offsets, by parity.
 _PARITIES = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
 
-_FEW_CHANNELS = 8  # A side of a layer with fewer makes it one for patches.
+_FEW_CHANNELS = 8  # A side of a layer with fewer makes it one for planes.
 _FEW_IMAGES = 8  # Fewer are no use as the last axis of planes.
 _FEW_ROWS = 16  # Likewise fewer rows in the matrix products of tiles.
 

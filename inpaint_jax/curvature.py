@@ -53,7 +53,15 @@ def regional_metric(
     Returns:
       ``[GRID, GRID, L, L]``, each symmetric and positive semidefinite, summed over
       the region's pixels.
+
+    Raises:
+      ValueError: S is not a multiple of ``GRID``.
     """
+    side = jax.eval_shape(generate, jnp.zeros(latent_size)).shape[0]
+    if side % GRID:
+        raise ValueError(
+            f"principal directions need images of {GRID}n pixels a side, not {side}"
+        )
     shape = (samples, latent_size)
     latents = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 

@@ -77,8 +77,11 @@ class EncoderConfig:
         for name in ("hidden_weight", "latent_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
-        if self.own_share < 2:
-            raise ValueError(f"own_share must be at least 2, not {self.own_share}")
+        if not 2 <= self.own_share <= self.batch_size:
+            raise ValueError(
+                f"own_share must be at least 2 and at most batch_size, not "
+                f"{self.own_share}"
+            )
 
 
 class EncoderState(NamedTuple):
@@ -139,7 +142,7 @@ def train_step(
     key_flip, key_latent, key_mask = jax.random.split(key, 3)
     if config.flip:
         images = gan.flip_at_random(key_flip, images)
-    # The first ones, not every so manieth: masks are dealt in turn.
+    # The first ones, not one in so many: masks are dealt in turn.
     own = jnp.arange(len(images)) < len(images) // config.own_share
     latents = gan.sample_latents(
         key_latent, len(images), config.architecture.latent_size

@@ -94,12 +94,13 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
 def features(weights: Weights, z: jax.Array) -> jax.Array:
     """The generator's first half: ``[L]`` to its features ``[8, 8, C]``, not negative.
 
-    ``render`` makes the image of them.
+    They are float32 at least. ``render`` makes the image of them.
     """
     weights = jax.lax.stop_gradient(weights)
     x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
     x = jax.nn.relu(x + weights.biases[0])
-    return jax.nn.relu(_upsample(x, weights.kernels[0]) + weights.biases[1])
+    x = jax.nn.relu(_upsample(x, weights.kernels[0]) + weights.biases[1])
+    return at_least_float32(x)
 
 
 @jax.jit

@@ -106,7 +106,9 @@ class SearchResult(NamedTuple):
     Attributes:
       latent: ``[L]`` in [-1, 1], the best iterate by total loss.
       losses: ``[]`` each, its losses.
-      trace: ``[steps + 1]`` each, the losses at every iterate, the start first.
+      trace: ``[steps + 1]`` each, the losses at every iterate, the start first; the
+        prior loss as it was when last computed (``SearchConfig.prior_every``), which is
+        also what the best iterate was chosen by.
     """
 
     latent: jax.Array

@@ -187,7 +187,8 @@ class Solution(NamedTuple):
         made of it.
       latent: ``[B, L]`` in [-1, 1]: the best z by total loss.
       losses: ``[B]`` each: context and prior loss at ``latent``.
-      trace: ``[B, steps + 1]`` each: the losses at every iterate, the start first.
+      trace: ``[B, steps + 1]`` each: the losses at every iterate, the start first; the
+        prior loss as it was when last computed (``SearchConfig.prior_every``).
       residual: ``[B]`` relative residual of the blend's linear system.
     """
 
@@ -231,7 +232,12 @@ class Model:
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        def bound(network: Any) -> Any:
+            partial = jax.tree_util.Partial
+            return network if isinstance(network, partial) else partial(network)
+
         for field in ("generate", "critic"):
-            network = getattr(self, field)
-            if not isinstance(network, jax.tree_util.Partial):
-                object.__setattr__(self, field, jax.tree_util.Partial(network))
+            object.__setattr__(self, field, bound(getattr(self, field)))
+        object.__setattr__(self, "correctors", tuple(map(bound, self.correctors)))
+        if self.halves is not None:
+            object.__setattr__(self, "halves", tuple(map(bound, self.halves)))

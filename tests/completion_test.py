@@ -86,8 +86,7 @@ def test_searches_that_are_not_guided_find_other_answers():
     masks = inpaint_jax.make_masks(
         "center", jax.random.split(jax.random.key(0)), (8, 8)
     )
-    corrector = jax.tree_util.Partial(lambda seen: corner)
-    model = replace(MODEL, correctors=(corrector,))
+    model = replace(MODEL, correctors=(lambda seen: corner,))
     config = SearchConfig(steps=1, learning_rate=1e-6, guesses=True)
 
     def latents(guided):
@@ -98,6 +97,8 @@ def test_searches_that_are_not_guided_find_other_answers():
         return np.asarray(found.latent)
 
     np.testing.assert_allclose(latents(None), np.tanh(5.0), atol=1e-5)
+    with pytest.raises(ValueError, match=r"guided must be \[3\]"):
+        latents([True])
     mixed = latents([True, False, False])
     np.testing.assert_allclose(mixed[0], np.tanh(5.0), atol=1e-5)
     assert np.abs(mixed[:, None] - mixed).max(-1)[np.triu_indices(3, 1)].min() > 0.1

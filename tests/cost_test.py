@@ -1,5 +1,7 @@
 """What the compiled search costs, as its compiler counts it: no timings."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -9,13 +11,13 @@ from jax.sharding import PartitionSpec as P
 
 import inpaint_jax
 from inpaint_jax import completion, gan, inference, search
-from inpaint_jax.types import Architecture, SearchConfig
+from inpaint_jax.types import SEARCHES, Architecture, SearchConfig
 
 STRATEGY = search.adam(SearchConfig(), 100)
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter")
 
 
-def arguments(batch, width):
+def arguments(batch, width, strategy=STRATEGY):
     """Shapes and types of what one step of a batch of searches takes."""
 
     def make():
@@ -34,7 +36,7 @@ def arguments(batch, width):
             guided=jnp.ones(batch, bool),
         )
         keys = jax.random.split(jax.random.key(0), batch)
-        states = completion.start_searches(STRATEGY, objectives, keys)
+        states = completion.start_searches(strategy, objectives, keys)
         clock = search.Clock(jnp.asarray(0), jnp.asarray(3))
         return objectives, states, 3, clock
 
@@ -45,6 +47,21 @@ def compiled_step(batch, width):
     return completion.advance_searches.lower(
         STRATEGY, *arguments(batch, width), capacity=completion.CHUNK
     ).compile()
+
+
+def test_the_discriminator_is_not_asked_at_every_step():
+    # Under vmap a branch that depends on the image would become both, and a choice.
+    config = replace(SEARCHES["fast"], principal=False)
+    searching = search.adam(config, 100)
+
+    def conditionals(strategy):
+        lowered = completion.advance_searches.lower(
+            strategy, *arguments(16, 4, strategy), capacity=completion.CHUNK
+        )
+        return lowered.as_text().count("stablehlo.case")
+
+    assert conditionals(searching) == 1
+    assert conditionals(STRATEGY) == 0
 
 
 @pytest.fixture(scope="module")

@@ -132,6 +132,14 @@ def test_a_projected_search_does_not_lean_on_its_box():
     np.testing.assert_allclose(step(True), [1.0, -0.5 + 0.1 * np.sqrt(2)], atol=1e-5)
 
 
+def test_an_image_that_cannot_be_cut_into_regions_is_refused():
+    def generate(z):
+        return jnp.zeros((12, 12, 3)) + z.sum()
+
+    with pytest.raises(ValueError, match="not 12"):
+        curvature.regional_metric(generate, KEY, latent_size=4)
+
+
 def test_without_a_metric_there_are_no_directions():
     mask = jnp.ones((8, 8, 1))
     objective = Objective(lambda z: mask * z.sum(), lambda x: x, mask, mask, mask)

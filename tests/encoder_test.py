@@ -104,6 +104,7 @@ def test_masks_are_of_all_kinds_in_turn():
         ("hidden_weight", -1.0),
         ("latent_weight", float("nan")),
         ("own_share", 1),
+        ("own_share", 49),
     ],
 )
 def test_refuses_what_makes_no_sense(field, value):

@@ -55,6 +55,23 @@ def test_the_file_holds_the_figures_of_the_library(measured, tiny_model_file):
     assert "fid" not in found
 
 
+def test_refined_reconstructions_are_said_to_be(program, measured, tiny_model_file):
+    folder, output, _ = measured
+    plain = json.loads((output / "quality.json").read_text())
+    program(
+        "evaluate_generator",
+        f"--model={tiny_model_file}",
+        f"--dataset=images:{folder}",
+        f"--output={output / 'refined'}",
+        *SMALL,
+        "--refine=20",
+    )
+    found = json.loads((output / "refined" / "quality.json").read_text())
+    assert plain["refinement"] is None
+    assert found["refinement"]["steps"] == 20
+    assert found["ceiling"]["psnr"] > plain["ceiling"]["psnr"]
+
+
 def test_it_says_what_it_found_and_where_to_look(measured):
     _, output, printed = measured
     found = json.loads((output / "quality.json").read_text())

@@ -44,6 +44,19 @@ def unbroken(evaluate, tmp_path_factory):
     return workdir
 
 
+def test_the_fast_search_is_another_run(evaluate, tmp_path):
+    arguments = ("--search=fast", "--refine=2", "--steps=2", "--limit=4")
+    evaluate(tmp_path / "run", *arguments)
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["n"] == 4
+    config = found["config"]
+    assert (config["search"], config["guesses"], config["steps"]) == ("fast", True, 2)
+    assert config["refinement"]["steps"] == 2
+    other = evaluate(tmp_path / "run", *arguments[1:], check=False)
+    assert other.returncode == 2
+    assert "search" in other.stderr
+
+
 def rows(workdir):
     paths = sorted((workdir / "parts").iterdir())
     lines = [line for path in paths for line in path.read_text().splitlines()]

@@ -1,5 +1,6 @@
 """The inpainting program, run as its users run it."""
 
+import dataclasses
 import json
 import zipfile
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from conftest import DEMO
 from PIL import Image
+
+from inpaint_jax.types import SEARCHES
 
 FIGURES = ("context_loss", "prior_loss", "psnr", "ssim", "psnr_hole", "seconds")
 
@@ -62,6 +65,19 @@ def test_the_default_pictures(inpaint):
     for row in found["images"]:
         assert np.isfinite([row[name] for name in FIGURES]).all()
         assert 0.7 < row["missing"] < 0.9
+
+
+def test_the_fast_search_is_the_default_and_the_papers_is_there(inpaint, noise_folder):
+    arguments = (f"--input={noise_folder}", "--mask=center", "--limit=4")
+    configs = {}
+    for search in ((), ("--search=paper",)):
+        _, output = inpaint(*arguments, *search)
+        config = results(output)["config"]
+        configs[config["search"]] = config
+    assert list(configs) == ["fast", "paper"]
+    for name, config in configs.items():
+        expected = dataclasses.asdict(SEARCHES[name]) | {"steps": 3}
+        assert expected.items() <= config.items()
 
 
 def test_known_pixels_are_the_pictures_own(inpaint, noise_folder):
@@ -136,10 +152,14 @@ def test_refinement_changes_what_is_generated_not_what_is_known(inpaint, noise_f
     _, output = inpaint(*arguments)
     names = [row["file"] for row in results(output)["images"]]
     before = {name: read(output / "generated" / name) for name in names}
+    masked = {name: read(output / "masked" / name) for name in names}
     _, output = inpaint(*arguments, "--refine=20")
     assert results(output)["config"]["refine"] == 20
     for name in names:
         assert (read(output / "generated" / name) != before[name]).any()
+        known = masked[name].any(axis=-1)
+        completed = read(output / "completed" / name)
+        np.testing.assert_array_equal(completed[known], masked[name][known])
 
 
 def test_a_mask_file_for_all_and_its_inverse(inpaint, noise_folder, tmp_path):
@@ -301,6 +321,8 @@ def bad_inputs(folder):
         (["--steps=0"], "steps"),
         (["--learning_rate=-1"], "learning_rate"),
         (["--prior_weight=nan"], "prior_weight"),
+        (["--refine=-1"], "refine"),
+        (["--search=slow"], "search"),
         (["--crop=round"], "crop"),
         (["--batch_size=0"], "batch_size"),
         (["--candidates=0"], "candidates"),

@@ -77,6 +77,17 @@ def test_a_generator_comes_closer_than_its_latent(tiny_model_file):
     assert free < loss(trust=1.0) < at_latent
 
 
+def test_it_computes_in_float32_whatever_the_networks_do(tiny_model_file):
+    model = load_model(tiny_model_file, precision="bfloat16")
+    features, render = model.halves
+    before = features(jnp.full(model.latent_size, 0.3))
+    assert before.dtype == jnp.float32
+    image = jnp.zeros((model.image_size, model.image_size, 3))
+    weights = jnp.ones((model.image_size, model.image_size, 1))
+    found = refine(render, before, image, weights, config=RefineConfig(steps=2))
+    assert found.dtype == jnp.float32
+
+
 @pytest.mark.parametrize(
     "changes", [{"steps": 0}, {"learning_rate": 0.0}, {"trust": -1.0}]
 )

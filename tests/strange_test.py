@@ -44,24 +44,26 @@ def model():
     return load_model("celeba64")
 
 
-def mean_loss(model, config):
+def losses(model, config):
     keys = jax.random.split(jax.random.key(3), 4)
     found = inpaint(model, strange_images(), strange_masks(), keys, config=config)
-    return float(found.losses.total.mean())
+    return np.asarray(found.losses.total)
 
 
 @pytest.fixture(scope="module")
 def of_the_paper(model):
-    return mean_loss(model, SEARCHES["paper"])
+    return losses(model, SEARCHES["paper"])
+
+
+def assert_not_worse(found, expected):
+    """In the mean of the images' ratios: single ones are a few per cent of chance."""
+    assert np.exp(np.log(found / expected).mean()) < TOLERANCE
 
 
 def test_strange_images_under_strange_masks(model, of_the_paper):
-    assert mean_loss(model, SEARCHES["fast"]) < TOLERANCE * of_the_paper
+    assert_not_worse(losses(model, SEARCHES["fast"]), of_the_paper)
 
 
 def test_an_encoder_that_misleads(model, of_the_paper):
-    def corner(seen):
-        return jnp.full(100, 5.0)
-
-    misled = replace(model, correctors=(jax.tree_util.Partial(corner),))
-    assert mean_loss(misled, SEARCHES["fast"]) < TOLERANCE * of_the_paper
+    misled = replace(model, correctors=(lambda seen: jnp.full(100, 5.0),))
+    assert_not_worse(losses(misled, SEARCHES["fast"]), of_the_paper)

@@ -1,7 +1,8 @@
 """Models as files: the shipped ones by name, the user's own by path.
 
-A model file is a safetensors file: the weights of both networks in float16 (BatchNorm
-statistics in float32) and, in its metadata, the architecture, what the model was
+A model file is a safetensors file: the weights of generator, discriminator and encoders
+in float16 (BatchNorm statistics in float32), the matrices of the generator's principal
+directions and, in its metadata, the architecture, what the model was
 trained on, and a checksum of the weights. Beside a shipped ``<name>.safetensors``
 stands ``<name>.md``, its card.
 """
