@@ -5,19 +5,17 @@ stride 2) agree with ``lax.conv_transpose`` and ``lax.conv_general_dilated`` wit
 ``padding="SAME"``, which is what runs on a GPU or TPU. XLA's CPU back end is slow at
 dilated convolutions, by an order of magnitude; a transposed convolution is one, and so
 is the input gradient of a strided one. On a CPU both are matrix products instead, in
-one of three forms:
+one of two forms:
 
 * *Tiles*: a 5x5 stride-2 layer is a 3x3 stride-1 convolution between the small image
   and the large one with its 2x2 blocks as channels. Winograd's algorithm does that with
   9 multiplications a small pixel and pair of channels where the layer itself has 25.
 * *Patches*: all 25 taps in one matrix product, the 5x5 patches gathered before it or
-  added up after it. For few images, where reading the tiled kernel, almost six times as
-  large, costs more than multiplying.
-* *Planes*: the same with the batch last, ``[taps, channels, H, W, B]``. For the layers
-  with few channels, where tiles cost more to transform than they save and patches are
-  gathered three numbers at a time.
+  added up after it. For layers with few channels, where tiles cost more to transform
+  than they save, and for few images, where reading the tiled kernel, almost six times
+  as large, costs more than multiplying.
 
-Images are ``[H, W, B, C]``, the batch beside the channels: what the first two work in.
+Images are ``[H, W, B, C]``, the batch beside the channels: what both forms work in.
 """
 
 from typing import NamedTuple
@@ -32,13 +30,7 @@ KERNEL_SIZE = 5
 _TAPS = KERNEL_SIZE**2
 _DIMENSIONS = ("HWNC", "HWIO", "HWNC")
 
-# Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1, m,
-# m - 1 at taps 0, 2, 4. Where small images are added up a row and a column of padding
-# put small pixel i at i + 1: these are taps and offsets, by parity.
-_PARITIES = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
-
-_FEW_CHANNELS = 8  # A side of a layer with fewer makes it one for planes.
-_FEW_IMAGES = 8  # Fewer are no use as the last axis of planes.
+_FEW_CHANNELS = 8  # A side of a layer with fewer makes it one for patches.
 _FEW_ROWS = 16  # Likewise fewer rows in the matrix products of tiles.
 
 
@@ -46,7 +38,7 @@ class Kernel(NamedTuple):
     """A kernel rearranged for matrix products; it need only be done once.
 
     Attributes:
-      patches: Up: ``[C, 25 * N]``; down: ``[25 * C, N]``. For planes, too.
+      patches: Up: ``[C, 25 * N]``; down: ``[25 * C, N]``.
       tiles: ``[36, 4 * N, C]`` or ``[36, 4 * C, N]``, the larger image's channels
         first; None for few channels, and in 16 bits.
     """
@@ -78,12 +70,6 @@ def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
         blocks = blocks.reshape(height, width, batch, 2, 2, channels)
         blocks = blocks.transpose(0, 3, 1, 4, 2, 5)
         return blocks.reshape(2 * height, 2 * width, batch, channels)
-    if _planes_pay(kernel.patches.shape[1] // _TAPS, batch):
-        planes = jnp.einsum("hwbc,ct->thwb", image, kernel.patches)
-        # Or the product is made anew for every tap.
-        planes = lax.optimization_barrier(planes)
-        planes = planes.reshape(_TAPS, -1, height, width, batch)
-        return _add_planes(planes).transpose(1, 2, 3, 0)
     return _add_patches(image @ kernel.patches)
 
 
@@ -116,10 +102,6 @@ def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
         blocks = blocks.transpose(0, 2, 4, 1, 3, 5)
         blocks = blocks.reshape(height, width, batch, 4 * channels)
         return winograd.convolve(blocks, kernel.tiles)
-    if _planes_pay(image.shape[-1], batch):
-        planes = _take_planes(image.transpose(3, 0, 1, 2))
-        planes = planes.reshape(-1, height, width, batch)
-        return jnp.einsum("thwb,tn->hwbn", planes, kernel.patches)
     return _take_patches(image) @ kernel.patches
 
 
@@ -167,11 +149,6 @@ def _tiles_pay(height: int, width: int, batch: int) -> bool:
     return batch * (height // tile) * (width // tile) >= _FEW_ROWS
 
 
-def _planes_pay(channels: int, batch: int) -> bool:
-    """Whether a larger image of so many channels, and a batch of them, suit planes."""
-    return channels < _FEW_CHANNELS and batch >= _FEW_IMAGES
-
-
 @jax.custom_vjp
 def _take_patches(image: jax.Array) -> jax.Array:
     """``[2H, 2W, B, C]`` to the patches a kernel sees, ``[H, W, B, 25 * C]``."""
@@ -193,6 +170,9 @@ def _add_patches(patches: jax.Array) -> jax.Array:
     taps = (KERNEL_SIZE, KERNEL_SIZE)
     patches = patches.reshape(height, width, batch, *taps, channels)
     patches = jnp.pad(patches, ((1, 1), (1, 1)) + ((0, 0),) * 4)
+    # Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1,
+    # m, m - 1 at taps 0, 2, 4. The padding puts small pixel i at i + 1.
+    parities = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
     rows = [
         jnp.stack(
             [
@@ -201,63 +181,20 @@ def _add_patches(patches: jax.Array) -> jax.Array:
                     for row, i in of_row
                     for column, j in of_column
                 )
-                for of_column in _PARITIES
+                for of_column in parities
             ],
             axis=2,
         )
-        for of_row in _PARITIES
+        for of_row in parities
     ]
     return jnp.stack(rows, 1).reshape(2 * height, 2 * width, batch, channels)
 
 
-@jax.custom_vjp
-def _take_planes(image: jax.Array) -> jax.Array:
-    """``[C, 2H, 2W, B]`` to what each tap meets, ``[25, C, H, W, B]``."""
-    channels, height, width, batch = image.shape
-    height, width = height // 2, width // 2
-    # As _take_patches; the four parities apart, so that every tap's plane is a slice.
-    image = jnp.pad(image, ((0, 0), (1, 3), (1, 3), (0, 0)))
-    image = image.reshape(channels, height + 2, 2, width + 2, 2, batch)
-    phases = lax.optimization_barrier(image.transpose(2, 4, 0, 1, 3, 5))
-    taps = range(KERNEL_SIZE)
-    return jnp.stack(
-        [
-            phases[i % 2, j % 2, :, i // 2 : i // 2 + height, j // 2 : j // 2 + width]
-            for i in taps
-            for j in taps
-        ]
-    )
-
-
-@jax.custom_vjp
-def _add_planes(planes: jax.Array) -> jax.Array:
-    """The adjoint: every plane added where it was taken, ``[C, 2H, 2W, B]``."""
-    _, channels, height, width, batch = planes.shape
-    planes = planes.reshape(KERNEL_SIZE, KERNEL_SIZE, channels, height, width, batch)
-    planes = jnp.pad(planes, ((0, 0),) * 3 + ((1, 1), (1, 1), (0, 0)))
-    rows = [
-        jnp.stack(
-            [
-                sum(
-                    planes[row, column, :, i : i + height, j : j + width]
-                    for row, i in of_row
-                    for column, j in of_column
-                )
-                for of_column in _PARITIES
-            ],
-            axis=3,
-        )
-        for of_row in _PARITIES
-    ]
-    return jnp.stack(rows, 2).reshape(channels, 2 * height, 2 * width, batch)
-
-
-for _take, _add in ((_take_patches, _add_patches), (_take_planes, _add_planes)):
-    _take.defvjp(
-        lambda image, take=_take: (take(image), None),
-        lambda _, parts, add=_add: (add(parts),),
-    )
-    _add.defvjp(
-        lambda parts, add=_add: (add(parts), None),
-        lambda _, image, take=_take: (take(image),),
-    )
+_take_patches.defvjp(
+    lambda image: (_take_patches(image), None),
+    lambda _, patches: (_add_patches(patches),),
+)
+_add_patches.defvjp(
+    lambda patches: (_add_patches(patches), None),
+    lambda _, image: (_take_patches(image),),
+)

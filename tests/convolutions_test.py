@@ -64,25 +64,6 @@ def assert_same_values_and_gradients(name, image, kernel):
 @given(
     height=st.integers(1, 5),
     width=st.integers(1, 5),
-    batch=st.integers(8, 9),
-    few=st.integers(1, 7),
-    many=st.integers(1, 12),
-    seed=st.integers(0, 2**31),
-)
-def test_planes_give_the_values_and_gradients_of_lax(
-    name, height, width, batch, few, many, seed
-):
-    inputs, outputs = (few, many) if name == "downsample" else (many, few)
-    with jax.enable_x64(True):
-        image, kernel = example(name, height, width, batch, inputs, outputs, seed)
-        assert_same_values_and_gradients(name, image, kernel)
-
-
-@pytest.mark.parametrize("name", list(PAIRS))
-@settings(max_examples=4, deadline=None)
-@given(
-    height=st.integers(1, 5),
-    width=st.integers(1, 5),
     batch=st.integers(1, 3),
     inputs=st.integers(1, 4),
     outputs=st.integers(1, 4),
