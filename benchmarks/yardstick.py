@@ -23,6 +23,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
@@ -302,6 +303,8 @@ def _draw(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> bytes:
     figure = Figure(figsize=(4.2 * len(curves), 9), layout="constrained")
     panels = figure.subplots(3, len(curves), squeeze=False)
     for column, (mask, of_mask) in zip(panels.T, curves.items(), strict=True):
+        for axes in column:
+            axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
         for name, points in of_mask.items():
             seconds = [point.seconds for point in points]
             passes = [point.passes for point in points]
@@ -318,7 +321,8 @@ def _draw(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> bytes:
             axes.set_ylim(0.9 * answer, 3 * answer)
         for axes in column:
             axes.set_xscale("log")
-    panels[0, 0].legend()
+    names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(*names, loc="outside lower center", ncols=4)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
     return picture.getvalue()
