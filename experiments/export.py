@@ -84,7 +84,7 @@ def _read_quality(path: str, steps: int) -> dict[str, Any]:
         found = json.loads(Path(path).read_text())
         model, measured = found["model"], found["steps_trained"]
         figures = {name: found[name] for name in _QUALITY_FIGURES}
-        if found["refinement"] is not None:
+        if found.get("refinement") is not None:
             raise program.UsageError(f"{path} is of refined reconstructions")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
@@ -110,7 +110,8 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
             results = json.loads(Path(path).read_text())
             found, config = results["figures"], results["config"]
             model = config["model"]
-            if config["search"] != "paper" or config["refinement"] is not None:
+            paper = config.get("search", "paper") == "paper"
+            if not paper or config.get("refinement") is not None:
                 raise program.UsageError(f"{path} is not of the paper's search alone")
             figures[config["mask"]] = {
                 **{name: found[name]["mean"] for name in _FIGURES},

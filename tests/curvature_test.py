@@ -137,7 +137,7 @@ def test_an_image_that_cannot_be_cut_into_regions_is_refused():
         return jnp.zeros((12, 12, 3)) + z.sum()
 
     with pytest.raises(ValueError, match="not 12"):
-        curvature.regional_metric(generate, KEY, latent_size=4)
+        curvature.regional_metric(jax.tree_util.Partial(generate), KEY, latent_size=4)
 
 
 def test_without_a_metric_there_are_no_directions():
