@@ -32,20 +32,21 @@ from tqdm import tqdm
 import inpaint_jax
 from benchmarks import contenders, timing
 from experiments import dataset_flags, program
-from inpaint_jax import curvature, search
+from inpaint_jax import search
 from inpaint_jax.completion import (
     advance_searches,
     fill_holes,
     finish_searches,
     image_key,
+    make_objectives,
     start_searches,
 )
 from inpaint_jax.images import to_float
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES, mask_function
 from inpaint_jax.metrics import psnr_hole
-from inpaint_jax.pretrained import read_parts
-from inpaint_jax.types import SEARCHES, Model
+from inpaint_jax.pretrained import Parts, read_parts
+from inpaint_jax.types import Model
 
 flags.adopt_module_key_flags(dataset_flags)
 
@@ -116,6 +117,7 @@ def main() -> int:
 
     # --- Measure ----------------------------------------------------------------------
     curves: dict[str, dict[str, list[Point]]] = {}
+    torch_rows: list[dict[str, Any]] = []
     size = (model.image_size, model.image_size)
     with tqdm(total=len(_MASKS.value) * len(names), disable=None) as bar:
         for mask in _MASKS.value:
@@ -126,11 +128,9 @@ def main() -> int:
                 bar.set_description(f"{mask}, {name}")
                 curves[mask][name] = problem.measure(contenders.CONTENDERS[name])
                 bar.update()
-
-    torch_rows = []
-    if _TORCH.value:
-        masks = inpaint_jax.make_masks(_MASKS.value[0], mask_keys, size)
-        torch_rows = _in_torch(images, masks, search_keys)
+            if _TORCH.value and mask == _MASKS.value[0]:
+                rows = problem.measure_in_torch(read_parts(_MODEL.value))
+                torch_rows = [{"mask": mask, **row} for row in rows]
 
     # --- Write ------------------------------------------------------------------------
     summary = {mask: _summary(of_mask) for mask, of_mask in curves.items()}
@@ -165,15 +165,9 @@ class Problem:
         self, model: Model, images: jax.Array, masks: jax.Array, keys: jax.Array
     ) -> None:
         self._model, self._keys = model, keys
-        self._objectives = search.Objective(
-            model.generate,
-            model.critic,
-            images,
-            masks,
-            jax.jit(jax.vmap(importance_weights))(masks),
-            model.correctors,
-            curvature.metric_of(model),
-            jnp.ones(len(keys), bool),
+        weights = jax.jit(jax.vmap(importance_weights))(masks)
+        self._objectives = make_objectives(
+            model, images, masks, weights, principal=True
         )
 
     def measure(self, contender: contenders.Contender) -> list[Point]:
@@ -198,6 +192,37 @@ class Problem:
             seconds += time.perf_counter() - began
             points.append(self._look(contender, strategy, states, after, seconds))
         return points
+
+    def measure_in_torch(self, parts: Parts) -> list[dict[str, Any]]:
+        """Seconds and final loss of the paper's search in PyTorch, by kind.
+
+        From the starts of the strategy ``paper``.
+        """
+        # Imported here: the rest wants no PyTorch.
+        from benchmarks.torch_search import KINDS, TorchSearch
+
+        paper = contenders.CONTENDERS["paper"]
+        starts = self._start(paper.make(self._model)).latent
+        rows = []
+        for kind in KINDS:
+            search_all = TorchSearch(
+                parts.architecture,
+                (parts.generator, parts.discriminator),
+                self._objectives.image,
+                self._objectives.weights,
+                kind,
+            )
+            search_all(starts, 3)  # Warms up.
+            began = time.perf_counter()
+            _, losses = search_all(starts, paper.steps)
+            rows.append(
+                {
+                    "strategy": f"paper, {kind}",
+                    "seconds": round(time.perf_counter() - began, 2),
+                    "loss": round(float(losses.min(1).mean(dtype=np.float64)), 2),
+                }
+            )
+        return rows
 
     def _start(self, strategy: search.Strategy) -> Any:
         return jax.block_until_ready(
@@ -236,43 +261,6 @@ class Problem:
             loss_sem=total.std(ddof=1) / len(total) ** 0.5 if len(total) > 1 else 0.0,
             psnr_hole=float(np.asarray(holes, np.float64).mean()),
         )
-
-
-def _in_torch(
-    images: jax.Array, masks: jax.Array, keys: jax.Array
-) -> list[dict[str, Any]]:
-    """Seconds and final loss of the paper's search in PyTorch, by kind."""
-    # Imported here: the rest wants no PyTorch.
-    from benchmarks.torch_search import KINDS, TorchSearch
-
-    parts = read_parts(_MODEL.value)
-    weights = jax.jit(jax.vmap(importance_weights))(masks)
-    size = parts.architecture.latent_size
-    starts = jax.vmap(
-        lambda key: jax.random.uniform(key, (size,), minval=-1.0, maxval=1.0)
-    )(keys)
-    rows = []
-    for kind in KINDS:
-        search_all = TorchSearch(
-            parts.architecture,
-            (parts.generator, parts.discriminator),
-            images,
-            weights,
-            kind,
-        )
-        search_all(starts, 3)  # Warms up.
-        steps = SEARCHES["paper"].steps
-        began = time.perf_counter()
-        _, losses = search_all(starts, steps)
-        rows.append(
-            {
-                "mask": _MASKS.value[0],
-                "strategy": f"paper, {kind}",
-                "seconds": round(time.perf_counter() - began, 2),
-                "loss": round(float(losses.min(1).mean(dtype=np.float64)), 2),
-            }
-        )
-    return rows
 
 
 def _summary(curves: Mapping[str, Sequence[Point]]) -> dict[str, dict[str, Any]]:

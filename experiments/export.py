@@ -84,10 +84,11 @@ def _read_quality(path: str, steps: int) -> dict[str, Any]:
         found = json.loads(Path(path).read_text())
         model, measured = found["model"], found["steps_trained"]
         figures = {name: found[name] for name in _QUALITY_FIGURES}
-        if found.get("refinement") is not None:
-            raise program.UsageError(f"{path} is of refined reconstructions")
+        refined = found.get("refinement") is not None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
+    if refined:
+        raise program.UsageError(f"{path} is of refined reconstructions")
     _check_model(path, model)
     if measured != steps:
         raise program.UsageError(
@@ -110,9 +111,7 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
             results = json.loads(Path(path).read_text())
             found, config = results["figures"], results["config"]
             model = config["model"]
-            paper = config.get("search", "paper") == "paper"
-            if not paper or config.get("refinement") is not None:
-                raise program.UsageError(f"{path} is not of the paper's search alone")
+            how = config.get("search", "paper"), config.get("refinement")
             figures[config["mask"]] = {
                 **{name: found[name]["mean"] for name in _FIGURES},
                 **{name: config[name] for name in ("steps", "learning_rate", "split")},
@@ -122,6 +121,8 @@ def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
             raise program.UsageError(
                 f"{path} is no metrics.json of a search: {error}"
             ) from error
+        if how != ("paper", None):
+            raise program.UsageError(f"{path} is not of the paper's search alone")
         _check_model(path, model)
     return figures
 

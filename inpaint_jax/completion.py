@@ -14,13 +14,11 @@ from jax.typing import ArrayLike
 from inpaint_jax import curvature, search
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
-from inpaint_jax.refine import refine
+from inpaint_jax.refine import halves_of, refine_batch
 from inpaint_jax.types import (
-    Generate,
     Losses,
     Model,
     RefineConfig,
-    Render,
     SearchConfig,
     Solution,
 )
@@ -74,7 +72,7 @@ def inpaint(
     """
     config = config or SearchConfig()
     if refinement is not None:
-        _halves(model)  # Before the search, not after it.
+        halves_of(model)  # Before the search, not after it.
     images, masks = _checked(model, images, masks)
     weights = _importance_weights(masks, config.window)
     found, generated = search_batch(
@@ -130,22 +128,11 @@ def search_batch(
         size is not one for principal directions.
     """
     keys = _keys(key, images.shape[0])
-    guided = np.ones(len(keys), bool) if guided is None else np.asarray(guided, bool)
-    if guided.shape != (len(keys),):
-        raise ValueError(f"guided must be [{len(keys)}], not {list(guided.shape)}")
     # What follows is compiled for each strategy. None looks at its configuration's
     # steps, so it gets one that is the same for any number.
     strategy = search.adam(dataclasses.replace(config, steps=CHUNK), model.latent_size)
-    metric = curvature.metric_of(model) if config.principal else None
-    objectives = search.Objective(
-        model.generate,
-        model.critic,
-        images,
-        masks,
-        weights,
-        model.correctors,
-        metric,
-        jnp.asarray(guided),
+    objectives = make_objectives(
+        model, images, masks, weights, principal=config.principal, guided=guided
     )
     states = start_searches(strategy, objectives, keys)
     traces, done = [], 0
@@ -161,6 +148,45 @@ def search_batch(
             progress(steps)
     latents, losses, last, generated = finish_searches(strategy, objectives, states)
     return search.SearchResult(latents, losses, _joined(traces, last)), generated
+
+
+def make_objectives(
+    model: Model,
+    images: jax.Array,
+    masks: jax.Array,
+    weights: jax.Array,
+    *,
+    principal: bool,
+    guided: ArrayLike | None = None,
+) -> search.Objective:
+    """What a batch of images asks of their latents, as ``search.BATCH`` has it.
+
+    Args:
+      model: Whose networks, encoders and principal directions they share.
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
+      weights: ``[B, S, S, 1]`` W of eq. 4.
+      principal: Whether a search along principal directions is to come.
+      guided: As for ``inpaint``.
+
+    Raises:
+      ValueError: ``guided`` is not B, or the images' size is not one for principal
+        directions.
+    """
+    count = len(images)
+    guided = np.ones(count, bool) if guided is None else np.asarray(guided, bool)
+    if guided.shape != (count,):
+        raise ValueError(f"guided must be [{count}], not {list(guided.shape)}")
+    return search.Objective(
+        model.generate,
+        model.critic,
+        images,
+        masks,
+        weights,
+        model.correctors,
+        curvature.metric_of(model) if principal else None,
+        jnp.asarray(guided),
+    )
 
 
 @functools.partial(jax.jit, static_argnames="strategy")
@@ -260,53 +286,6 @@ def fill_holes(
     # Following the gradients of G may lead beyond white or black.
     completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
     return completed, residual
-
-
-def refine_batch(
-    model: Model,
-    latents: jax.Array,
-    images: jax.Array,
-    weights: jax.Array,
-    *,
-    config: RefineConfig,
-) -> jax.Array:
-    """Takes a batch of images beyond the generator's range (``refine.refine``).
-
-    Args:
-      model: Of which a search found the latents; it must have ``halves``.
-      latents: ``[B, L]`` in [-1, 1].
-      images: ``[B, S, S, 3]`` in [-1, 1].
-      weights: ``[B, S, S, 1]`` W of eq. 4.
-      config: How to refine.
-
-    Returns:
-      ``[B, S, S, 3]`` in [-1, 1], what stands for G(z).
-
-    Raises:
-      ValueError: The model has no ``halves``.
-    """
-    return _refine(*_halves(model), latents, images, weights, config)
-
-
-def _halves(model: Model) -> tuple[Generate, Render]:
-    if model.halves is None:
-        raise ValueError("this model cannot be refined: it has no halves")
-    return model.halves
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def _refine(
-    features: Generate,
-    render: Render,
-    latents: jax.Array,
-    images: jax.Array,
-    weights: jax.Array,
-    config: RefineConfig,
-) -> jax.Array:
-    def one(latent: jax.Array, image: jax.Array, weights: jax.Array) -> jax.Array:
-        return refine(render, features(latent), image, weights, config=config)
-
-    return jax.vmap(one)(latents, images, weights)
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:

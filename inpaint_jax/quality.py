@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from inpaint_jax import metrics
-from inpaint_jax.completion import refine_batch, search_batch
+from inpaint_jax.completion import search_batch
+from inpaint_jax.refine import refine_batch
 from inpaint_jax.types import Model, RefineConfig, SearchConfig
 
 GROUP = 64

@@ -4,15 +4,17 @@ After the search the features of an inner layer, ``G(z) = render(features(z))``,
 changed until the image fits the known pixels better. A trust term holds them where no
 known pixel pulls: there the image stays G(z).
 
-For ONE image; ``jax.vmap`` makes it a batch. Not a part of the paper.
+``refine`` is for ONE image, ``refine_batch`` for a batch. Not a part of the paper.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from inpaint_jax.losses import context_loss
-from inpaint_jax.types import RefineConfig, Render
+from inpaint_jax.types import Generate, Model, RefineConfig, Render
 
 
 def refine(
@@ -66,3 +68,51 @@ def refine(
     start = jnp.zeros_like(features)
     change, _ = jax.lax.fori_loop(0, config.steps, step, (start, optimizer.init(start)))
     return show(change)
+
+
+def refine_batch(
+    model: Model,
+    latents: jax.Array,
+    images: jax.Array,
+    weights: jax.Array,
+    *,
+    config: RefineConfig,
+) -> jax.Array:
+    """Takes a batch of images beyond the generator's range (``refine``).
+
+    Args:
+      model: Of which a search found the latents; it must have ``halves``.
+      latents: ``[B, L]`` in [-1, 1].
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      weights: ``[B, S, S, 1]`` W of eq. 4.
+      config: How to refine.
+
+    Returns:
+      ``[B, S, S, 3]`` in [-1, 1], what stands for G(z).
+
+    Raises:
+      ValueError: The model has no ``halves``.
+    """
+    return _refine(*halves_of(model), latents, images, weights, config)
+
+
+def halves_of(model: Model) -> tuple[Generate, Render]:
+    """The model's ``halves``, or the ``ValueError`` of a model without."""
+    if model.halves is None:
+        raise ValueError("this model cannot be refined: it has no halves")
+    return model.halves
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _refine(
+    features: Generate,
+    render: Render,
+    latents: jax.Array,
+    images: jax.Array,
+    weights: jax.Array,
+    config: RefineConfig,
+) -> jax.Array:
+    def one(latent: jax.Array, image: jax.Array, weights: jax.Array) -> jax.Array:
+        return refine(render, features(latent), image, weights, config=config)
+
+    return jax.vmap(one)(latents, images, weights)

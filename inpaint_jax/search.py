@@ -48,7 +48,7 @@ class Objective(NamedTuple):
     guided: bool | jax.Array = True
 
 
-BATCH: Any = Objective(None, None, 0, 0, 0, None, None, 0)  # type: ignore[arg-type]
+BATCH = Objective._make((None, None, 0, 0, 0, None, None, 0))
 """``in_axes`` for ``jax.vmap`` of a batch of objectives: one model, many images."""
 
 
