@@ -65,6 +65,7 @@ CONTENDERS = {
     "principal 200": _short(200, 0.6, **_TURNED),
     "projected 100": _short(100, 0.6, **_PROJECTED),
     "projected 200": _short(200, 0.6, **_PROJECTED),
+    "fast from 1 start": _adam(dataclasses.replace(SEARCHES["fast"], starts=1)),
     "fast 50": _fast(50),
     "fast 75": _fast(75),
     "fast 100": _fast(100),

@@ -22,6 +22,11 @@ from inpaint_jax.curvature import principal_directions
 from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.types import Correct, Critic, Generate, Losses, SearchConfig
 
+_TRUST = 0.85
+"""A guess must be below this share of a random start's loss. One that is hardly better
+says that the encoders never saw the like, and then it is the worse place to begin: it
+lies in one valley, whatever the key, and that may be the wrong one."""
+
 
 class Objective(NamedTuple):
     """What an image asks of a latent: eq. 2 as a function of z.
@@ -327,7 +332,7 @@ def _start(
     for latent, image in guesses(
         correctors, objective.generate, objective.image, objective.mask
     ):
-        guessed = jnp.where(objective.guided, loss(image), jnp.inf)
+        guessed = jnp.where(objective.guided, loss(image) / _TRUST, jnp.inf)
         latents = jnp.concatenate([latents, latent[None]])
         losses = jnp.append(losses, guessed)
     return latents[jnp.argmin(losses)]

@@ -74,7 +74,8 @@ class SearchConfig:
       prior_every: The discriminator is asked, and the prior loss has a gradient, at
         one step in so many; in between its last value stands for it.
       starts: Random latents to try; the search starts from the best.
-      guesses: Whether what the model's encoders guess is tried, too.
+      guesses: Whether what the model's encoders guess is tried, too; it is taken when
+        it is clearly better than the best random one.
       principal: Whether Adam's coordinates are the generator's principal directions
         (``curvature``) instead of the axes of z.
       projected: Whether what would push a coordinate of z out of its box is taken
@@ -153,6 +154,7 @@ SEARCHES = {
         learning_rate=0.3,
         schedule="root",
         prior_every=16,
+        starts=8,
         guesses=True,
         principal=True,
         projected=True,

@@ -239,7 +239,7 @@ def test_of_several_starts_the_best_is_searched():
     np.testing.assert_array_equal(chosen, tried[np.argmin(losses)])
 
 
-def test_encoders_guess_in_turn_and_a_bad_guess_does_no_harm():
+def test_encoders_guess_in_turn():
     picture = image(scale=0.5)
     wish = np.float32([0.3, -0.2, 0.1, 0.4])
 
@@ -259,22 +259,32 @@ def test_encoders_guess_in_turn_and_a_bad_guess_does_no_harm():
     np.testing.assert_allclose(found[1][0], wish, rtol=1e-5)
     np.testing.assert_allclose(found[1][1], GENERATE(wish), rtol=1e-5)
 
-    # The start is the guess if it is better than what is drawn, else what is drawn.
-    key, config = jax.random.key(0), SearchConfig(guesses=True)
+
+@pytest.mark.parametrize(("share", "taken"), [(0.8, True), (0.9, False)])
+def test_a_guess_is_the_start_if_it_is_clearly_better_than_what_is_drawn(share, taken):
+    picture = image(scale=0.5)
+    config = SearchConfig(guesses=True)
+    best, key = optimum(picture, MASK), jax.random.key(0)
     drawn = adam(SearchConfig(), LATENTS).init(key, problem(picture)).latent
-    for guess in (optimum(picture, MASK), -np.sign(optimum(picture, MASK))):
 
-        def corrector(seen, guess=guess):
-            return jnp.arctanh(0.999 * guess)
+    def loss(latent):
+        return evaluate(problem(picture), latent, config).context
 
-        objective = problem(picture, correctors=(corrector,))
-        chosen = adam(config, LATENTS).init(key, objective).latent
-        losses = [
-            evaluate(objective, z, config).context for z in (drawn, 0.999 * guess)
-        ]
-        expected = (drawn, 0.999 * guess)[int(np.argmin(losses))]
-        np.testing.assert_allclose(chosen, expected, rtol=1e-4)
-    assert losses[0] < losses[1]  # The second was a bad one.
+    # The context loss rises along this line: bisection finds the share of it.
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        below = loss(best + middle * (drawn - best)) < share * loss(drawn)
+        low, high = (middle, high) if below else (low, middle)
+    guess = best + low * (drawn - best)
+    np.testing.assert_allclose(loss(guess), share * loss(drawn), rtol=1e-3)
+
+    def corrector(seen):
+        return jnp.arctanh(guess)
+
+    objective = problem(picture, correctors=(corrector,))
+    chosen = adam(config, LATENTS).init(key, objective).latent
+    np.testing.assert_allclose(chosen, guess if taken else drawn, rtol=1e-4)
 
 
 def test_a_search_that_is_not_guided_starts_from_what_is_drawn():
