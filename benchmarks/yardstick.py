@@ -33,14 +33,13 @@ import inpaint_jax
 from benchmarks import contenders, timing
 from experiments import dataset_flags, program
 from inpaint_jax import search
-from inpaint_jax.completion import (
+from inpaint_jax.batch_search import (
     advance_searches,
-    fill_holes,
     finish_searches,
-    image_key,
     make_objectives,
     start_searches,
 )
+from inpaint_jax.completion import fill_holes, image_key
 from inpaint_jax.images import to_float
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES, mask_function

@@ -6,40 +6,46 @@
         --method=harmonic --limit=128 --workdir=runs/harmonic
 
 Leaves in the work folder: config.json, parts/ with a line of JSON for each image,
-completed/ with its PNG, metrics.json with every figure's mean, and grid.png. Started
-again on the same folder it does only what is missing.
+completed/ with its PNG, progress.jsonl, and at the end metrics.json with every figure's
+mean, and grid.png. Stopped (SIGTERM, Ctrl-C) it finishes the batch it is at; killed, it
+loses that. Started again on the same folder it does only what is missing.
+
+All devices work at once. With --distributed so do several processes, on one machine or
+many, which share the work folder: each reads, fills and writes its own images.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
-import json
 import math
-import re
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 import inpaint_jax
 from experiments import (
+    batches,
     compilation_cache,
     dataset_flags,
+    distributed,
     methods,
+    overlap,
     program,
     report,
     search_flags,
+    workfolder,
 )
-from inpaint_jax import baselines, data, images, masks, metrics
-from inpaint_jax.pictures import read_picture
+from inpaint_jax import baselines, data, images, masks, metrics, parallel
 from inpaint_jax.types import Model, SearchConfig
 
-for _module in (compilation_cache, dataset_flags, search_flags):
+for _module in (compilation_cache, dataset_flags, distributed, search_flags):
     flags.adopt_module_key_flags(_module)
 
 _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
@@ -68,7 +74,10 @@ _TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset", None, "Where --method=mean takes its mean, as --dataset."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 64, "Images that are filled at once.", lower_bound=1
+    "batch_size",
+    64,
+    "Images that are filled at once, on all devices of all processes together.",
+    lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
@@ -87,11 +96,13 @@ _FIGURES = (
     "seconds",
 )
 
-_Done = tuple[dict[str, Any], np.ndarray]
-"""An image's row and its completed picture ``[S, S, 3]`` uint8."""
-
 
 def main() -> int:
+    with distributed.job():
+        return _evaluate()
+
+
+def _evaluate() -> int:
     # --- What is asked ---------------------------------------------------------------
     with program.usage_errors():
         config = search_flags.read_config()
@@ -103,74 +114,141 @@ def main() -> int:
             if flags.FLAGS[name].present:
                 raise program.UsageError(f"--{name} is for --method=latent")
     model = inpaint_jax.load_model(_MODEL.value, precision=search_flags.PRECISION.value)
+    source = dataset_flags.open_source(
+        dataset_flags.DATASET.value,
+        _SPLIT.value,
+        size=model.image_size,
+        crop=model.metadata.get("crop"),
+        limit=_LIMIT.value,
+    )
+    wanted = _config_row(model, config, source)
     workdir = program.make_folder(Path(_WORKDIR.value))
-    with program.lock(workdir):
-        return _evaluate(model, config, workdir)
+    folder = workfolder.WorkFolder(workdir, source)
+
+    # --- What earlier runs did: the first process finds out for all ------------------
+    with contextlib.ExitStack() as held:
+
+        def begin() -> workfolder.Plan:
+            held.enter_context(program.lock(workdir))
+            program.remember(workdir / "config.json", wanted)
+            return folder.plan()
+
+        plan = workfolder.Plan(*distributed.from_first(begin))
+        done = len(source) - len(plan.missing)
+        if done:
+            distributed.say(f"{done} of {len(source)} images are done already")
+
+        # --- Batch by batch: read, fill, measure, write ------------------------------
+        mesh = parallel.make_mesh()
+        stopped = _work(model, config, folder, plan, mesh)
+        distributed.wait_for_all("all images are done")
+        if stopped:
+            if distributed.is_first():
+                done = len(source) - len(folder.plan().missing)
+                print(
+                    f"stopped by signal: {done} of {len(source)} images are done; "
+                    "start again to go on"
+                )
+            return 0
+
+        # --- All together ------------------------------------------------------------
+        return int(
+            distributed.from_first(lambda: _merge(folder, plan, wanted, mesh.size))
+        )
 
 
-def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
-    # --- Images, and what an earlier run did of them ---------------------------------
-    dataset = _load(dataset_flags.DATASET.value, _SPLIT.value, model, _LIMIT.value)
-    wanted = _config_row(model, config, dataset)
-    program.remember(workdir / "config.json", wanted)
-    parts = program.make_folder(workdir / "parts")
-    done = _read_done(workdir, dataset)
-    missing = [i for i in range(len(dataset)) if i not in done]
-    if done:
-        print(f"{len(done)} of {len(dataset)} images are done already")
+def _work(
+    model: Model,
+    config: SearchConfig,
+    folder: workfolder.WorkFolder,
+    plan: workfolder.Plan,
+    mesh: Mesh,
+) -> bool:
+    """Does this process's share of what is missing; returns whether it was stopped."""
+    source, processes = folder.source, jax.process_count()
+    size = _local_batch_size(len(source), mesh)
+    mine = plan.missing[jax.process_index() :: processes]
+    # As many rounds in every process: one that has no image left does empty ones.
+    rounds = math.ceil(math.ceil(len(plan.missing) / processes) / size)
+    shares = [mine[i * size : (i + 1) * size] for i in range(rounds)]
+    done = len(source) - len(plan.missing)
+    with (
+        tqdm(
+            total=len(source),
+            initial=done,
+            unit="image",
+            disable=None if distributed.is_first() else True,
+            bar_format="{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, "
+            "{rate_fmt}]",
+        ) as bar,
+        overlap.Behind() as writer,
+        distributed.Stop() as stop,
+    ):
+        complete = _method(model, config, bar, mesh)
+        log = workfolder.ProgressLog(folder.path, done, len(source))
 
-    # --- Batch by batch: fill, measure, write ----------------------------------------
-    failed = list(dataset.failed)
-    size = min(_BATCH_SIZE.value, len(dataset))
-    numbers = [int(path.stem) for path in parts.glob("[0-9]*.jsonl")]
-    part = parts / f"{max(numbers, default=-1) + 1:05d}.jsonl"
-    with tqdm(
-        total=len(dataset),
-        initial=len(done),
-        unit="image",
-        disable=None,
-        bar_format="{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}]",
-    ) as bar:
-        complete = _method(model, config, bar)
-        for start in range(0, len(missing), size):
-            batch = missing[start : start + size]
-            filled = _fill(complete, dataset, batch, size, workdir)
-            failed += [
-                f"{dataset.ids[i]}: the search met numbers that are not finite"
-                for i in batch
-                if i not in filled
-            ]
-            with part.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row, _ in filled.values())
-            done |= filled
-            bar.update(len(done) - bar.n)
+        def read(share: list[int]) -> batches.Batch:
+            return batches.read(source, share, size, _MASK.value, _SEED.value)
 
-    # --- All together ----------------------------------------------------------------
+        def write(
+            batch: batches.Batch, found: dict[str, np.ndarray], seconds: float
+        ) -> None:
+            rows = batches.measure(batch, found, seconds, folder.write_completed)
+            folder.parts.append(plan.attempt, jax.process_index(), rows)
+            if distributed.is_first():
+                log.add(rows, processes)
+
+        for step, batch in enumerate(overlap.ahead(read, shares)):
+            if stop.at(step):
+                return True
+            began = time.monotonic()
+            found = complete(images.to_float(batch.originals), batch.masks, batch.keys)
+            seconds = (time.monotonic() - began) / max(1, len(batch.indices))
+            writer.call(write, batch, found, seconds)
+            done += processes * len(batch.indices)
+            bar.update(min(done, len(source)) - bar.n)
+    return False
+
+
+def _local_batch_size(count: int, mesh: Mesh) -> int:
+    """How many images this process fills at once: a multiple of its devices."""
+    devices = parallel.local_size(mesh)
+    per_process = min(_BATCH_SIZE.value, count) / jax.process_count()
+    return devices * math.ceil(per_process / devices)
+
+
+def _merge(
+    folder: workfolder.WorkFolder,
+    plan: workfolder.Plan,
+    config: dict[str, Any],
+    devices: int,
+) -> int:
+    """Writes what all processes found together; returns the exit status."""
+    rows, failed = folder.merged(plan)
     for reason in failed:
         program.warn(reason)
-    if not done:
+    if not rows:
         return 2
-    indices = sorted(done)
-    rows = [done[i][0] for i in indices]
-    completed = np.stack([done[i][1] for i in indices])
+    originals, completed = folder.pairs(rows[:_SWD_IMAGES])
     summary: dict[str, Any] = _summary(rows)
-    summary["swd"] = _swd(completed, dataset.images[indices])
+    summary["swd"] = _swd(completed, originals)
     program.write_json(
-        workdir / "metrics.json",
+        folder.path / "metrics.json",
         {
             "n": len(rows),
             "figures": summary,
             "failed": failed,
-            "config": wanted,
+            "config": config,
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "numpy")
             }
             | {"inpaint_jax": inpaint_jax.__version__},
             "device": str(jax.devices()[0].device_kind),
+            "devices": devices,
         },
     )
-    _write_grid(workdir, dataset, indices[:_GRID_ROWS], completed)
+    _write_grid(folder.path, rows[:_GRID_ROWS], originals, completed)
     figures = ", ".join(
         f"{name} {summary[name]['mean']:.{digits}f}{unit}"
         for name, digits, unit in (
@@ -181,31 +259,21 @@ def _evaluate(model: Model, config: SearchConfig, workdir: Path) -> int:
         if name in summary
     )
     print(f"{len(rows)} images, {len(failed)} failed; {figures}")
-    print(f"look at {workdir / 'grid.png'}")
+    print(f"look at {folder.path / 'grid.png'}")
     return 1 if failed else 0
 
 
-def _load(name: str, split: str, model: Model, limit: int | None) -> data.Dataset:
-    return dataset_flags.load(
-        name,
-        split,
-        size=model.image_size,
-        crop=model.metadata.get("crop"),
-        limit=limit,
-    )
-
-
 def _config_row(
-    model: Model, config: SearchConfig, dataset: data.Dataset
+    model: Model, config: SearchConfig, source: data.Source
 ) -> dict[str, Any]:
     """What two runs must share to go on with each other's images.
 
     How many images there are is not among it: each is done for itself.
     """
     row: dict[str, Any] = {
-        "dataset": program.absolute(dataset.name),
-        "split": dataset.split,
-        "crop": dataset.crop,
+        "dataset": program.absolute(source.name),
+        "split": source.split,
+        "crop": source.crop,
         "image_size": model.image_size,
         "mask": _MASK.value,
         "method": _METHOD.value,
@@ -234,99 +302,28 @@ def _digest(model: Model, config: SearchConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-def _method(model: Model, config: SearchConfig, bar: tqdm) -> methods.Complete:
+def _method(
+    model: Model, config: SearchConfig, bar: tqdm, mesh: Mesh
+) -> methods.Complete:
     """``--method``; moves the bar while it is at it."""
     if _METHOD.value == "latent":
         return methods.latent(
             model,
             config,
             search_flags.read_refinement(),
-            lambda done: bar.update(min(done, bar.total - bar.n)),
+            lambda done: bar.update(min(done * jax.process_count(), bar.total - bar.n)),
+            mesh,
         )
     if _TRAIN_DATASET.value is None:
-        return methods.baseline(baselines.harmonic_fill)
-    known = _load(_TRAIN_DATASET.value, "train", model, None)
-    mean = images.to_float(known.images.mean(0, dtype=np.float64))
-    return methods.baseline(baselines.guided_fill(jax.numpy.asarray(mean)))
-
-
-def _fill(
-    complete: methods.Complete,
-    dataset: data.Dataset,
-    batch: list[int],
-    size: int,
-    workdir: Path,
-) -> dict[int, _Done]:
-    """Fills a batch and writes its PNGs; returns what is done, by index.
-
-    A last, short batch is filled up with copies of its first image, so that all are of
-    one size and compiled once.
-    """
-    began = time.monotonic()
-    filled = batch + [batch[0]] * (size - len(batch))
-    drawn, keys = _draw_masks(dataset, filled)
-    originals = dataset.images[filled]
-    found = complete(images.to_float(originals), drawn, keys)
-    finite = [bool(np.isfinite(image).all()) for image in found["image"]]
-    completed = images.to_uint8(np.nan_to_num(found.pop("image")))
-    seconds = (time.monotonic() - began) / len(batch)
-    done = {}
-    for i, index in enumerate(batch):
-        if not finite[i]:
-            continue
-        name = _file_name(dataset.ids[index])
-        images.write_png(workdir / "completed" / name, completed[i])
-        figures = {
-            **{field: values[i] for field, values in found.items()},
-            **report.figures(originals[i], drawn[i], completed[i]),
-            "seconds": seconds,
-        }
-        about = _identity(dataset, index) | {"file": name}
-        done[index] = about | report.for_json(figures), completed[i]
-    return done
-
-
-def _draw_masks(
-    dataset: data.Dataset, indices: list[int]
-) -> tuple[np.ndarray, jax.Array]:
-    """The masks of some images, and the keys for all else; functions of their ids."""
-    keys = jax.vmap(jax.random.split)(
-        jax.numpy.stack(
-            [inpaint_jax.image_key(_SEED.value, dataset.ids[i]) for i in indices]
-        )
+        return methods.baseline(baselines.harmonic_fill, mesh)
+    known = dataset_flags.load(
+        _TRAIN_DATASET.value,
+        "train",
+        size=model.image_size,
+        crop=model.metadata.get("crop"),
     )
-    shape = dataset.images.shape[1:3]
-    return np.asarray(masks.make_masks(_MASK.value, keys[:, 0], shape)), keys[:, 1]
-
-
-def _identity(dataset: data.Dataset, index: int) -> dict[str, Any]:
-    """What tells an image from one that took its place."""
-    return {"id": dataset.ids[index], "crc32": zlib.crc32(dataset.images[index])}
-
-
-def _file_name(id: str) -> str:
-    """``id`` as a flat file name, unique as ids are."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", id)[:100]
-    return f"{safe}.png" if safe == id else f"{safe}-{zlib.crc32(id.encode()):08x}.png"
-
-
-def _read_done(workdir: Path, dataset: data.Dataset) -> dict[int, _Done]:
-    """What earlier runs did, by index; rows of other images are ignored."""
-    index_of = {id: index for index, id in enumerate(dataset.ids)}
-    done: dict[int, _Done] = {}
-    for path in sorted((workdir / "parts").glob("*.jsonl")):
-        for line in path.read_text(errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-                index = index_of[row["id"]]
-                if row["crc32"] != _identity(dataset, index)["crc32"]:
-                    continue
-                completed = read_picture(workdir / "completed" / row["file"])
-            except (ValueError, KeyError, TypeError):
-                # The line that a killed run was writing, or a PNG that is lost.
-                continue
-            done[index] = row, completed
-    return done
+    mean = images.to_float(known.images.mean(0, dtype=np.float64))
+    return methods.baseline(baselines.guided_fill(mean), mesh)
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -355,21 +352,23 @@ def _swd(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
     Low only where texture is right, which PSNR hardly looks at. Of the first images
     alone where there are many: it takes memory and minutes.
     """
-    count = min(_SWD_IMAGES, len(completed))
-    distances = metrics.sliced_wasserstein(completed[:count], originals[:count])
-    return {**report.by_level(distances), "n": count}
+    distances = metrics.sliced_wasserstein(completed, originals)
+    return {**report.by_level(distances), "n": len(completed)}
 
 
 def _write_grid(
-    workdir: Path, dataset: data.Dataset, indices: list[int], completed: np.ndarray
+    workdir: Path,
+    rows: list[dict[str, Any]],
+    originals: np.ndarray,
+    completed: np.ndarray,
 ) -> None:
-    drawn, _ = _draw_masks(dataset, indices)
-    originals = dataset.images[indices]
-    masked = np.where(drawn > 0, originals, 0).astype(np.uint8)
+    ids = [row["id"] for row in rows]
+    drawn, _ = batches.draw_masks(ids, _MASK.value, _SEED.value, originals.shape[1:3])
+    masked = np.where(drawn > 0, originals[: len(ids)], 0).astype(np.uint8)
     sheet = images.grid(
         list(zip(originals, masked, completed, strict=False)),
         column_labels=["original", "masked", "completed"],
-        row_labels=[dataset.ids[i] for i in indices],
+        row_labels=ids,
     )
     images.write_png(workdir / "grid.png", sheet)
 

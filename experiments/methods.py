@@ -3,18 +3,19 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 import inpaint_jax
-from inpaint_jax import baselines
+from inpaint_jax import baselines, parallel
+from inpaint_jax.completion import replicate
 from inpaint_jax.types import Model, RefineConfig, SearchConfig
 
 METHODS = ("latent", "harmonic", "mean")
 
 Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
-"""Images, masks and keys of a batch to fields ``[B, ...]``: ``image``, the completed
-ones, and losses where there are any."""
+"""Images, masks and keys of this process's part of a batch to fields ``[B, ...]``:
+``image``, the completed ones, and losses where there are any."""
 
 
 def latent(
@@ -22,6 +23,7 @@ def latent(
     config: SearchConfig,
     refinement: RefineConfig | None,
     progress: Callable[[float], object],
+    mesh: Mesh,
 ) -> Complete:
     """A search of the latent space.
 
@@ -30,7 +32,9 @@ def latent(
       config: How.
       refinement: What follows.
       progress: Called with the number of images just done, in fractions.
+      mesh: Devices to divide each batch over.
     """
+    model = replicate(model, mesh)
 
     def complete(
         images: np.ndarray, masks: np.ndarray, keys: jax.Array
@@ -43,6 +47,7 @@ def latent(
             config=config,
             refinement=refinement,
             progress=lambda steps: progress(len(images) * steps / config.steps),
+            mesh=mesh,
         )
         return {
             "image": np.asarray(found.image),
@@ -53,14 +58,14 @@ def latent(
     return complete
 
 
-def baseline(fill: baselines.Fill) -> Complete:
-    """One of ``inpaint_jax.baselines``."""
+def baseline(fill: baselines.Fill, mesh: Mesh) -> Complete:
+    """One of ``inpaint_jax.baselines``, each batch divided over a mesh."""
+    of_part = jax.jit(parallel.split(fill, (0, 0, 0), mesh))
 
     def complete(
         images: np.ndarray, masks: np.ndarray, keys: jax.Array
     ) -> dict[str, np.ndarray]:
-        return {
-            "image": np.asarray(fill(jnp.asarray(images), jnp.asarray(masks), keys))
-        }
+        batch = parallel.place((images, masks, keys), mesh)
+        return {"image": parallel.local(of_part(*batch))}
 
     return complete

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,20 +37,25 @@ def run(main: Callable[[], int | None]) -> None:
         try:
             compilation_cache.use()
             return main()
-        except (
-            UsageError,
-            DataError,
-            ImageError,
-            ModelError,
-        ) as error:
-            _fail(str(error))
-        except OSError as error:  # A full disk, a folder where a file should be, ...
-            _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        except Exception as error:
+            message = complaint(error)
+            if message is None:
+                raise
+            _fail(message)
         except KeyboardInterrupt:
             print(file=sys.stderr)
             sys.exit(130)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def complaint(error: Exception) -> str | None:
+    """What to tell the user of an error that is theirs to put right, else None."""
+    if isinstance(error, UsageError | DataError | ImageError | ModelError):
+        return str(error)
+    if isinstance(error, OSError):  # A full disk, a folder where a file should be, ...
+        return f"{error.filename or 'input or output'}: {error.strerror or error}"
+    return None
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
@@ -156,6 +161,13 @@ def absolute(dataset: str) -> str:
     if not colon or kind != "images":
         return dataset
     return f"images:{os.path.abspath(os.path.expanduser(path))}"
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds a line of JSON for each row, all of them in one go."""
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    with path.open("a") as file:
+        file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:

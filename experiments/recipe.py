@@ -50,6 +50,12 @@ _OVERRIDES = (
         f"Of what the discriminator sees: some of {', '.join(AUGMENTATIONS)}.",
     ),
     flags.DEFINE_float("r1_weight", None, "Gamma of the R1 penalty."),
+    flags.DEFINE_integer(
+        "batch_norm_groups",
+        None,
+        "Parts of a batch that BatchNorm normalises apart. 1: the whole batch, on "
+        "however many devices; as many as there are devices: no statistics exchanged.",
+    ),
     flags.DEFINE_enum(
         "precision",
         None,

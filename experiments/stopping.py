@@ -1,4 +1,4 @@
-"""Leaving a training: when told to, with everything saved, or when it diverged."""
+"""Leaving: when told to, with everything saved; a training also when it diverged."""
 
 import signal
 from typing import Any, Self
@@ -9,7 +9,7 @@ from inpaint_jax.checkpoints import Checkpoints
 
 
 class StopSignal:
-    """Notes SIGTERM and SIGINT: the run saves the step it is at and leaves.
+    """Notes SIGTERM and SIGINT: the run saves what it is at and leaves.
 
     A context manager. The second signal is not noted but takes its usual effect, for
     whoever cannot wait.

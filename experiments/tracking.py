@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments import program
-from inpaint_jax import data, gan, quality
+from experiments import distributed, program
+from inpaint_jax import data, gan, parallel, quality
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.images import to_float
 from inpaint_jax.pretrained import Parts, make_model
@@ -24,7 +24,8 @@ class Rows:
 
     Args:
       path: The file; made when missing. Lines of steps after ``start`` are dropped: a
-        killed run did them but did not save them.
+        killed run did them but did not save them. Only the first process of a job
+        touches it.
       start: The step that the run goes on from.
     """
 
@@ -40,13 +41,14 @@ class Rows:
                 continue  # The line that a killed run was writing.
             if kept:
                 self.rows.append(row)
-        kept_lines = "".join(json.dumps(row) + "\n" for row in self.rows)
-        program.write_text(path, kept_lines)
+        if distributed.is_first():
+            kept_lines = "".join(json.dumps(row) + "\n" for row in self.rows)
+            program.write_text(path, kept_lines)
 
     def append(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
-        with self._path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        if distributed.is_first():
+            program.append_lines(self._path, [row])
 
 
 class Tracker:
@@ -96,16 +98,25 @@ class Tracker:
     def evaluate(self, state: gan.TrainState) -> dict[str, Any]:
         """Adds a row on the averaged generator, and keeps it if it is the best.
 
+        Of several processes the first does the work.
+
         Returns:
           The row.
         """
+        row = distributed.from_first(lambda: self._measure(state))
+        if row["swd"] < self._best_swd():
+            self._best.save(state)
+            self._best.wait()
+        self._rows.append(row)
+        return row
+
+    def _measure(self, state: gan.TrainState) -> dict[str, Any]:
         step, seed = int(state.step), self._config.seed
         model = make_model(
             Parts(
                 "run",
                 self._config.architecture,
-                state.average,
-                state.discriminator.variables,
+                *parallel.local((state.average, state.discriminator.variables)),
             )
         )
         found = quality.measure(model, self._images, config=self._work, seed=seed)
@@ -113,7 +124,7 @@ class Tracker:
             self._real_ms_ssim = quality.diversity(
                 self._images, self._work.pairs, seed=seed
             )
-        row = {
+        return {
             "step": step,
             "swd": found.mean_swd,
             **{f"swd_{level}": distance for level, distance in found.swd.items()},
@@ -121,11 +132,6 @@ class Tracker:
             "real_ms_ssim": self._real_ms_ssim,
             "ceiling": float(found.ceiling.mean(dtype=np.float64)),
         }
-        if row["swd"] < self._best_swd():
-            self._best.save(state)
-            self._best.wait()
-        self._rows.append(row)
-        return row
 
     def _best_swd(self) -> float:
         """That of the checkpoint in ``best/``; infinite when there is none."""

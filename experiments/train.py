@@ -7,9 +7,10 @@ Leaves in the work folder: config.json, checkpoints/ with the latest states and 
 with the best one, metrics.jsonl, quality.jsonl (figures on images that were held back),
 held_back.json (their ids), curves.png and samples/<step>.png. Started again on the same
 folder it goes on where it was, and ends with the parameters of a run that was never
-stopped.
+stopped. With --distributed several processes, on one machine or many, train together.
 """
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -19,21 +20,24 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from experiments import (
     compilation_cache,
     dataset_flags,
+    distributed,
     program,
     recipe,
     tracking,
 )
 from experiments.curves import write_curves
-from experiments.stopping import StopSignal, check_finite
+from experiments.stopping import check_finite
 from inpaint_jax import data, gan, images, inference, networks, parallel
 from inpaint_jax.checkpoints import Checkpoints
+from inpaint_jax.data_order import batch_indices
 
-for _module in (compilation_cache, dataset_flags, recipe):
+for _module in (compilation_cache, dataset_flags, distributed, recipe):
     flags.adopt_module_key_flags(_module)
 
 _SPLIT = flags.DEFINE_string("split", "train", "Split of the data set.")
@@ -73,18 +77,24 @@ _FEWEST = 10  # Images of which some can be held back.
 
 
 def main() -> int:
+    with distributed.job():
+        return _configure()
+
+
+def _configure() -> int:
     # --- Configuration -------------------------------------------------------------
     with program.usage_errors():
         config = recipe.read_config()
-    places = parallel.placement()
-    if config.batch_size % places.devices:
+    mesh = parallel.make_mesh()
+    if config.batch_size % mesh.size:
         raise program.UsageError(
             f"batch_size {config.batch_size} must be a multiple of the "
-            f"{places.devices} devices"
+            f"{mesh.size} devices"
         )
     workdir = program.make_folder(Path(_WORKDIR.value))
-    with program.lock(workdir):
-        return _run(config, places, workdir)
+    with contextlib.ExitStack() as held:
+        distributed.from_first(lambda: held.enter_context(program.lock(workdir)))
+        return _run(config, mesh, workdir)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,40 +103,48 @@ class _Run:
 
     config: gan.TrainConfig
     dataset: data.Dataset
-    places: parallel.Placement
+    mesh: Mesh
     workdir: Path
     checkpoints: Checkpoints
     metrics: tracking.Rows
     tracker: tracking.Tracker
-    stop: StopSignal
+    stop: distributed.Stop
 
 
-def _run(config: gan.TrainConfig, places: parallel.Placement, workdir: Path) -> int:
+def _run(config: gan.TrainConfig, mesh: Mesh, workdir: Path) -> int:
     """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data ----------------------------------------------------------------------
     dataset, held_back = _load_data(config.architecture.image_size)
-    print(f"{len(dataset)} images of {dataset.name}, {len(held_back)} to judge with")
-    _remember_config(workdir / "config.json", config, dataset)
-    program.write_json(workdir / "held_back.json", held_back.ids)
+    distributed.say(
+        f"{len(dataset)} images of {dataset.name}, {len(held_back)} to judge with"
+    )
+
+    def remember() -> None:
+        _remember_config(workdir / "config.json", config, dataset)
+        program.write_json(workdir / "held_back.json", held_back.ids)
+
+    distributed.from_first(remember)
 
     # --- State: new, or where the last run stopped -----------------------------------
-    state = jax.device_put(gan.init_state(config), places.everywhere)
-    with Checkpoints(workdir) as checkpoints, StopSignal() as stop:
+    state = parallel.replicate(gan.init_state(config), mesh)
+    with Checkpoints(workdir) as checkpoints, distributed.Stop() as stop:
         if checkpoints.latest_step is not None:
             with program.usage_errors():
                 state = checkpoints.restore(state)
-            print(f"going on from step {state.step}")
+            distributed.say(f"going on from step {state.step}")
         start = int(state.step)
         metrics = tracking.Rows(workdir / "metrics.jsonl", start)
         with tracking.Tracker(workdir, config, held_back, start) as tracker:
             run = _Run(
-                config, dataset, places, workdir, checkpoints, metrics, tracker, stop
+                config, dataset, mesh, workdir, checkpoints, metrics, tracker, stop
             )
             # A run killed between a checkpoint and its evaluation.
             if _evaluates_at(start) and not tracker.has(start):
                 _evaluate(run, state)
             if start >= _STEPS.value:
-                print(f"{workdir} has {start} steps already; --steps={_STEPS.value}")
+                distributed.say(
+                    f"{workdir} has {start} steps already; --steps={_STEPS.value}"
+                )
                 return 0
             return _train(run, state, start)
 
@@ -168,13 +186,19 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
     config, dataset = run.config, run.dataset
     metrics: gan.Metrics | None = None
     clock, last_logged = time.monotonic(), start
-    with tqdm(initial=start, total=_STEPS.value, unit="step", disable=None) as bar:
+    mine = _share(config.batch_size)
+    with tqdm(
+        initial=start,
+        total=_STEPS.value,
+        unit="step",
+        disable=None if distributed.is_first() else True,
+    ) as bar:
         for step in range(start + 1, _STEPS.value + 1):
-            rows = data.batch_indices(
+            rows = batch_indices(
                 len(dataset), config.batch_size, seed=config.seed, step=step - 1
             )
-            batch = jax.device_put(
-                images.to_float(dataset.images[rows]), run.places.batch
+            batch = parallel.place(
+                images.to_float(dataset.images[rows[mine]]), run.mesh
             )
             # Steps are queued, not waited for; without this wait the queue would grow,
             # and a signal to stop would be heeded only when all of it is done.
@@ -184,7 +208,7 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
 
             # Read once: the signal may come at any moment, and this step either is the
             # last, and saved, or is not.
-            stopped = run.stop.received
+            stopped = run.stop.at(step)
             last = step == _STEPS.value or stopped
             evaluates = _evaluates_at(step) and not stopped
             saves = last or evaluates or step % _CHECKPOINT_EVERY.value == 0
@@ -211,15 +235,25 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
                 bar.set_description()
                 clock = time.monotonic()
             if stopped:
-                print(f"stopped by signal at step {step}; start again to go on")
+                distributed.say(
+                    f"stopped by signal at step {step}; start again to go on"
+                )
                 return 0
     best = run.tracker.best_step
-    print(
+    distributed.say(
         f"{_STEPS.value} steps done"
         + (f"; the best checkpoint is of step {best}" if best is not None else "")
     )
-    print(f"look at {run.workdir / 'curves.png'} and {run.workdir / 'samples'}")
+    distributed.say(
+        f"look at {run.workdir / 'curves.png'} and {run.workdir / 'samples'}"
+    )
     return 0
+
+
+def _share(batch_size: int) -> slice:
+    """Which part of every batch this process feeds to its devices."""
+    size = batch_size // jax.process_count()
+    return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
 
 
 def _evaluates_at(step: int) -> bool:
@@ -230,7 +264,7 @@ def _evaluates_at(step: int) -> bool:
 
 def _evaluate(run: _Run, state: gan.TrainState) -> None:
     row = run.tracker.evaluate(state)
-    tqdm.write(
+    distributed.say(
         f"step {row['step']}: SWD {row['swd']:.1f}, MS-SSIM {row['ms_ssim']:.3f} "
         f"(real: {row['real_ms_ssim']:.3f}), ceiling {row['ceiling']:.2f} dB"
         + (", the best so far" if run.tracker.best_step == row["step"] else "")
@@ -239,6 +273,8 @@ def _evaluate(run: _Run, state: gan.TrainState) -> None:
 
 
 def _draw_curves(run: _Run) -> None:
+    if not distributed.is_first():
+        return
     write_curves(
         run.workdir / "curves.png",
         run.metrics.rows,
@@ -273,10 +309,12 @@ def _as_json(config: gan.TrainConfig) -> dict[str, Any]:
 
 
 def _write_samples(run: _Run, state: gan.TrainState, step: int) -> None:
+    if not distributed.is_first():
+        return
     size = run.config.architecture
     key = jax.random.key(run.config.seed)
     latents = gan.sample_latents(key, _SAMPLES, size.latent_size)
-    samples = images.tile(np.asarray(_sample(state.average, latents)))
+    samples = images.tile(np.asarray(_sample(parallel.local(state.average), latents)))
     images.write_png(run.workdir / "samples" / f"{step:07d}.png", samples)
     _draw_curves(run)
 

@@ -23,6 +23,7 @@ from experiments import compilation_cache, dataset_flags, program, tracking
 from experiments.stopping import StopSignal, check_finite
 from inpaint_jax import curvature, data, encoder, images, pretrained
 from inpaint_jax.checkpoints import Checkpoints
+from inpaint_jax.data_order import batch_indices
 from inpaint_jax.types import Model
 
 for _module in (compilation_cache, dataset_flags):
@@ -148,7 +149,7 @@ def _train(
     metrics: encoder.Metrics | None = None
     with tqdm(initial=start, total=config.steps, unit="step", disable=None) as bar:
         for step in range(start + 1, config.steps + 1):
-            rows = data.batch_indices(
+            rows = batch_indices(
                 len(dataset), config.batch_size, seed=config.seed, step=step - 1
             )
             batch = images.to_float(dataset.images[rows])

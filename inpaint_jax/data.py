@@ -1,4 +1,4 @@
-"""Data sets by name, as arrays with ids, and the order they are trained in.
+"""Data sets by name, as arrays with ids.
 
 The paper's three data sets come through tensorflow-datasets, read without TensorFlow;
 ``images:PATH`` takes a folder, a file, zips or a pattern of these. A data set is
@@ -9,7 +9,6 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
 import os
 import sys
 import zlib
@@ -30,6 +29,9 @@ _CHUNK = 64  # pictures a task: tasks are queued all at once, so few large ones
 
 class DataError(ValueError):
     """What is wrong with a data set's name, split or files, in one line."""
+
+
+_Read = Callable[[int], tuple[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,7 +59,34 @@ class Dataset:
         return len(self.ids)
 
 
-def load(
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """A data set that is read picture by picture, as each is wanted.
+
+    Attributes:
+      name: As given to ``open_source``.
+      split: As given to ``open_source``.
+      crop: As of ``Dataset``.
+      size: Side of the images.
+      count: How many pictures there are.
+      ids: Of all, where they are known before a picture is read; else None.
+      read: An index to the picture's id and ``[S, S, 3]`` uint8. Raises ``ImageError``
+        when it cannot be read. Safe to call from several threads.
+    """
+
+    name: str
+    split: str
+    crop: str
+    size: int
+    count: int
+    ids: tuple[str, ...] | None
+    read: _Read
+
+    def __len__(self) -> int:
+        return self.count
+
+
+def open_source(
     name: str,
     *,
     split: str = "train",
@@ -65,11 +94,8 @@ def load(
     crop: str | int | None = None,
     size: int = 64,
     limit: int | None = None,
-    progress: bool = False,
-) -> Dataset:
-    """Reads a data set into memory, cropped and resized.
-
-    Pictures that cannot be read are left out, with one line in the log.
+) -> Source:
+    """Opens a data set of which no picture is read yet.
 
     Args:
       name: ``celeb_a``, ``svhn_cropped``, ``cars196``, or ``images:PATH`` with a path
@@ -83,20 +109,14 @@ def load(
         paper's: the centre square for faces and ``images:``, the bounding box for cars,
         the whole frame for house numbers.
       size: Side of the images.
-      limit: Read the first so many only.
-      progress: Show a bar on standard error when that is a terminal.
+      limit: The first so many only.
 
     Returns:
-      A ``Dataset``, in the source's order.
+      A ``Source``, in the data set's own order.
 
     Raises:
       DataError: An unknown name, split or crop, data that is not prepared, the missing
-        extra ``tfds``, or no picture that can be read.
-
-    Examples:
-      >>> faces = load("images:faces/*.zip", limit=1000)  # doctest: +SKIP
-      >>> faces.images.shape  # doctest: +SKIP
-      (1000, 64, 64, 3)
+        extra ``tfds``, or a split with nothing in it.
     """
     kind, _, path = name.partition(":")
     if (not path and name not in _CROPS) or (path and kind != "images"):
@@ -113,23 +133,68 @@ def load(
         except ImageError as error:
             raise DataError(f"{name}: {error}") from error
 
-    with _hushed():
-        if path:
-            count, read = _open_pictures(path, crop, size)
-        else:
+    ids: list[str] | None = None
+    if path:
+        ids, read = _open_pictures(path, crop, size)
+        count = len(ids)
+    else:
+        with _hushed():
             count, read = _open_tfds(name, split, data_dir, crop, size)
-        count = count if limit is None else min(count, limit)
-        if not count:
-            raise DataError(f"{name}: the split {split!r} is empty")
-        images, ids, failed = _read_all(count, read, size, progress)
+    count = count if limit is None else min(count, limit)
+    if not count:
+        raise DataError(f"{name}: the split {split!r} is empty")
+    known_ids = None if ids is None else tuple(ids[:count])
+    return Source(name, split, str(crop), size, count, known_ids, read)
+
+
+def load(
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: str | os.PathLike[str] | None = None,
+    crop: str | int | None = None,
+    size: int = 64,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Dataset:
+    """Reads a data set into memory, cropped and resized.
+
+    Pictures that cannot be read are left out, with one line in the log.
+
+    Args:
+      name: As for ``open_source``, and so are ``split``, ``data_dir``, ``crop``,
+        ``size`` and ``limit``.
+      split: See there.
+      data_dir: See there.
+      crop: See there.
+      size: See there.
+      limit: See there.
+      progress: Show a bar on standard error when that is a terminal.
+
+    Returns:
+      A ``Dataset``, in the source's order.
+
+    Raises:
+      DataError: As ``open_source``, or no picture that can be read.
+
+    Examples:
+      >>> faces = load("images:faces/*.zip", limit=1000)  # doctest: +SKIP
+      >>> faces.images.shape  # doctest: +SKIP
+      (1000, 64, 64, 3)
+    """
+    source = open_source(
+        name, split=split, data_dir=data_dir, crop=crop, size=size, limit=limit
+    )
+    with _hushed():
+        images, ids, failed = _read_all(source, progress)
     if failed:
-        counts = f"{len(failed)} of {count} pictures could not be read"
+        counts = f"{len(failed)} of {len(source)} pictures could not be read"
         first = failed[min(failed)]
-        if len(failed) == count:
+        if len(failed) == len(source):
             raise DataError(f"{name}: {counts}; the first: {first}")
         logging.warning("%s: %s and are left out; the first: %s", name, counts, first)
     reasons = tuple(failed[index] for index in sorted(failed))
-    return Dataset(name, split, images, ids, str(crop), reasons)
+    return Dataset(name, split, images, ids, source.crop, reasons)
 
 
 @contextlib.contextmanager
@@ -144,11 +209,7 @@ def _hushed() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-# Reads the picture of an index: its id and ``[S, S, 3]`` uint8.
-_Read = Callable[[int], tuple[str, np.ndarray]]
-
-
-def _open_pictures(path: str, crop: str | int, size: int) -> tuple[int, _Read]:
+def _open_pictures(path: str, crop: str | int, size: int) -> tuple[list[str], _Read]:
     try:
         pictures = find_pictures([path])
     except ImageError as error:
@@ -163,7 +224,7 @@ def _open_pictures(path: str, crop: str | int, size: int) -> tuple[int, _Read]:
             raise ImageError(f"{picture}: {error}") from error
         return picture.id, image
 
-    return len(pictures), read
+    return [picture.id for picture in pictures], read
 
 
 def _open_tfds(
@@ -236,17 +297,18 @@ def _tfds_reason(
 
 
 def _read_all(
-    count: int, read: _Read, size: int, progress: bool
+    source: Source, progress: bool
 ) -> tuple[np.ndarray, tuple[str, ...], dict[int, str]]:
-    """Reads indices below ``count`` in a few threads; returns what failed beside."""
-    images = np.empty((count, size, size, 3), np.uint8)
+    """Reads a source in a few threads; returns what failed beside."""
+    count = len(source)
+    images = np.empty((count, source.size, source.size, 3), np.uint8)
     ids = [""] * count
     failed: dict[int, str] = {}
 
     def work(indices: range) -> int:
         for i in indices:
             try:
-                ids[i], images[i] = read(i)
+                ids[i], images[i] = source.read(i)
             except ImageError as error:
                 failed[i] = str(error)
         return len(indices)
@@ -302,42 +364,3 @@ def select(dataset: Dataset, chosen: np.ndarray) -> Dataset:
     """The images for which ``chosen``, ``[N]`` bool, holds."""
     ids = tuple(dataset.ids[row] for row in np.flatnonzero(chosen))
     return dataclasses.replace(dataset, images=dataset.images[chosen], ids=ids)
-
-
-def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
-    """Which images make up the batch of a training step.
-
-    Every epoch is a permutation of all ``n`` images and batches run on across its end:
-    with position ``p = step * batch_size + i``, the batch's i-th index is
-    ``permutation(p // n)[p % n]``. Nothing is kept between steps, so a run that is
-    started again sees what it would have seen.
-
-    Args:
-      n: Number of images.
-      batch_size: Number of indices; it may exceed ``n``.
-      seed: Chooses the permutations; not negative.
-      step: Counts from 0.
-
-    Returns:
-      ``[batch_size]`` int64 in [0, n).
-
-    Raises:
-      DataError: ``n`` or ``batch_size`` below 1, or ``seed`` or ``step`` below 0.
-    """
-    if n < 1 or batch_size < 1 or seed < 0 or step < 0:
-        raise DataError(
-            f"no batch of {batch_size} from {n} images at step {step}, seed {seed}:"
-            " give at least 1, 1, 0 and 0"
-        )
-    first = step * batch_size
-    pieces = []
-    for epoch in range(first // n, (first + batch_size - 1) // n + 1):
-        start = max(first - epoch * n, 0)
-        stop = min(first + batch_size - epoch * n, n)
-        pieces.append(_permutation(n, seed, epoch)[start:stop])
-    return np.concatenate(pieces)
-
-
-@functools.lru_cache(maxsize=4)
-def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(n)

@@ -51,6 +51,9 @@ class TrainConfig:
         gradient of log D / (1 - D) in real images as the discriminator sees them
         (Mescheder et al., 2018); applied at every 16th step, 16 times over. Through
         BatchNorm an image's gradient also holds its part in the others' logits.
+      batch_norm_groups: Into how many parts BatchNorm divides a batch, each normalised
+        by statistics of its own. 1: the whole batch, wherever its images are; as many
+        as there are devices: none waits for another's statistics.
       precision: What the networks compute in, one of ``types.PRECISIONS``; parameters,
         BatchNorm's statistics, losses and Adam are float32 in any case.
       seed: Of the weights, the latents, the flips and the order of the images.
@@ -71,12 +74,19 @@ class TrainConfig:
     instance_noise: float = 0.0
     augmentations: tuple[str, ...] = ()
     r1_weight: float = 0.0
+    batch_norm_groups: int = 1
     precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.batch_size < 2:
             raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
+        groups = self.batch_norm_groups
+        if groups < 1 or self.batch_size % groups or self.batch_size < 2 * groups:
+            raise ValueError(
+                f"batch_norm_groups must divide batch_size {self.batch_size} into "
+                f"parts of at least 2, not {groups}"
+            )
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
         for name in ("learning_rate", "discriminator_learning_rate"):
@@ -220,7 +230,7 @@ def train_step(
 
     def forward(params: Any) -> tuple[jax.Array, Any]:
         network = Generator(config.architecture, config.dtype)
-        return _apply(network, generator.variables, params, latents)
+        return _apply(network, generator.variables, params, latents, config)
 
     fake, pull_back, g_stats = jax.vjp(
         forward, generator.variables["params"], has_aux=True
@@ -233,9 +243,11 @@ def train_step(
     def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
         # Real and generated images are normalised apart, each by its own batch's
         # statistics; the running ones see first the one, then the other.
-        on_real, stats = _apply(judge, discriminator.variables, params, seen_real)
+        on_real, stats = _apply(
+            judge, discriminator.variables, params, seen_real, config
+        )
         variables = {**discriminator.variables, "batch_stats": stats}
-        on_fake, stats = _apply(judge, variables, params, seen_fake)
+        on_fake, stats = _apply(judge, variables, params, seen_fake, config)
         real_score = jax.nn.softmax(on_real)[:, REAL].mean()
         fake_score = jax.nn.softmax(on_fake)[:, REAL].mean()
         of_real = jax.nn.log_softmax(on_real).mean(0)
@@ -254,7 +266,7 @@ def train_step(
     def generator_loss(fake: jax.Array) -> jax.Array:
         params = discriminator.variables["params"]
         seen = _seen(key_judged, fake, config)
-        logits, _ = _apply(judge, discriminator.variables, params, seen)
+        logits, _ = _apply(judge, discriminator.variables, params, seen, config)
         log_probability = jax.nn.log_softmax(logits)
         if config.generator_loss == "saturating":
             return log_probability[:, FAKE].mean()
@@ -304,7 +316,7 @@ def _r1(
         return jnp.zeros(())
 
     def log_odds(images: jax.Array) -> jax.Array:
-        logits, _ = _apply(judge, variables, params, images)
+        logits, _ = _apply(judge, variables, params, images, config)
         return (logits[:, REAL] - logits[:, FAKE]).sum()
 
     def penalty() -> jax.Array:
@@ -316,13 +328,27 @@ def _r1(
 
 
 def _apply(
-    network: Generator | Discriminator, variables: Variables, params: Any, x: jax.Array
+    network: Generator | Discriminator,
+    variables: Variables,
+    params: Any,
+    x: jax.Array,
+    config: TrainConfig,
 ) -> tuple[jax.Array, Any]:
     """The network in training mode: its output and its new BatchNorm statistics."""
-    output, updated = network.apply(
-        {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
-    )
-    return output, updated["batch_stats"]
+
+    def of_group(x: jax.Array) -> tuple[jax.Array, Any]:
+        output, updated = network.apply(
+            {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
+        )
+        return output, updated["batch_stats"]
+
+    groups = config.batch_norm_groups
+    if groups == 1:
+        return of_group(x)
+    # BatchNorm is all that looks at other images of a batch.
+    outputs, statistics = jax.vmap(of_group)(x.reshape(groups, -1, *x.shape[1:]))
+    mean = jax.tree.map(lambda each: each.mean(0), statistics)
+    return outputs.reshape(len(x), *outputs.shape[2:]), mean
 
 
 def _generator_optimizer(config: TrainConfig) -> optax.GradientTransformation:

@@ -1,41 +1,121 @@
-"""Placing work on devices: what belongs to a batch is split, everything else copied.
+"""One mesh over all devices: what belongs to a batch is split, all else is copied.
 
-A function compiled by ``jax.jit`` runs where its arguments are. Given a batch split
-over the devices, XLA divides the work along the batch and exchanges what concerns all
-of it (BatchNorm's means, the gradients' sums), so that one code path serves one device
-and many, with the same results to rounding.
+One device, eight, and the devices of many hosts run the same code. A host is a
+*process*: it hands over its own part of a batch (``place``) and gets the results of
+that part back (``local``), and no other.
+
+Two ways to divide work. A function under ``split`` runs on every device with that
+device's part alone, so nothing can be exchanged: the searches, which know nothing of
+each other. Where a batch is one thing (a training step, with BatchNorm's means and the
+gradients' sums), ``jax.jit`` of arrays that are ``place``d divides it, and exchanges
+what concerns all of the batch.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+AXIS = "batch"
 
 
-class Placement(NamedTuple):
-    """Where arrays go; for ``jax.device_put``.
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh of one axis, ``batch``, over ``devices``; of all processes by default."""
+    found = jax.devices() if devices is None else devices
+    return jax.make_mesh(
+        (len(found),), (AXIS,), axis_types=(AxisType.Auto,), devices=found
+    )
 
-    Attributes:
-      batch: Splits the first axis over the devices, which must divide it.
-      everywhere: A copy on each device.
+
+def local_size(mesh: Mesh) -> int:
+    """How many of the mesh's devices are this process's; they divide its batches."""
+    return len(mesh.local_devices)
+
+
+def place(tree: Any, mesh: Mesh | None) -> Any:
+    """Splits a batch over the mesh.
+
+    Args:
+      tree: Arrays ``[B, ...]``, this process's part of the batch; B is the same in all
+        processes, and a multiple of ``local_size``.
+      mesh: Where to; None: to the default device.
+
+    Returns:
+      Arrays ``[processes * B, ...]``, of which each device holds its own part.
+    """
+    if mesh is None:
+        return jax.tree.map(jnp.asarray, tree)
+    sharding = NamedSharding(mesh, P(AXIS))
+
+    def put(x: jax.Array | np.ndarray) -> jax.Array:
+        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+        data = np.asarray(jax.random.key_data(x))
+        return jax.random.wrap_key_data(put(data), impl=jax.random.key_impl(x))
+
+    return jax.tree.map(put, tree)
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """A copy of every array on each device.
+
+    Args:
+      tree: Arrays, the same in all processes.
+      mesh: Where to.
+    """
+    sharding = NamedSharding(mesh, P())
+
+    def put(x: jax.Array | np.ndarray) -> jax.Array:
+        if isinstance(x, jax.Array) and x.sharding == sharding:
+            return x
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+    return jax.tree.map(put, tree)
+
+
+def local(tree: Any) -> Any:
+    """This process's part of arrays that are split over a mesh, in NumPy.
+
+    Args:
+      tree: Arrays ``[processes * B, ...]`` as ``split`` or ``place`` leave them, arrays
+        of one device, or copies as ``replicate`` makes them.
+
+    Returns:
+      Arrays ``[B, ...]``, in the order in which ``place`` took them; of copies, one.
     """
 
-    batch: NamedSharding
-    everywhere: NamedSharding
+    def gather(x: jax.Array) -> np.ndarray:
+        if x.is_fully_addressable or x.is_fully_replicated:
+            return np.asarray(x)
+        parts = sorted(x.addressable_shards, key=lambda part: part.index[0].start)
+        return np.concatenate([part.data for part in parts])
 
-    @property
-    def devices(self) -> int:
-        """How many devices there are."""
-        return int(self.batch.mesh.size)
+    return jax.tree.map(gather, tree)
 
 
-def placement(devices: Sequence[jax.Device] | None = None) -> Placement:
-    """The placement over ``devices``; all of this process when left out."""
-    found = np.array(jax.local_devices() if devices is None else devices)
-    mesh = jax.sharding.Mesh(found, ("batch",), axis_types=(AxisType.Auto,))
-    return Placement(
-        NamedSharding(mesh, PartitionSpec("batch")),
-        NamedSharding(mesh, PartitionSpec()),
+def split(function: Callable[..., Any], axes: Any, mesh: Mesh | None) -> Any:
+    """``function`` of a batch, run by every device on its own part.
+
+    No device waits for another: loops end when those of its own images do. (Divided by
+    the compiler instead, a loop's stopping test would be asked of all devices in turn.)
+
+    Args:
+      function: Of batches, to batches: its results have the batch's axis in front.
+      axes: A tuple with 0 for every argument that has the batch's axis in front and
+        None for one that is the same for all, or a tree of these, as ``jax.vmap``'s
+        ``in_axes``.
+      mesh: Over which devices; None: ``function`` itself.
+    """
+    if mesh is None:
+        return function
+    specs = jax.tree.map(
+        lambda axis: P() if axis is None else P(AXIS), axes, is_leaf=lambda x: x is None
+    )
+    # check_vma would sum gradients with respect to what all devices share.
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False
     )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inpaint_jax import metrics
-from inpaint_jax.completion import search_batch
+from inpaint_jax.batch_search import search_batch
 from inpaint_jax.refine import refine_batch
 from inpaint_jax.types import Model, RefineConfig, SearchConfig
 

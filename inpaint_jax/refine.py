@@ -12,7 +12,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from inpaint_jax import parallel
 from inpaint_jax.losses import context_loss
 from inpaint_jax.types import Generate, Model, RefineConfig, Render
 
@@ -77,6 +79,7 @@ def refine_batch(
     weights: jax.Array,
     *,
     config: RefineConfig,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """Takes a batch of images beyond the generator's range (``refine``).
 
@@ -86,6 +89,7 @@ def refine_batch(
       images: ``[B, S, S, 3]`` in [-1, 1].
       weights: ``[B, S, S, 1]`` W of eq. 4.
       config: How to refine.
+      mesh: Over which the arguments are spread; None: one device.
 
     Returns:
       ``[B, S, S, 3]`` in [-1, 1], what stands for G(z).
@@ -93,7 +97,7 @@ def refine_batch(
     Raises:
       ValueError: The model has no ``halves``.
     """
-    return _refine(*halves_of(model), latents, images, weights, config)
+    return _refine(*halves_of(model), latents, images, weights, config, mesh)
 
 
 def halves_of(model: Model) -> tuple[Generate, Render]:
@@ -103,7 +107,7 @@ def halves_of(model: Model) -> tuple[Generate, Render]:
     return model.halves
 
 
-@functools.partial(jax.jit, static_argnames="config")
+@functools.partial(jax.jit, static_argnames=("config", "mesh"))
 def _refine(
     features: Generate,
     render: Render,
@@ -111,8 +115,17 @@ def _refine(
     images: jax.Array,
     weights: jax.Array,
     config: RefineConfig,
+    mesh: Mesh | None,
 ) -> jax.Array:
-    def one(latent: jax.Array, image: jax.Array, weights: jax.Array) -> jax.Array:
+    def one(
+        features: Generate,
+        render: Render,
+        latent: jax.Array,
+        image: jax.Array,
+        weights: jax.Array,
+    ) -> jax.Array:
         return refine(render, features(latent), image, weights, config=config)
 
-    return jax.vmap(one)(latents, images, weights)
+    axes = (None, None, 0, 0, 0)
+    of_batch = parallel.split(jax.vmap(one, axes), axes, mesh)
+    return of_batch(features, render, latents, images, weights)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from inpaint_jax.curvature import principal_directions
@@ -65,8 +66,8 @@ class Clock(NamedTuple):
       steps: ``[]`` steps in all.
     """
 
-    step: jax.Array
-    steps: jax.Array
+    step: jax.Array | np.integer
+    steps: jax.Array | np.integer
 
 
 class SearchState(NamedTuple):

@@ -17,7 +17,7 @@ from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.types import Architecture
 
 # Before anything is computed: some tests look at how work is spread over devices.
-jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_num_cpu_devices", 8)
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"

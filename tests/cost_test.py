@@ -6,11 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 from fakes import analytic_model
-from jax.sharding import AxisType
-from jax.sharding import PartitionSpec as P
 
 import inpaint_jax
-from inpaint_jax import completion, gan, inference, search
+from inpaint_jax import batch_search, completion, gan, inference, parallel, search
 from inpaint_jax.types import SEARCHES, Architecture, SearchConfig
 
 STRATEGY = search.adam(SearchConfig(), 100)
@@ -36,7 +34,7 @@ def arguments(batch, width, strategy=STRATEGY):
             guided=jnp.ones(batch, bool),
         )
         keys = jax.random.split(jax.random.key(0), batch)
-        states = completion.start_searches(strategy, objectives, keys)
+        states = batch_search.start_searches(strategy, objectives, keys)
         clock = search.Clock(jnp.asarray(0), jnp.asarray(3))
         return objectives, states, 3, clock
 
@@ -44,8 +42,8 @@ def arguments(batch, width, strategy=STRATEGY):
 
 
 def compiled_step(batch, width):
-    return completion.advance_searches.lower(
-        STRATEGY, *arguments(batch, width), capacity=completion.CHUNK
+    return batch_search.advance_searches.lower(
+        STRATEGY, *arguments(batch, width), capacity=batch_search.CHUNK
     ).compile()
 
 
@@ -55,8 +53,8 @@ def test_the_discriminator_is_not_asked_at_every_step():
     searching = search.adam(config, 100)
 
     def conditionals(strategy):
-        lowered = completion.advance_searches.lower(
-            strategy, *arguments(16, 4, strategy), capacity=completion.CHUNK
+        lowered = batch_search.advance_searches.lower(
+            strategy, *arguments(16, 4, strategy), capacity=batch_search.CHUNK
         )
         return lowered.as_text().count("stablehlo.case")
 
@@ -91,29 +89,18 @@ def test_temporary_memory_grows_with_the_batch_and_no_faster(step_of_64):
 
 
 def test_searches_on_several_devices_do_not_talk():
-    # Placed by shard_map, every device searches its own images.
-    mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
-
-    def steps(*of_batch):
-        return completion.advance_searches(
-            STRATEGY, *of_batch, capacity=completion.CHUNK
-        )
-
-    sharded = jax.shard_map(
-        steps,
-        mesh=mesh,
-        in_specs=(
-            search.Objective(P(), P(), *[P("batch")] * 3, P(), P(), P("batch")),
-            P("batch"),
-            P(),
-            P(),
-        ),
-        out_specs=P("batch"),
-        check_vma=False,
+    mesh = parallel.make_mesh()
+    steps = batch_search.advance_searches.lower(
+        STRATEGY, *arguments(64, 8), capacity=batch_search.CHUNK, mesh=mesh
     )
-    text = jax.jit(sharded).lower(*arguments(64, 8)).compile().as_text()
-    assert "num_partitions=4" in text
-    assert not [name for name in COLLECTIVES if name in text]
+    # A solve ends when its residual is small: every device must find that for itself.
+    pictures = jax.ShapeDtypeStruct((64, 64, 64, 3), jnp.float32)
+    masks = jax.ShapeDtypeStruct((64, 64, 64, 1), jnp.float32)
+    blend = completion.fill_holes.lower(pictures, pictures, masks, mesh=mesh)
+    for lowered in (steps, blend):
+        text = lowered.compile().as_text()
+        assert "num_partitions=8" in text
+        assert not [name for name in COLLECTIVES if name in text]
 
 
 def test_any_number_of_steps_is_traced_once():

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from inpaint_jax import data
+from inpaint_jax import data, data_order
 from inpaint_jax.data import DataError, Dataset
 
 # --- the order of batches ----------------------------------------------------
@@ -19,7 +19,7 @@ from inpaint_jax.data import DataError, Dataset
 )
 def test_every_epoch_is_a_permutation(n, batch_size, seed, start):
     def stream(step):
-        return data.batch_indices(n, batch_size, seed=seed, step=step)
+        return data_order.batch_indices(n, batch_size, seed=seed, step=step)
 
     steps = range(start, start + 2 + 2 * n // batch_size)
     drawn = np.concatenate([stream(step) for step in steps])
@@ -33,30 +33,30 @@ def test_every_epoch_is_a_permutation(n, batch_size, seed, start):
 def test_batches_follow_the_definition():
     n, batch_size = 7, 5
     order = np.concatenate(
-        [data.batch_indices(n, n, seed=3, step=epoch) for epoch in range(20)]
+        [data_order.batch_indices(n, n, seed=3, step=epoch) for epoch in range(20)]
     )
     for step in (0, 1, 5, 12):
-        batch = data.batch_indices(n, batch_size, seed=3, step=step)
+        batch = data_order.batch_indices(n, batch_size, seed=3, step=step)
         expected = order[step * batch_size : (step + 1) * batch_size]
         np.testing.assert_array_equal(batch, expected)
 
 
 def test_epochs_and_seeds_differ():
     def epoch(seed, step):
-        return tuple(data.batch_indices(50, 50, seed=seed, step=step))
+        return tuple(data_order.batch_indices(50, 50, seed=seed, step=step))
 
     assert len({epoch(seed, step) for seed in range(3) for step in range(3)}) == 9
 
 
 def test_a_late_step_costs_no_more_than_the_first():
-    late = data.batch_indices(1000, 64, seed=0, step=10**15)
+    late = data_order.batch_indices(1000, 64, seed=0, step=10**15)
     assert late.shape == (64,)
     assert data._permutation.cache_info().currsize <= 4
 
 
 def test_the_caller_cannot_spoil_the_permutation():
-    data.batch_indices(8, 8, seed=0, step=0)[:] = 0
-    assert len(set(data.batch_indices(8, 8, seed=0, step=0))) == 8
+    data_order.batch_indices(8, 8, seed=0, step=0)[:] = 0
+    assert len(set(data_order.batch_indices(8, 8, seed=0, step=0))) == 8
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_caller_cannot_spoil_the_permutation():
 def test_impossible_batches(wrong):
     n, batch_size, seed, step = wrong
     with pytest.raises(DataError, match="no batch of"):
-        data.batch_indices(n, batch_size, seed=seed, step=step)
+        data_order.batch_indices(n, batch_size, seed=seed, step=step)
 
 
 # --- holding back -----------------------------------------------------------------

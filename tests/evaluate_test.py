@@ -106,7 +106,7 @@ def test_started_again_it_does_only_what_is_missing(unbroken, evaluate, tmp_path
     (workdir / "metrics.json").unlink()
     result = evaluate(workdir, *LATENT)
     assert "5 of 12 images are done already" in result.stdout
-    again = (workdir / "parts" / "00001.jsonl").read_text().splitlines()
+    again = (workdir / "parts" / "00001-00000.jsonl").read_text().splitlines()
     ids = [json.loads(line)["id"] for line in again]
     assert ids == ["02", "03", "07", "08", "09", "10", "11"]
     figures = [

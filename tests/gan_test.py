@@ -202,16 +202,16 @@ def test_bfloat16_is_what_layers_compute_in_and_nothing_else():
         assert found != expected
 
 
-def test_four_devices_are_as_good_as_one():
-    places = parallel.placement()
-    assert places.devices == 4
-    state = jax.device_put(gan.init_state(RECIPE), places.everywhere)
+def test_eight_devices_are_as_good_as_one():
+    mesh = parallel.make_mesh()
+    assert mesh.size == 8
+    state = parallel.replicate(gan.init_state(RECIPE), mesh)
     for step in range(3):
-        images = jax.device_put(batch(step), places.batch)
+        images = parallel.place(batch(step), mesh)
         state, metrics = gan.train_step(state, images, config=RECIPE)
     for leaf in jax.tree.leaves(state):
         assert leaf.is_fully_replicated
-        assert len(leaf.devices()) == 4
+        assert len(leaf.devices()) == 8
     # Adam divides a gradient by its own size, so where one is nothing but rounding the
     # step is as large as any other: a few parameters may be a step apart.
     ends = [jax.tree.leaves(end) for end in ((state, metrics), run(RECIPE, 3))]

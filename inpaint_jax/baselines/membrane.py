@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from inpaint_jax.completion import fill_holes
 
@@ -30,7 +31,7 @@ def harmonic_fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.A
     return completed
 
 
-def guided_fill(guide: jax.Array) -> Fill:
+def guided_fill(guide: ArrayLike) -> Fill:
     """A fill with the gradients of one picture, say the mean of a training set.
 
     Args:
@@ -41,7 +42,7 @@ def guided_fill(guide: jax.Array) -> Fill:
     """
 
     def fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.Array:
-        guides = jnp.broadcast_to(guide, images.shape)
+        guides = jnp.broadcast_to(jnp.asarray(guide), images.shape)
         completed, _ = fill_holes(images, guides, masks)
         return completed
 

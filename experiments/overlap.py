@@ -1,0 +1,70 @@
+"""Doing what a device need not wait for while it works."""
+
+import collections
+import concurrent.futures
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def ahead(
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, depth: int = 2
+) -> Iterator[_Result]:
+    """``map``, with the next ``depth`` results on their way in another thread.
+
+    Never more than that: however slow the consumer, memory is bounded.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting: collections.deque[concurrent.futures.Future[_Result]]
+        waiting = collections.deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class Behind:
+    """Runs calls one after the other in a thread of its own, at most one waiting.
+
+    A context manager; leaving it waits for the last call. What a call raises is raised
+    by the next ``call``, or on leaving.
+    """
+
+    def __init__(self) -> None:
+        self._pool = concurrent.futures.ThreadPoolExecutor(1)
+        self._last: concurrent.futures.Future[Any] | None = None
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Has ``function`` called when the call before it is done."""
+        self.wait()
+        self._last = self._pool.submit(function, *arguments)
+
+    def wait(self) -> None:
+        """Returns when nothing is left to do."""
+        if self._last is not None:
+            last, self._last = self._last, None
+            last.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self.wait()
+        finally:
+            self._pool.shutdown()
