@@ -80,8 +80,8 @@ def job() -> Iterator[None]:
             "--coordinator_address, --num_processes and --process_id "
             f"({str(error).splitlines()[0]})"
         ) from error
-    # When another process dies while this one computes, JAX says so and aborts; a dump of
-    # all threads would only hide the message.
+    # When another process dies while this one computes, JAX says so and aborts; a dump
+    # of all threads would only hide the message.
     faulthandler.disable()
     try:
         yield
