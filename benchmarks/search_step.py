@@ -20,7 +20,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from benchmarks import peers, timing, torch_search
-from inpaint_jax import gan, inference, search
+from inpaint_jax import gan, inference, recipes, search
 from inpaint_jax.networks import GRID, Variables
 from inpaint_jax.types import Architecture, SearchConfig
 
@@ -51,7 +51,7 @@ def measure(
       peak: GFLOP/s of the machine's matrix product.
       tutorial_limit: Largest batch for the tutorials' form, which is slow.
     """
-    state = gan.init_state(gan.TrainConfig(architecture=architecture))
+    state = gan.init_state(recipes.TrainConfig(architecture=architecture))
     variables = state.average, state.discriminator.variables
     yield from compare(architecture, variables)
     flops = search_step_flops(architecture)
@@ -88,7 +88,7 @@ def peak_memory(architecture: Architecture, batch: int, name: str) -> int:
 
 
 def _peak_memory(architecture: Architecture, batch: int, name: str) -> int:
-    state = gan.init_state(gan.TrainConfig(architecture=architecture))
+    state = gan.init_state(recipes.TrainConfig(architecture=architecture))
     variables = state.average, state.discriminator.variables
     contenders, _ = Problem(architecture, batch).contenders(variables, [name])
     contenders[name](2)

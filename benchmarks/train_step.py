@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from benchmarks import peers, timing
 from benchmarks.search_step import search_step_flops
-from inpaint_jax import gan
+from inpaint_jax import gan, recipes
 from inpaint_jax.types import Architecture
 
 _TOLERANCES = (1e-3, 1e-2)  # Relative, of the first and the second step.
@@ -30,7 +30,9 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """A row for every contender."""
     # What PyTorch's step leaves out, so that both do the same: no flips.
-    config = gan.TrainConfig(architecture=architecture, batch_size=batch, flip=False)
+    config = recipes.TrainConfig(
+        architecture=architecture, batch_size=batch, flip=False
+    )
     side = architecture.image_size
     images = jax.random.uniform(jax.random.key(1), (batch, side, side, 3), minval=-1.0)
     began = time.perf_counter()
@@ -72,7 +74,7 @@ def measure(
         yield row
 
 
-def _in_jax(config: gan.TrainConfig, images: jax.Array) -> Callable[[], np.ndarray]:
+def _in_jax(config: recipes.TrainConfig, images: jax.Array) -> Callable[[], np.ndarray]:
     state = gan.init_state(config)
 
     def step() -> np.ndarray:
@@ -85,7 +87,7 @@ def _in_jax(config: gan.TrainConfig, images: jax.Array) -> Callable[[], np.ndarr
 
 
 def _in_torch(
-    config: gan.TrainConfig, images: jax.Array, layout: torch.memory_format
+    config: recipes.TrainConfig, images: jax.Array, layout: torch.memory_format
 ) -> Callable[[], np.ndarray]:
     state = gan.init_state(config)
     generator = peers.TorchGenerator(config.architecture, state.generator.variables)

@@ -5,7 +5,7 @@ from typing import Any
 
 from absl import flags
 
-from inpaint_jax import gan
+from inpaint_jax import recipes
 from inpaint_jax.augment import AUGMENTATIONS
 from inpaint_jax.types import PRECISIONS, Architecture
 
@@ -15,10 +15,10 @@ _IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the images.")
 _RECIPE = flags.DEFINE_enum(
     "recipe",
     "tuned",
-    list(gan.RECIPES),
+    list(recipes.RECIPES),
     "Which values the other flags of the recipe have when they are not given.",
 )
-# Each is a field of gan.TrainConfig of the same name.
+# Each is a field of recipes.TrainConfig of the same name.
 _OVERRIDES = (
     flags.DEFINE_integer("batch_size", None, "Images a step."),
     flags.DEFINE_float(
@@ -34,7 +34,7 @@ _OVERRIDES = (
     flags.DEFINE_enum(
         "generator_loss",
         None,
-        gan.GENERATOR_LOSSES,
+        recipes.GENERATOR_LOSSES,
         "saturating is the paper's eq. 1 to the letter.",
     ),
     flags.DEFINE_bool("flip", None, "Mirror images at random."),
@@ -68,7 +68,7 @@ _OVERRIDES = (
 )
 
 
-def read_config() -> gan.TrainConfig:
+def read_config() -> recipes.TrainConfig:
     """The recipe, changed as the flags say.
 
     Raises:
@@ -77,7 +77,7 @@ def read_config() -> gan.TrainConfig:
     given: dict[str, Any] = {
         flag.name: flag.value for flag in _OVERRIDES if flag.value is not None
     }
-    recipe = gan.RECIPES[_RECIPE.value]
+    recipe = recipes.RECIPES[_RECIPE.value]
     of_discriminator = recipe.discriminator_learning_rate
     if "learning_rate" in given and of_discriminator is not None:
         # A recipe with two rates says how they relate: changing one changes both.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments import distributed, program
-from inpaint_jax import data, gan, parallel, quality
+from inpaint_jax import data, gan, parallel, quality, recipes
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.images import to_float
 from inpaint_jax.pretrained import Parts, make_model
@@ -64,7 +64,7 @@ class Tracker:
     def __init__(
         self,
         workdir: Path,
-        config: gan.TrainConfig,
+        config: recipes.TrainConfig,
         held_back: data.Dataset,
         start: int,
     ):

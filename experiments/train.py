@@ -33,7 +33,7 @@ from experiments import (
 )
 from experiments.curves import write_curves
 from experiments.stopping import check_finite
-from inpaint_jax import data, gan, images, inference, networks, parallel
+from inpaint_jax import data, gan, images, inference, networks, parallel, recipes
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.data_order import batch_indices
 
@@ -91,6 +91,12 @@ def _configure() -> int:
             f"batch_size {config.batch_size} must be a multiple of the "
             f"{mesh.size} devices"
         )
+    groups = config.batch_norm_groups
+    if groups > 1 and groups % mesh.size:
+        raise program.UsageError(
+            f"batch_norm_groups {groups} must be 1 or a multiple of the {mesh.size} "
+            "devices"
+        )
     workdir = program.make_folder(Path(_WORKDIR.value))
     with contextlib.ExitStack() as held:
         distributed.from_first(lambda: held.enter_context(program.lock(workdir)))
@@ -101,7 +107,7 @@ def _configure() -> int:
 class _Run:
     """What the loop works with, beside the state."""
 
-    config: gan.TrainConfig
+    config: recipes.TrainConfig
     dataset: data.Dataset
     mesh: Mesh
     workdir: Path
@@ -111,7 +117,7 @@ class _Run:
     stop: distributed.Stop
 
 
-def _run(config: gan.TrainConfig, mesh: Mesh, workdir: Path) -> int:
+def _run(config: recipes.TrainConfig, mesh: Mesh, workdir: Path) -> int:
     """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data ----------------------------------------------------------------------
     dataset, held_back = _load_data(config.architecture.image_size)
@@ -203,7 +209,7 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
             # Steps are queued, not waited for; without this wait the queue would grow,
             # and a signal to stop would be heeded only when all of it is done.
             jax.block_until_ready(metrics)
-            state, metrics = gan.train_step(state, batch, config=config)
+            state, metrics = gan.train_step(state, batch, config=config, mesh=run.mesh)
             bar.update()
 
             # Read once: the signal may come at any moment, and this step either is the
@@ -284,7 +290,7 @@ def _draw_curves(run: _Run) -> None:
 
 
 def _remember_config(
-    path: Path, config: gan.TrainConfig, dataset: data.Dataset
+    path: Path, config: recipes.TrainConfig, dataset: data.Dataset
 ) -> None:
     """Writes the configuration, or checks it against the one that is there."""
     validation = program.absolute(_VALIDATION.value or "a tenth, at most 1000")
@@ -299,11 +305,11 @@ def _remember_config(
         "crop": dataset.crop,
     }
     # Before there were recipes, all runs were like this.
-    older = {**_as_json(gan.TrainConfig()), "validation": "none"}
+    older = {**_as_json(recipes.TrainConfig()), "validation": "none"}
     program.remember(path, wanted, older)
 
 
-def _as_json(config: gan.TrainConfig) -> dict[str, Any]:
+def _as_json(config: recipes.TrainConfig) -> dict[str, Any]:
     """The configuration as JSON gives it back."""
     return {**dataclasses.asdict(config), "augmentations": list(config.augmentations)}
 

@@ -18,12 +18,12 @@ AUGMENTATIONS = ("color", "translation", "cutout")
 
 
 def augment(
-    key: jax.Array, images: jax.Array, augmentations: tuple[str, ...]
+    keys: jax.Array, images: jax.Array, augmentations: tuple[str, ...]
 ) -> jax.Array:
     """Changes each image in its own random way.
 
     Args:
-      key: Consumed.
+      keys: ``[B]``, consumed.
       images: ``[B, H, W, 3]`` in [-1, 1].
       augmentations: Some of ``AUGMENTATIONS``:
 
@@ -40,7 +40,13 @@ def augment(
     """
     check(augmentations)
     one = functools.partial(_augment_one, augmentations=augmentations)
-    return jax.vmap(one)(jax.random.split(key, images.shape[0]), images)
+    return jax.vmap(one)(keys, images)
+
+
+def flip_at_random(keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Mirrors each of ``[B, H, W, C]`` left to right with probability 1/2; B keys."""
+    chosen = jax.vmap(jax.random.bernoulli)(keys)[:, None, None, None]
+    return jnp.where(chosen, images[:, :, ::-1], images)
 
 
 def check(augmentations: tuple[str, ...]) -> None:

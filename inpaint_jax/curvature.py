@@ -69,7 +69,7 @@ def regional_metric(
         image, jacobian = linearise(generate, latent)
         side = image.shape[0] // GRID
         regions = jacobian.reshape(latent_size, GRID, side, GRID, side, -1)
-        return jnp.einsum("ihawbc,jhawbc->hwij", regions, regions)
+        return jnp.einsum("ihawbc,jhawbc->hwij", regions, regions, precision="highest")
 
     return jax.lax.map(of_one, latents).mean(0)
 
@@ -103,7 +103,8 @@ def principal_directions(metric: jax.Array, weights: jax.Array) -> jax.Array:
     """
     side = weights.shape[0] // GRID
     regions = weights.reshape(GRID, side, GRID, side).mean((1, 3))
-    _, directions = jnp.linalg.eigh(jnp.einsum("hw,hwij->ij", regions, metric))
+    weighted = jnp.einsum("hw,hwij->ij", regions, metric, precision="highest")
+    _, directions = jnp.linalg.eigh(weighted)
     return directions
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from inpaint_jax import gan, masks
+from inpaint_jax.augment import flip_at_random
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.networks import Encoder, Variables
 from inpaint_jax.search import guesses
@@ -141,7 +142,7 @@ def train_step(
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_latent, key_mask = jax.random.split(key, 3)
     if config.flip:
-        images = gan.flip_at_random(key_flip, images)
+        images = flip_at_random(jax.random.split(key_flip, len(images)), images)
     # The first ones, not one in so many: masks are dealt in turn.
     own = jnp.arange(len(images)) < len(images) // config.own_share
     latents = gan.sample_latents(

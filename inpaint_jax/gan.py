@@ -6,125 +6,21 @@ next. All randomness comes from the seed in the configuration and the step's num
 so a run that is stopped and started again ends where an unbroken one does.
 """
 
-import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import DTypeLike
+from jax.sharding import Mesh
 
-from inpaint_jax import augment
+from inpaint_jax import augment, parallel
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks import Discriminator, Generator, Variables
-from inpaint_jax.types import PRECISIONS, Architecture
-
-GENERATOR_LOSSES = ("non_saturating", "saturating")
+from inpaint_jax.recipes import TrainConfig
 
 _R1_EVERY = 16  # Steps; the penalty weighs as many times more (Karras et al., 2020).
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """The recipe; by default the paper's.
-
-    Attributes:
-      architecture: Sizes of the two networks.
-      batch_size: Images a step.
-      learning_rate: Adam's.
-      discriminator_learning_rate: Adam's for the discriminator; None: the same (Heusel
-        et al., 2017, use two).
-      beta1: Adam's first decay; 0.5 as Radford et al. found.
-      ema_decay: Decay a step of the moving average of the generator, once warm: at
-        step t it is at most (1 + t) / (10 + t).
-      generator_loss: ``non_saturating``, -log D(G(z)), or ``saturating``,
-        log(1 - D(G(z))), which is eq. 1 to the letter and starves early on.
-      flip: Whether real images are mirrored at random.
-      label_smoothing: How far the discriminator's target for real images is below 1
-        (one-sided: Salimans et al., 2016).
-      instance_noise: Standard deviation of the noise on all that the discriminator sees
-        (Arjovsky and Bottou, 2017), in units of [-1, 1].
-      augmentations: Of all that the discriminator sees; some of
-        ``augment.AUGMENTATIONS``.
-      r1_weight: Gamma of the R1 penalty, gamma / 2 times the squared norm of the
-        gradient of log D / (1 - D) in real images as the discriminator sees them
-        (Mescheder et al., 2018); applied at every 16th step, 16 times over. Through
-        BatchNorm an image's gradient also holds its part in the others' logits.
-      batch_norm_groups: Into how many parts BatchNorm divides a batch, each normalised
-        by statistics of its own. 1: the whole batch, wherever its images are; as many
-        as there are devices: none waits for another's statistics.
-      precision: What the networks compute in, one of ``types.PRECISIONS``; parameters,
-        BatchNorm's statistics, losses and Adam are float32 in any case.
-      seed: Of the weights, the latents, the flips and the order of the images.
-
-    Raises:
-      ValueError: A value is out of range.
-    """
-
-    architecture: Architecture = dataclasses.field(default_factory=Architecture)
-    batch_size: int = 64
-    learning_rate: float = 2e-4
-    discriminator_learning_rate: float | None = None
-    beta1: float = 0.5
-    ema_decay: float = 0.999
-    generator_loss: str = "non_saturating"
-    flip: bool = True
-    label_smoothing: float = 0.0
-    instance_noise: float = 0.0
-    augmentations: tuple[str, ...] = ()
-    r1_weight: float = 0.0
-    batch_norm_groups: int = 1
-    precision: str = "float32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
-        groups = self.batch_norm_groups
-        if groups < 1 or self.batch_size % groups or self.batch_size < 2 * groups:
-            raise ValueError(
-                f"batch_norm_groups must divide batch_size {self.batch_size} into "
-                f"parts of at least 2, not {groups}"
-            )
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, not {self.seed}")
-        for name in ("learning_rate", "discriminator_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be > 0, not {value}")
-        if not 0 <= self.beta1 < 1 or not 0 <= self.ema_decay < 1:
-            raise ValueError("beta1 and ema_decay must be in [0, 1)")
-        if self.generator_loss not in GENERATOR_LOSSES:
-            raise ValueError(
-                f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, "
-                f"not {self.generator_loss}"
-            )
-        if not 0 <= self.label_smoothing < 0.5:
-            raise ValueError(
-                f"label_smoothing must be in [0, 0.5), not {self.label_smoothing}"
-            )
-        for name in ("instance_noise", "r1_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
-        augment.check(self.augmentations)
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(PRECISIONS)}, not "
-                f"{self.precision}"
-            )
-
-    @property
-    def dtype(self) -> DTypeLike | None:
-        """What the networks are told to compute in; None: as their inputs are."""
-        return None if self.precision == "float32" else self.precision
-
-
-RECIPES = {
-    "paper": TrainConfig(),
-    "tuned": TrainConfig(discriminator_learning_rate=1e-4),
-}
-"""Recipes by name: the paper's, and one that measured better (BUILD.md)."""
 
 
 class Network(NamedTuple):
@@ -204,9 +100,13 @@ def init_state(config: TrainConfig) -> TrainState:
     )
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+@functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
 def train_step(
-    state: TrainState, images: jax.Array, *, config: TrainConfig
+    state: TrainState,
+    images: jax.Array,
+    *,
+    config: TrainConfig,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """One update of the discriminator, then one of the generator.
 
@@ -218,55 +118,92 @@ def train_step(
       state: Where training stands. Donated: do not use it again.
       images: ``[B, S, S, 3]`` float32 in [-1, 1], real ones.
       config: The recipe.
+      mesh: Over which ``images`` are split and ``state`` is copied; None: one device.
+        What comes out is the same on any number of them, to rounding.
 
     Returns:
       The next state and the step's figures.
+
+    Raises:
+      ValueError: ``config.batch_norm_groups`` is neither 1 nor a multiple of the
+        devices.
     """
+    share = parallel.Share(1 if mesh is None else mesh.size)
+    if config.batch_norm_groups > 1 and config.batch_norm_groups % share.devices:
+        raise ValueError(
+            f"batch_norm_groups must be 1 or a multiple of the {share.devices} "
+            f"devices, not {config.batch_norm_groups}"
+        )
+    step = functools.partial(_train_step, config=config, share=share)
+    return parallel.split(step, (None, 0), mesh, joined=True)(state, images)
+
+
+def _train_step(
+    state: TrainState, images: jax.Array, *, config: TrainConfig, share: parallel.Share
+) -> tuple[TrainState, Metrics]:
+    """``train_step`` for one device's share of the batch.
+
+    All is drawn for the whole batch and then divided. A gradient of a share's loss,
+    taken through statistics that all share in, is one of the sum of all losses; its
+    mean over the devices is that of the whole batch.
+    """
+    batch_size = share.devices * images.shape[0]
     key = jax.random.fold_in(_keys(config)[2], state.step)
     key_flip, key_z, key_real, key_fake, key_judged = jax.random.split(key, 5)
-    real = flip_at_random(key_flip, images) if config.flip else images
-    latents = sample_latents(key_z, real.shape[0], config.architecture.latent_size)
+    keys_flip, keys_real, keys_fake, keys_judged = (
+        share.take(jax.random.split(key, batch_size))
+        for key in (key_flip, key_real, key_fake, key_judged)
+    )
+    real = augment.flip_at_random(keys_flip, images) if config.flip else images
+    latents = share.take(
+        sample_latents(key_z, batch_size, config.architecture.latent_size)
+    )
     generator, discriminator = state.generator, state.discriminator
 
+    # With groups every share is normalised by itself, in one part or several.
+    axis_name = share.axis_name if config.batch_norm_groups == 1 else None
+    groups = max(1, config.batch_norm_groups // share.devices)
+    apply = functools.partial(_apply, groups=groups)
+
     def forward(params: Any) -> tuple[jax.Array, Any]:
-        network = Generator(config.architecture, config.dtype)
-        return _apply(network, generator.variables, params, latents, config)
+        network = Generator(config.architecture, config.dtype, axis_name)
+        return apply(network, generator.variables, params, latents)
 
     fake, pull_back, g_stats = jax.vjp(
         forward, generator.variables["params"], has_aux=True
     )
 
-    judge = Discriminator(config.architecture, config.dtype)
-    seen_real = _seen(key_real, real, config)
-    seen_fake = _seen(key_fake, fake, config)
+    judge = Discriminator(config.architecture, config.dtype, axis_name)
+    seen_real = _seen(keys_real, real, config)
+    seen_fake = _seen(keys_fake, fake, config)
 
     def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
         # Real and generated images are normalised apart, each by its own batch's
         # statistics; the running ones see first the one, then the other.
-        on_real, stats = _apply(
-            judge, discriminator.variables, params, seen_real, config
-        )
+        on_real, stats = apply(judge, discriminator.variables, params, seen_real)
         variables = {**discriminator.variables, "batch_stats": stats}
-        on_fake, stats = _apply(judge, variables, params, seen_fake, config)
+        on_fake, stats = apply(judge, variables, params, seen_fake)
         real_score = jax.nn.softmax(on_real)[:, REAL].mean()
         fake_score = jax.nn.softmax(on_fake)[:, REAL].mean()
         of_real = jax.nn.log_softmax(on_real).mean(0)
         loss = -(1 - config.label_smoothing) * of_real[REAL]
         loss -= config.label_smoothing * of_real[FAKE]
         loss -= jax.nn.log_softmax(on_fake)[:, FAKE].mean()
-        penalty = _r1(judge, discriminator.variables, params, seen_real, state, config)
+        logits = functools.partial(apply, judge, discriminator.variables, params)
+        penalty = _r1(logits, seen_real, state, config)
         return loss + penalty, (loss, stats, real_score, fake_score)
 
     d_gradient, (d_loss, d_stats, real_score, fake_score) = jax.grad(
         discriminator_loss, has_aux=True
     )(discriminator.variables["params"])
+    d_gradient, d_stats = share.mean((d_gradient, d_stats))
     optimizer = _discriminator_optimizer(config)
     discriminator = _update(discriminator, optimizer, d_gradient, d_stats)
 
     def generator_loss(fake: jax.Array) -> jax.Array:
         params = discriminator.variables["params"]
-        seen = _seen(key_judged, fake, config)
-        logits, _ = _apply(judge, discriminator.variables, params, seen, config)
+        seen = _seen(keys_judged, fake, config)
+        logits, _ = apply(judge, discriminator.variables, params, seen)
         log_probability = jax.nn.log_softmax(logits)
         if config.generator_loss == "saturating":
             return log_probability[:, FAKE].mean()
@@ -274,6 +211,7 @@ def train_step(
 
     g_loss, image_gradient = jax.value_and_grad(generator_loss)(fake)
     (g_gradient,) = pull_back(image_gradient)
+    g_gradient, g_stats = share.mean((g_gradient, g_stats))
     optimizer = _generator_optimizer(config)
     generator = _update(generator, optimizer, g_gradient, g_stats)
 
@@ -282,31 +220,25 @@ def train_step(
     average = optax.incremental_update(generator.variables, state.average, 1.0 - decay)
     return (
         TrainState(state.step + 1, generator, discriminator, average),
-        Metrics(d_loss, g_loss, real_score, fake_score),
+        share.mean(Metrics(d_loss, g_loss, real_score, fake_score)),
     )
 
 
-def flip_at_random(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors each of ``[B, H, W, C]`` left to right with probability 1/2."""
-    chosen = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
-    return jnp.where(chosen, images[:, :, ::-1], images)
-
-
-def _seen(key: jax.Array, images: jax.Array, config: TrainConfig) -> jax.Array:
-    """What the discriminator gets to see of a batch, real or generated."""
-    key_augment, key_noise = jax.random.split(key)
+def _seen(keys: jax.Array, images: jax.Array, config: TrainConfig) -> jax.Array:
+    """What the discriminator gets to see of images ``[B, S, S, 3]``; keys ``[B]``."""
+    keys_augment, keys_noise = jax.vmap(jax.random.split, out_axes=1)(keys)
     if config.augmentations:
-        images = augment.augment(key_augment, images, config.augmentations)
+        images = augment.augment(keys_augment, images, config.augmentations)
     if config.instance_noise:
-        noise = jax.random.normal(key_noise, images.shape, images.dtype)
+        noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(
+            keys_noise
+        )
         images = images + config.instance_noise * noise
     return images
 
 
 def _r1(
-    judge: Discriminator,
-    variables: Variables,
-    params: Any,
+    judge: Callable[[jax.Array], tuple[jax.Array, Any]],
     real: jax.Array,
     state: TrainState,
     config: TrainConfig,
@@ -316,7 +248,7 @@ def _r1(
         return jnp.zeros(())
 
     def log_odds(images: jax.Array) -> jax.Array:
-        logits, _ = _apply(judge, variables, params, images, config)
+        logits, _ = judge(images)
         return (logits[:, REAL] - logits[:, FAKE]).sum()
 
     def penalty() -> jax.Array:
@@ -332,7 +264,8 @@ def _apply(
     variables: Variables,
     params: Any,
     x: jax.Array,
-    config: TrainConfig,
+    *,
+    groups: int = 1,
 ) -> tuple[jax.Array, Any]:
     """The network in training mode: its output and its new BatchNorm statistics."""
 
@@ -342,7 +275,6 @@ def _apply(
         )
         return output, updated["batch_stats"]
 
-    groups = config.batch_norm_groups
     if groups == 1:
         return of_group(x)
     # BatchNorm is all that looks at other images of a batch.

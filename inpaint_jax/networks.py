@@ -36,6 +36,7 @@ class _BatchNorm(nn.Module):
     """Batch normalisation with Radford's settings; statistics in float32 at least."""
 
     dtype: DTypeLike | None
+    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -44,6 +45,7 @@ class _BatchNorm(nn.Module):
             momentum=0.9,
             epsilon=NORM_EPSILON,
             dtype=self.dtype,
+            axis_name=self.axis_name,
             scale_init=lambda key, shape, dtype: (
                 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
             ),
@@ -80,10 +82,13 @@ class Generator(nn.Module):
       architecture: Sizes.
       dtype: What layers compute in; parameters, BatchNorm's statistics and the images
         are float32 at least. None: as the latents are.
+      axis_name: Of the mesh's axis over which a batch is split, for BatchNorm to take
+        its statistics over all of it; None: there is none, or each part for itself.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool) -> jax.Array:
@@ -93,10 +98,10 @@ class Generator(nn.Module):
             GRID * GRID * first, use_bias=False, kernel_init=_NORMAL, dtype=dtype
         )(z)
         x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        x = nn.relu(_BatchNorm(dtype)(x, train))
+        x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
         for features in inner:
             x = _Convolution(features, "up", dtype)(x)
-            x = nn.relu(_BatchNorm(dtype)(x, train))
+            x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
         x = jnp.tanh(at_least_float32(_Convolution(3, "up", dtype, use_bias=True)(x)))
         return jnp.moveaxis(x, 2, 0)
 
@@ -109,15 +114,18 @@ class Discriminator(nn.Module):
     Attributes:
       architecture: Sizes.
       dtype: As for ``Generator``; the logits are float32 at least.
+      axis_name: As for ``Generator``.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
         dense = nn.Dense(2, kernel_init=_NORMAL, dtype=self.dtype)
-        return _downward(image, train, self.architecture, self.dtype, dense)
+        size, axis = self.architecture, self.axis_name
+        return _downward(image, train, size, self.dtype, dense, axis)
 
 
 class Encoder(nn.Module):
@@ -171,6 +179,7 @@ def _downward(
     architecture: Architecture,
     dtype: DTypeLike | None,
     dense: nn.Dense,
+    axis_name: str | None = None,
 ) -> jax.Array:
     """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, N]``.
 
@@ -181,7 +190,7 @@ def _downward(
     for layer, features in enumerate(_channels(architecture)):
         x = _Convolution(features, "down", dtype, use_bias=layer == 0)(x)
         if layer > 0:
-            x = _BatchNorm(dtype)(x, train)
+            x = _BatchNorm(dtype, axis_name)(x, train)
         x = nn.leaky_relu(x, SLOPE)
     x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
     return at_least_float32(dense(x))

@@ -4,15 +4,15 @@ One device, eight, and the devices of many hosts run the same code. A host is a
 *process*: it hands over its own part of a batch (``place``) and gets the results of
 that part back (``local``), and no other.
 
-Two ways to divide work. A function under ``split`` runs on every device with that
-device's part alone, so nothing can be exchanged: the searches, which know nothing of
-each other. Where a batch is one thing (a training step, with BatchNorm's means and the
-gradients' sums), ``jax.jit`` of arrays that are ``place``d divides it, and exchanges
-what concerns all of the batch.
+A function under ``split`` runs on every device with that device's part alone. The
+searches, which know nothing of each other, exchange nothing. Where a batch is one
+thing (a training step, with BatchNorm's means and the gradients'), the function asks a
+``Share`` for what concerns all of it. The compiler is not left to divide work itself:
+it has every device draw all latents and then do all of the batch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -97,18 +97,50 @@ def local(tree: Any) -> Any:
     return jax.tree.map(gather, tree)
 
 
-def split(function: Callable[..., Any], axes: Any, mesh: Mesh | None) -> Any:
+class Share(NamedTuple):
+    """One device's share of a batch, for functions that ``split`` runs.
+
+    Attributes:
+      devices: Over how many the batch is split; 1: there is nothing to exchange.
+    """
+
+    devices: int
+
+    @property
+    def axis_name(self) -> str | None:
+        """Over which to exchange, as Flax wants it; None: with nobody."""
+        return AXIS if self.devices > 1 else None
+
+    def take(self, whole: jax.Array) -> jax.Array:
+        """This device's rows of ``[devices * B, ...]``, which every device has."""
+        if self.devices == 1:
+            return whole
+        size = len(whole) // self.devices
+        return jax.lax.dynamic_slice_in_dim(
+            whole, jax.lax.axis_index(AXIS) * size, size
+        )
+
+    def mean(self, tree: Any) -> Any:
+        """The mean over all devices, in every device."""
+        return tree if self.devices == 1 else jax.lax.pmean(tree, AXIS)
+
+
+def split(
+    function: Callable[..., Any], axes: Any, mesh: Mesh | None, *, joined: bool = False
+) -> Any:
     """``function`` of a batch, run by every device on its own part.
 
     No device waits for another: loops end when those of its own images do. (Divided by
     the compiler instead, a loop's stopping test would be asked of all devices in turn.)
 
     Args:
-      function: Of batches, to batches: its results have the batch's axis in front.
+      function: Of batches, to batches: its results have the batch's axis in front,
+        unless they are ``joined``.
       axes: A tuple with 0 for every argument that has the batch's axis in front and
         None for one that is the same for all, or a tree of these, as ``jax.vmap``'s
         ``in_axes``.
       mesh: Over which devices; None: ``function`` itself.
+      joined: Whether every device has the same results, of the whole batch.
     """
     if mesh is None:
         return function
@@ -117,5 +149,9 @@ def split(function: Callable[..., Any], axes: Any, mesh: Mesh | None) -> Any:
     )
     # check_vma would sum gradients with respect to what all devices share.
     return jax.shard_map(
-        function, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False
+        function,
+        mesh=mesh,
+        in_specs=specs,
+        out_specs=P() if joined else P(AXIS),
+        check_vma=False,
     )

@@ -218,10 +218,10 @@ def adam(config: SearchConfig, latent_size: int) -> Strategy:
             outwards = (z >= 1) & (gradient < 0) | (z <= -1) & (gradient > 0)
             gradient = jnp.where(outwards, 0.0, gradient)
         if state.directions is not None:
-            gradient = gradient @ state.directions
+            gradient = _exact(state.directions.T, gradient)
         update, moments = optimizer.update(gradient, state.optimizer)
         if state.directions is not None:
-            update = state.directions @ update
+            update = _exact(state.directions, update)
         rate = _learning_rate(config, clock)
         latent = jnp.clip(state.latent - rate * update, -1.0, 1.0)
         state = state._replace(latent=latent, optimizer=moments, prior=losses.prior)
@@ -346,6 +346,14 @@ def _directions(objective: Objective, config: SearchConfig) -> jax.Array | None:
     if objective.metric is None:
         raise ValueError("a search along principal directions needs the metric")
     return principal_directions(objective.metric, objective.weights)
+
+
+def _exact(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    """Their product, also where an accelerator would round both to bfloat16.
+
+    A turn there and back must end where it began.
+    """
+    return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
 def _learning_rate(config: SearchConfig, clock: Clock) -> jax.Array | float:

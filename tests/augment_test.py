@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from inpaint_jax.augment import AUGMENTATIONS, augment
+from inpaint_jax.augment import AUGMENTATIONS, augment, flip_at_random
 
 augment = jax.jit(augment, static_argnums=2)
 
@@ -14,6 +14,10 @@ def images(count=64, size=16):
     return jax.random.uniform(
         jax.random.key(7), (count, size, size, 3), minval=-1.0, maxval=1.0
     )
+
+
+def keys(seed, images):
+    return jax.random.split(jax.random.key(seed), len(images))
 
 
 def shifted(image, down, right):
@@ -27,12 +31,12 @@ def shifted(image, down, right):
 
 
 def test_nothing_is_asked_and_nothing_changes():
-    np.testing.assert_array_equal(augment(jax.random.key(0), images(), ()), images())
+    np.testing.assert_array_equal(augment(keys(0, images()), images(), ()), images())
 
 
 def test_translation_moves_each_image_by_at_most_an_eighth():
     x = np.asarray(images())
-    found = np.asarray(augment(jax.random.key(0), x, ("translation",)))
+    found = np.asarray(augment(keys(0, x), x, ("translation",)))
     seen = set()
     for before, after in zip(x, found, strict=True):
         moves = [
@@ -50,7 +54,7 @@ def test_translation_moves_each_image_by_at_most_an_eighth():
 
 def test_cutout_blanks_a_square_whose_centre_is_in_the_image():
     x = np.asarray(images())
-    found = np.asarray(augment(jax.random.key(0), x, ("cutout",)))
+    found = np.asarray(augment(keys(0, x), x, ("cutout",)))
     for before, after in zip(x, found, strict=True):
         blank = (after == 0).all(-1)
         np.testing.assert_array_equal(after[~blank], before[~blank])
@@ -65,7 +69,7 @@ def test_cutout_blanks_a_square_whose_centre_is_in_the_image():
 
 def test_color_keeps_its_ranges():
     x = np.asarray(images(256), np.float64)
-    found = np.asarray(augment(jax.random.key(0), x, ("color",)), np.float64)
+    found = np.asarray(augment(keys(0, x), x, ("color",)), np.float64)
     brightness = found.mean((1, 2, 3)) - x.mean((1, 2, 3))
     assert -0.5 <= brightness.min() < -0.45
     assert 0.45 < brightness.max() <= 0.5
@@ -89,9 +93,7 @@ def test_color_keeps_its_ranges():
 
 def test_it_is_a_function_of_the_key_and_of_the_place_in_the_batch():
     x = jnp.broadcast_to(images(1), (8, 16, 16, 3))
-    one, again, other = (
-        augment(jax.random.key(k), x, AUGMENTATIONS) for k in (0, 0, 1)
-    )
+    one, again, other = (augment(keys(k, x), x, AUGMENTATIONS) for k in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert not np.allclose(one, other)
     assert not np.allclose(one[0], one[1])
@@ -104,7 +106,7 @@ def test_gradients_pass_through(what):
 
     @jax.jit
     def loss(x):
-        return (weights * augment(jax.random.key(0), x, (what,))).sum()
+        return (weights * augment(keys(0, x), x, (what,))).sum()
 
     direction = jax.random.normal(jax.random.key(2), x.shape)
     # Linear for a given key, so that a large step is as good as a small one.
@@ -114,4 +116,13 @@ def test_gradients_pass_through(what):
 
 def test_an_unknown_augmentation_is_refused():
     with pytest.raises(ValueError, match=r"augmentations can be color, .*, not blur"):
-        augment(jax.random.key(0), images(), ("blur",))
+        augment(keys(0, images()), images(), ("blur",))
+
+
+def test_flips_mirror_about_half_and_change_nothing_else():
+    before = images(256)
+    flipped = flip_at_random(keys(0, before), before)
+    same = np.all(np.asarray(flipped == before), axis=(1, 2, 3))
+    mirrored = np.all(np.asarray(flipped == before[:, :, ::-1]), axis=(1, 2, 3))
+    assert np.all(same ^ mirrored)
+    assert 90 < mirrored.sum() < 166

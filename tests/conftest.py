@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax import gan
+from inpaint_jax import gan, recipes
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.types import Architecture
 
@@ -24,7 +25,7 @@ DEMO = ROOT / "inpaint_jax" / "demo"
 TINY = Architecture(latent_size=8, width=4, image_size=16)
 # One recipe for all that train: a training step takes seconds to compile. The average
 # forgets so fast that a few steps reach its decay.
-RECIPE = gan.TrainConfig(architecture=TINY, batch_size=8, ema_decay=0.25)
+RECIPE = recipes.TrainConfig(architecture=TINY, batch_size=8, ema_decay=0.25)
 
 
 def random_weights(shapes):
@@ -121,6 +122,42 @@ def program(environment):
         return result
 
     return run
+
+
+class Job:
+    """Processes that run one program together, meeting over gloo."""
+
+    def __init__(self, command, processes, environment, devices=1):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"localhost:{free.getsockname()[1]}"
+        self.processes = [
+            subprocess.Popen(
+                [
+                    *command,
+                    "--distributed",
+                    f"--coordinator_address={address}",
+                    f"--num_processes={processes}",
+                    f"--process_id={process}",
+                    "--heartbeat_timeout=8",
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**environment, "JAX_NUM_CPU_DEVICES": str(devices)},
+            )
+            for process in range(processes)
+        ]
+
+    def wait(self):
+        """Exit statuses, and what each said on standard output and error."""
+        said = [process.communicate(timeout=200) for process in self.processes]
+        return [process.returncode for process in self.processes], said
+
+    def kill(self):
+        for process in self.processes:
+            process.kill()
+        self.wait()
 
 
 @pytest.fixture

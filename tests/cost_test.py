@@ -8,7 +8,15 @@ import pytest
 from fakes import analytic_model
 
 import inpaint_jax
-from inpaint_jax import batch_search, completion, gan, inference, parallel, search
+from inpaint_jax import (
+    batch_search,
+    completion,
+    gan,
+    inference,
+    parallel,
+    recipes,
+    search,
+)
 from inpaint_jax.types import SEARCHES, Architecture, SearchConfig
 
 STRATEGY = search.adam(SearchConfig(), 100)
@@ -20,7 +28,7 @@ def arguments(batch, width, strategy=STRATEGY):
 
     def make():
         architecture = Architecture(width=width)
-        state = gan.init_state(gan.TrainConfig(architecture=architecture))
+        state = gan.init_state(recipes.TrainConfig(architecture=architecture))
         bind = jax.tree_util.Partial
         of_g = inference.generator_weights(state.average)
         of_d = inference.discriminator_weights(state.discriminator.variables)

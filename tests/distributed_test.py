@@ -3,13 +3,13 @@
 import json
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from conftest import Job
 from PIL import Image
 
 COUNT = 200
@@ -35,42 +35,6 @@ def command(pictures, tiny_model_file):
         "--steps=3",
         "--batch_size=12",
     ]
-
-
-class Job:
-    """Processes of one evaluation."""
-
-    def __init__(self, command, processes, environment, devices=1):
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            address = f"localhost:{free.getsockname()[1]}"
-        self.processes = [
-            subprocess.Popen(
-                [
-                    *command,
-                    "--distributed",
-                    f"--coordinator_address={address}",
-                    f"--num_processes={processes}",
-                    f"--process_id={process}",
-                    "--heartbeat_timeout=8",
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**environment, "JAX_NUM_CPU_DEVICES": str(devices)},
-            )
-            for process in range(processes)
-        ]
-
-    def wait(self):
-        """Exit statuses, and what each said on standard output and error."""
-        said = [process.communicate(timeout=200) for process in self.processes]
-        return [process.returncode for process in self.processes], said
-
-    def kill(self):
-        for process in self.processes:
-            process.kill()
-        self.wait()
 
 
 def lines(workdir):

@@ -1,13 +1,13 @@
-import dataclasses
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import RECIPE
+from conftest import RECIPE, TINY
 
-from inpaint_jax import gan, parallel
+from inpaint_jax import gan, parallel, recipes
 from inpaint_jax.augment import augment
 from inpaint_jax.networks import Discriminator, Generator
 
@@ -21,7 +21,8 @@ def batch(seed=0, count=RECIPE.batch_size):
 def run(config, steps):
     state = gan.init_state(config)
     for step in range(steps):
-        state, metrics = gan.train_step(state, batch(step), config=config)
+        images = batch(step, config.batch_size)
+        state, metrics = gan.train_step(state, images, config=config)
     return state, metrics
 
 
@@ -38,7 +39,8 @@ def reference_step(state, images, config):
     key_steps = jax.random.split(jax.random.key(config.seed), 3)[2]
     key = jax.random.fold_in(key_steps, state.step)
     key_flip, key_z, *keys_seen = jax.random.split(key, 5)
-    flipped = jax.random.bernoulli(key_flip, shape=(len(images), 1, 1, 1))
+    flips = [jax.random.bernoulli(k) for k in jax.random.split(key_flip, len(images))]
+    flipped = jnp.stack(flips)[:, None, None, None]
     real = jnp.where(flipped, jnp.flip(images, 2), images) if config.flip else images
     z = gan.sample_latents(key_z, len(images), config.architecture.latent_size)
     optimizer = optax.adam(config.learning_rate, b1=config.beta1)
@@ -47,9 +49,10 @@ def reference_step(state, images, config):
     )
 
     def seen(key, x):
-        key_augment, key_noise = jax.random.split(key)
-        x = augment(key_augment, x, config.augmentations)
-        return x + config.instance_noise * jax.random.normal(key_noise, x.shape)
+        pairs = [jax.random.split(each) for each in jax.random.split(key, len(x))]
+        x = augment(jnp.stack([a for a, _ in pairs]), x, config.augmentations)
+        noise = [jax.random.normal(b, x.shape[1:]) for _, b in pairs]
+        return x + config.instance_noise * jnp.stack(noise)
 
     def g(params):
         variables = {**state.generator.variables, "params": params}
@@ -113,7 +116,7 @@ def reference_step(state, images, config):
 reference_step = jax.jit(reference_step, static_argnames="config")
 
 
-CHANGED = dataclasses.replace(
+CHANGED = replace(
     RECIPE,
     label_smoothing=0.1,
     instance_noise=0.2,
@@ -128,7 +131,7 @@ CHANGED = dataclasses.replace(
     ("config", "at"),
     [
         (RECIPE, 2),
-        (dataclasses.replace(RECIPE, generator_loss="saturating"), 2),
+        (replace(RECIPE, generator_loss="saturating"), 2),
         (CHANGED, 16),
         (CHANGED, 17),
     ],
@@ -138,7 +141,7 @@ def test_a_step_is_eq_1_written_plainly(tiny_state, config, at):
     state = tiny_state._replace(step=jnp.asarray(at, jnp.int32))
     images = batch(7)
     # The reference gives both losses' parameters at once: one compilation.
-    recipe = dataclasses.replace(config, generator_loss=RECIPE.generator_loss)
+    recipe = replace(config, generator_loss=RECIPE.generator_loss)
     g_params, d_params, figures = reference_step(state, images, recipe)
     figures["generator_loss"] = figures["generator_loss"][config.generator_loss]
     state, metrics = gan.train_step(
@@ -158,7 +161,7 @@ def test_a_step_is_eq_1_written_plainly(tiny_state, config, at):
 def test_a_run_is_a_function_of_its_seed():
     first, _ = run(RECIPE, 3)
     again, _ = run(RECIPE, 3)
-    other, _ = run(dataclasses.replace(RECIPE, seed=1), 3)
+    other, _ = run(replace(RECIPE, seed=1), 3)
     assert_same(first, again)
     kernels = [jax.tree.leaves(s.generator.variables)[0] for s in (first, other)]
     assert not np.allclose(*kernels)
@@ -183,7 +186,7 @@ def test_the_average_is_the_warmed_up_moving_average():
 
 
 def test_bfloat16_is_what_layers_compute_in_and_nothing_else():
-    config = dataclasses.replace(RECIPE, precision="bfloat16")
+    config = replace(RECIPE, precision="bfloat16")
     state, metrics = run(config, 2)
     for leaf in jax.tree.leaves((state, metrics)):
         assert leaf.dtype in (jnp.float32, jnp.int32)
@@ -202,31 +205,77 @@ def test_bfloat16_is_what_layers_compute_in_and_nothing_else():
         assert found != expected
 
 
-def test_eight_devices_are_as_good_as_one():
-    mesh = parallel.make_mesh()
-    assert mesh.size == 8
-    state = parallel.replicate(gan.init_state(RECIPE), mesh)
+GROUPED = replace(RECIPE, batch_norm_groups=4)
+
+
+@pytest.mark.parametrize(
+    ("config", "devices"),
+    [(RECIPE, 8), (replace(CHANGED, batch_size=16), 8), (GROUPED, 4), (GROUPED, 2)],
+)
+def test_many_devices_are_as_good_as_one(config, devices):
+    mesh = parallel.make_mesh(jax.devices()[:devices])
+    state = parallel.replicate(gan.init_state(config), mesh)
     for step in range(3):
-        images = parallel.place(batch(step), mesh)
-        state, metrics = gan.train_step(state, images, config=RECIPE)
+        images = parallel.place(batch(step, config.batch_size), mesh)
+        state, metrics = gan.train_step(state, images, config=config, mesh=mesh)
     for leaf in jax.tree.leaves(state):
         assert leaf.is_fully_replicated
-        assert len(leaf.devices()) == 8
+        assert len(leaf.devices()) == devices
     # Adam divides a gradient by its own size, so where one is nothing but rounding the
     # step is as large as any other: a few parameters may be a step apart.
-    ends = [jax.tree.leaves(end) for end in ((state, metrics), run(RECIPE, 3))]
+    ends = [jax.tree.leaves(end) for end in ((state, metrics), run(config, 3))]
     for a, b in zip(*map(jax.device_get, ends), strict=True):
         assert np.mean(np.abs(a - b) > 1e-5 + 1e-4 * np.abs(b)) < 0.01
         np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-2)
 
 
-def test_flips_mirror_about_half_and_change_nothing_else():
-    images = batch(count=256)
-    flipped = gan.flip_at_random(jax.random.key(0), images)
-    same = np.all(np.asarray(flipped == images), axis=(1, 2, 3))
-    mirrored = np.all(np.asarray(flipped == images[:, :, ::-1]), axis=(1, 2, 3))
-    assert np.all(same ^ mirrored)
-    assert 90 < mirrored.sum() < 166
+def test_batch_norm_in_groups_is_that_of_smaller_batches():
+    network = Discriminator(TINY)
+    variables = network.init(jax.random.key(0), batch(0), train=True)
+    found, statistics = gan._apply(
+        network, variables, variables["params"], batch(0), groups=4
+    )
+    parts = [
+        gan._apply(network, variables, variables["params"], part)
+        for part in np.split(batch(0), 4)
+    ]
+    np.testing.assert_allclose(found, np.concatenate([p[0] for p in parts]), atol=1e-5)
+    for mean, *each in zip(
+        *map(jax.tree.leaves, (statistics, *(p[1] for p in parts))), strict=True
+    ):
+        np.testing.assert_allclose(mean, np.mean(each, axis=0), atol=1e-6)
+
+
+def test_a_device_does_its_share_and_no_more():
+    alone = gan.train_step.lower(gan.init_state(RECIPE), batch(), config=RECIPE)
+    flops = alone.compile().cost_analysis()["flops"]
+
+    def compiled(config):
+        mesh = parallel.make_mesh(jax.devices()[:4])
+        state = parallel.replicate(gan.init_state(config), mesh)
+        images = parallel.place(batch(count=32), mesh)
+        lowered = gan.train_step.lower(state, images, config=config, mesh=mesh)
+        return lowered.compile()
+
+    together = compiled(replace(RECIPE, batch_size=32))
+    apart = compiled(replace(RECIPE, batch_size=32, batch_norm_groups=4))
+    # Adam's work, which every device does, is as much for this tiny network.
+    assert together.cost_analysis()["flops"] < 1.5 * flops
+    assert "all-gather" not in together.as_text()
+
+    def exchanges(step):
+        return step.as_text().count(" all-reduce(")
+
+    assert 0 < exchanges(apart) < exchanges(together)
+
+
+def test_groups_must_suit_the_devices():
+    mesh = parallel.make_mesh(jax.devices()[:4])
+    config = replace(RECIPE, batch_norm_groups=2)
+    with pytest.raises(ValueError, match="a multiple of the 4 devices, not 2"):
+        gan.train_step(gan.init_state(config), batch(), config=config, mesh=mesh)
+    with pytest.raises(ValueError, match="batch_norm_groups must divide batch_size 8"):
+        replace(RECIPE, batch_norm_groups=8)
 
 
 def test_latents_fill_the_prior():
@@ -265,4 +314,4 @@ def test_is_finite_finds_the_one_bad_number(bad):
 )
 def test_config_refuses(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        gan.TrainConfig(**wrong)
+        recipes.TrainConfig(**wrong)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import TINY, random_weights
 
-from inpaint_jax import gan, inference
+from inpaint_jax import gan, inference, recipes
 from inpaint_jax.networks import Discriminator, Generator
 from inpaint_jax.types import Architecture
 
@@ -17,7 +17,7 @@ DEEP = Architecture(latent_size=10, width=8, image_size=32)  # And for several l
 @functools.cache
 def networks(architecture):
     """Random networks, their BatchNorm statistics too."""
-    config = gan.TrainConfig(architecture=architecture)
+    config = recipes.TrainConfig(architecture=architecture)
     shapes = jax.eval_shape(lambda: gan.init_state(config))
     return random_weights((shapes.average, shapes.discriminator.variables))
 

@@ -10,7 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE
+from conftest import RECIPE, Job
 from PIL import Image
 
 from inpaint_jax import gan
@@ -215,6 +215,33 @@ def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_pat
     (workdir / "config.json").write_text(json.dumps(config))
     result = program("train", *flags(folder, workdir, 3, *on_all))
     assert "going on from step 2" in result.stdout
+
+
+def test_processes_train_together_and_one_of_other_devices_goes_on(
+    unbroken, environment, tmp_path
+):
+    folder, expected = unbroken
+    workdir = tmp_path / "run"
+    command = [sys.executable, "-m", "experiments.train"]
+    job = Job([*command, *flags(folder, workdir, 6)], 2, environment)
+    statuses, said = job.wait()
+    assert statuses == [0, 0], said
+    assert "6 steps done" in said[0][0]
+    assert not any("steps done" in out for out, _ in said[1:])
+    assert [row["step"] for row in rows(workdir)] == [2, 4, 6]
+    four = {**environment, "JAX_NUM_CPU_DEVICES": "4"}
+    result = subprocess.run(
+        [*command, *flags(folder, workdir, 12)],
+        env=four,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "going on from step 6" in result.stdout
+    # As in gan_test: where a gradient is nothing but rounding, Adam's steps are not.
+    ends = [jax.tree.leaves(parameters(each)) for each in (workdir, expected)]
+    for a, b in zip(*map(jax.device_get, ends), strict=True):
+        assert np.mean(np.abs(a - b) > 1e-4 + 1e-2 * np.abs(b)) < 0.05
 
 
 def test_a_batch_must_fit_the_devices(unbroken, program, environment, tmp_path):

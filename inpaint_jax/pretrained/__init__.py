@@ -21,7 +21,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inpaint_jax import curvature, gan, inference, networks
+from inpaint_jax import curvature, gan, inference, networks, recipes
 from inpaint_jax.networks import Variables
 from inpaint_jax.types import PRECISIONS, Architecture, Model
 
@@ -241,7 +241,7 @@ def load_run(workdir: Path, *, latest: bool = False) -> Run:
             f"{workdir} is no work folder of a training run: no readable config.json"
         ) from error
     # Its shapes alone: to draw the weights takes seconds to compile.
-    recipe = gan.TrainConfig(architecture=architecture)
+    recipe = recipes.TrainConfig(architecture=architecture)
     like = jax.eval_shape(lambda: gan.init_state(recipe))
     for attempt in range(_ATTEMPTS):
         try:

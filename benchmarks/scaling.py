@@ -1,0 +1,145 @@
+"""What each device has to do when there are more of them, as the compiler counts it.
+
+    python -m benchmarks.scaling
+    python -m benchmarks.scaling --width=32 --batch_size=16 --devices=1,2,4,8,16
+
+Nothing is timed, so this can say for a slice what no machine here could show: the same
+program is compiled for 1, 2, 4, 8 simulated devices at a fixed number of images a
+device, and its operations, bytes and collectives are counted. If a device's work does
+not grow and nothing is exchanged, the efficiency is one but for what the hosts do.
+Prints a row of JSON for every program and number of devices.
+"""
+
+import functools
+import json
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from inpaint_jax import (
+    batch_search,
+    completion,
+    gan,
+    inference,
+    parallel,
+    recipes,
+    search,
+)
+from inpaint_jax.types import SEARCHES, Architecture
+
+_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images a device.")
+_DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "How many of them.")
+
+_COLLECTIVES = re.compile(
+    r" (?:all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)"
+    r"(?:-start)?\("
+)
+
+
+def main(_: list[str]) -> None:
+    counts = [int(count) for count in _DEVICES.value]
+    jax.config.update("jax_num_cpu_devices", max(counts))
+    for count in counts:
+        mesh = parallel.make_mesh(jax.devices()[:count])
+        for name, lowered in _programs(mesh).items():
+            row = {"program": name, "devices": count, **_count(lowered.compile())}
+            print(json.dumps(row), flush=True)
+
+
+def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
+    """What is run on accelerators, for ``--batch_size`` images a device."""
+    batch = _BATCH_SIZE.value * mesh.size
+    architecture = Architecture(width=_WIDTH.value)
+    config = recipes.TrainConfig(architecture=architecture, batch_size=batch)
+    split, whole = NamedSharding(mesh, P(parallel.AXIS)), NamedSharding(mesh, P())
+
+    def shapes(make: Any, sharding: NamedSharding) -> Any:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(make),
+        )
+
+    state = shapes(functools.partial(gan.init_state, config), whole)
+    pictures = shapes(lambda: jnp.zeros((batch, 64, 64, 3)), split)
+    masks = shapes(lambda: jnp.zeros((batch, 64, 64, 1)), split)
+    keys = shapes(lambda: jax.random.split(jax.random.key(0), batch), split)
+    bind = jax.tree_util.Partial
+    objectives = search.Objective(
+        bind(
+            inference.generate,
+            shapes(lambda: inference.generator_weights(_ones(state.average)), whole),
+        ),
+        bind(
+            inference.critic,
+            shapes(
+                lambda: inference.discriminator_weights(
+                    _ones(state.discriminator.variables)
+                ),
+                whole,
+            ),
+        ),
+        image=pictures,
+        mask=masks,
+        weights=masks,
+        guided=shapes(lambda: jnp.ones(batch, bool), split),
+    )
+    strategy = search.adam(SEARCHES["paper"], architecture.latent_size)
+    start = functools.partial(batch_search.start_searches, strategy, mesh=mesh)
+    states = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split),
+        jax.eval_shape(start, objectives, keys),
+    )
+    scalar = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
+    return {
+        # A loop's body is counted once, however often it is done.
+        "search step": batch_search.advance_searches.lower(
+            strategy,
+            objectives,
+            states,
+            scalar,
+            search.Clock(scalar, scalar),
+            capacity=batch_search.CHUNK,
+            mesh=mesh,
+        ),
+        "blend": completion.fill_holes.lower(pictures, pictures, masks, mesh=mesh),
+        "training step": gan.train_step.lower(
+            state, pictures, config=config, mesh=mesh
+        ),
+        "training step, batch_norm_groups": gan.train_step.lower(
+            state,
+            pictures,
+            config=recipes.TrainConfig(
+                architecture=architecture,
+                batch_size=batch,
+                batch_norm_groups=mesh.size,
+            ),
+            mesh=mesh,
+        ),
+    }
+
+
+def _ones(tree: Any) -> Any:
+    """Arrays of these shapes, for functions of arrays alone."""
+    return jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), tree)
+
+
+def _count(compiled: jax.stages.Compiled) -> dict[str, float]:
+    """Of one device's part."""
+    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    return {
+        "gflops_a_device": round(cost["flops"] / 1e9, 3),
+        "mib_accessed_a_device": round(cost["bytes accessed"] / 2**20, 1),
+        "mib_of_arguments": round(memory.argument_size_in_bytes / 2**20, 2),
+        "mib_of_temporaries": round(memory.temp_size_in_bytes / 2**20, 1),
+        "collectives": len(_COLLECTIVES.findall(compiled.as_text())),
+    }
+
+
+if __name__ == "__main__":
+    app.run(main)
