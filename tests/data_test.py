@@ -4,6 +4,7 @@ import builtins
 import contextlib
 import io
 import re
+import shutil
 import sys
 import zipfile
 
@@ -16,7 +17,7 @@ from PIL import Image
 from inpaint_jax import data
 from inpaint_jax.data import DataError
 from inpaint_jax.images import crop_and_resize
-from inpaint_jax.pictures import read_picture
+from inpaint_jax.pictures import ImageError, read_picture
 
 PORTRAITS = ["biden", "collins", "obama_portrait", "obama_speech"]
 
@@ -98,6 +99,25 @@ def test_unreadable_pictures_are_left_out_with_one_line(tmp_path, warned):
     assert len(warned) == 1
 
 
+def test_a_source_is_read_as_it_is_asked(tmp_path):
+    shutil.copytree(DEMO, tmp_path / "demo")
+    source = data.open_source(f"images:{tmp_path / 'demo'}", size=32)
+    whole = data.load(f"images:{DEMO}", size=32)
+    assert len(source) == len(whole) == 4
+    assert source.ids == whole.ids
+    assert source.crop == whole.crop == "center"
+    for index in (2, 0):
+        id, image = source.read(index)
+        assert id == whole.ids[index]
+        np.testing.assert_array_equal(image, whole.images[index])
+    # Nothing was read before it was asked for, or is kept.
+    victim = next((tmp_path / "demo").glob(f"{whole.ids[1]}.*"))
+    victim.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=victim.name):
+        source.read(1)
+    assert len(data.open_source(f"images:{DEMO}", limit=3)) == 3
+
+
 def test_an_interrupt_does_not_wait_for_the_rest(monkeypatch):
     asked = []
 
@@ -105,7 +125,7 @@ def test_an_interrupt_does_not_wait_for_the_rest(monkeypatch):
         asked.append(index)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data, "_open_pictures", lambda *args: (10_000, read))
+    monkeypatch.setattr(data, "_open_pictures", lambda *args: (["x"] * 10_000, read))
     with pytest.raises(KeyboardInterrupt):
         data.load("images:x", size=8)
     assert len(asked) < 100

@@ -61,7 +61,8 @@ def test_the_step_counts_what_it_says():
     state = encoder.init_state(CONFIG)
     key = jax.random.fold_in(jax.random.key(CONFIG.seed), 0)
     key_flip, key_latent, key_mask = jax.random.split(key, 3)
-    chosen = jax.random.bernoulli(key_flip, shape=(12, 1, 1, 1))
+    flips = [jax.random.bernoulli(key) for key in jax.random.split(key_flip, 12)]
+    chosen = jnp.stack(flips)[:, None, None, None]
     images = np.array(jnp.where(chosen, pictures()[:, :, ::-1], pictures()))
     latents = jax.random.uniform(key_latent, (12, 8), minval=-1.0)
     images[:6] = jax.vmap(generate)(latents)[:6]
