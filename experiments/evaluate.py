@@ -1,7 +1,7 @@
 """Measures a way to fill holes on many images of a data set.
 
     python -m experiments.evaluate --dataset=celeb_a --split=test --mask=random80 \
-        --workdir=runs/celeb_a-random80
+        --batch_size=1024
     python -m experiments.evaluate --dataset='images:faces/*.zip' --mask=center \
         --method=harmonic --limit=128 --workdir=runs/harmonic
 
@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,12 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder of the run. Default: one in outputs/evaluate, named after data set, split, "
+    "mask and method.",
+)
 
 _GRID_ROWS = 32
 _SWD_IMAGES = 2048
@@ -122,7 +128,7 @@ def _evaluate() -> int:
         limit=_LIMIT.value,
     )
     wanted = _config_row(model, config, source)
-    workdir = program.make_folder(Path(_WORKDIR.value))
+    workdir = program.make_folder(Path(_WORKDIR.value or _default_workdir()))
     folder = workfolder.WorkFolder(workdir, source)
 
     # --- What earlier runs did: the first process finds out for all ------------------
@@ -155,6 +161,16 @@ def _evaluate() -> int:
         return int(
             distributed.from_first(lambda: _merge(folder, plan, wanted, mesh.size))
         )
+
+
+def _default_workdir() -> Path:
+    """A folder for this evaluation; one of other settings does not go on with it."""
+    method = _METHOD.value
+    if method == "latent":
+        method = search_flags.SEARCH.value
+    dataset = re.sub(r"[^A-Za-z0-9._-]+", "_", dataset_flags.DATASET.value).strip("_")
+    names = [dataset, _SPLIT.value, _MASK.value, method]
+    return Path("outputs", "evaluate", "-".join(names))
 
 
 def _work(

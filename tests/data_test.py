@@ -1,7 +1,6 @@
 """Data sets by name: folders and zips, tensorflow-datasets."""
 
 import builtins
-import contextlib
 import io
 import re
 import shutil
@@ -12,14 +11,13 @@ import numpy as np
 import pytest
 from absl import logging
 from conftest import DEMO
+from files import PORTRAITS, prepare
 from PIL import Image
 
 from inpaint_jax import data
 from inpaint_jax.data import DataError
 from inpaint_jax.images import crop_and_resize
 from inpaint_jax.pictures import ImageError, read_picture
-
-PORTRAITS = ["biden", "collins", "obama_portrait", "obama_speech"]
 
 
 def portrait(name, **options):
@@ -204,50 +202,6 @@ def test_an_empty_split(tfds):
     mocked = tfds.testing.mock_data(num_examples=0)
     with mocked, pytest.raises(DataError, match="the split 'extra' is empty"):
         data.load("svhn_cropped", split="extra")
-
-
-def prepare(tfds, name, folder, file_format="array_record"):
-    """Writes the four portraits as tensorflow-datasets would write the real data."""
-    cls = tfds.builder_cls(name)
-    info = {
-        "celeb_a": lambda i: {
-            "attributes": dict.fromkeys(cls_features("attributes"), False),
-            "landmarks": dict.fromkeys(cls_features("landmarks"), 0),
-            "identity": {"Identity_No": i},
-        },
-        "svhn_cropped": lambda i: {"label": i, "id": f"test_{i:06d}"},
-        "cars196": lambda i: {
-            "label": i,
-            "id": f"{i:05d}",
-            "bbox": tfds.features.BBox(ymin=0.25, xmin=0.5, ymax=0.75, xmax=1.0),
-        },
-    }[name]
-    features = tfds.builder(name, data_dir=folder).info.features
-
-    def cls_features(key):
-        return features[key].keys()
-
-    def examples(self):
-        for i, portrait_name in enumerate(PORTRAITS):
-            with Image.open(DEMO / f"{portrait_name}.png") as image:
-                small = image.resize((32, 32)) if name == "svhn_cropped" else image
-                file = io.BytesIO()
-                small.save(file, "PNG")
-            file.seek(0)
-            yield i, {"image": file, **info(i)}
-
-    body = {
-        "name": name,
-        "_generate_examples": examples,
-        "_split_generators": lambda self, manager: {
-            "train": self._generate_examples(),
-            "test": self._generate_examples(),
-        },
-    }
-    with tfds.core.registered.skip_registration():
-        builder = type(cls.__name__, (cls,), body)
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder(data_dir=folder, file_format=file_format).download_and_prepare()
 
 
 def portraits_like(loaded, **options):

@@ -83,7 +83,7 @@ def unbroken(command, environment, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize(("processes", "devices"), [(2, 1), (3, 2)])
+@pytest.mark.parametrize(("processes", "devices"), [(1, 8), (2, 1), (3, 2)])
 def test_processes_together_are_one(
     unbroken, command, environment, tmp_path, processes, devices
 ):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from files import prepare
 from PIL import Image
 
 from inpaint_jax import images, metrics, save_model
@@ -138,6 +139,34 @@ def test_a_picture_that_changed_is_done_again(unbroken, evaluate, pictures, tmp_
     assert "11 of 13 images are done already" in result.stdout
     more = evaluate(workdir, *LATENT, f"--dataset=images:{folder}", "--limit=5")
     assert "5 of 5 images are done already" in more.stdout
+
+
+def test_faces_prepared_by_tensorflow_datasets(program, tmp_path):
+    prepare(pytest.importorskip("tensorflow_datasets"), "celeb_a", tmp_path / "data")
+    result = program(
+        "evaluate",
+        "--dataset=celeb_a",
+        "--split=test",
+        "--mask=random80",
+        "--batch_size=1024",
+        f"--data_dir={tmp_path / 'data'}",
+        "--limit=3",
+        "--steps=2",
+        cwd=tmp_path,
+    )
+    assert "3 images, 0 failed" in result.stdout
+    folder = tmp_path / "outputs" / "evaluate" / "celeb_a-test-random80-paper"
+    assert [row["id"] for row in rows(folder)] == [f"test-{i:06d}" for i in range(3)]
+    assert all((folder / "completed" / row["file"]).exists() for row in rows(folder))
+    again = program(
+        "evaluate",
+        "--dataset=celeb_a",
+        "--mask=random80",
+        f"--data_dir={tmp_path / 'data'}",
+        "--steps=2",
+        cwd=tmp_path,
+    )
+    assert "3 of 4 images are done already" in again.stdout
 
 
 def test_another_model_does_not_go_on_with_its_rows(

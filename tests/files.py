@@ -1,12 +1,16 @@
 """Picture files and zips to test with, also such as Pillow would never write."""
 
+import contextlib
 import io
 import struct
 import zipfile
 import zlib
 
 import numpy as np
+from conftest import DEMO
 from PIL import Image
+
+PORTRAITS = ["biden", "collins", "obama_portrait", "obama_speech"]
 
 
 def noise(height=20, width=30, seed=0):
@@ -47,3 +51,54 @@ def raw_png(width, height, data=b"", *, kind=2, depth=8, **chunks):
     parts += [chunk(name.encode(), body) for name, body in chunks.items()]
     parts += [chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def prepare(tfds, name, folder, file_format="array_record"):
+    """Writes the four portraits as tensorflow-datasets would write the real data.
+
+    Args:
+      tfds: The module, an option.
+      name: ``celeb_a``, ``svhn_cropped`` or ``cars196``.
+      folder: Its ``data_dir``.
+      file_format: How records are stored.
+    """
+    cls = tfds.builder_cls(name)
+    info = {
+        "celeb_a": lambda i: {
+            "attributes": dict.fromkeys(cls_features("attributes"), False),
+            "landmarks": dict.fromkeys(cls_features("landmarks"), 0),
+            "identity": {"Identity_No": i},
+        },
+        "svhn_cropped": lambda i: {"label": i, "id": f"test_{i:06d}"},
+        "cars196": lambda i: {
+            "label": i,
+            "id": f"{i:05d}",
+            "bbox": tfds.features.BBox(ymin=0.25, xmin=0.5, ymax=0.75, xmax=1.0),
+        },
+    }[name]
+    features = tfds.builder(name, data_dir=folder).info.features
+
+    def cls_features(key):
+        return features[key].keys()
+
+    def examples(self):
+        for i, portrait_name in enumerate(PORTRAITS):
+            with Image.open(DEMO / f"{portrait_name}.png") as image:
+                small = image.resize((32, 32)) if name == "svhn_cropped" else image
+                file = io.BytesIO()
+                small.save(file, "PNG")
+            file.seek(0)
+            yield i, {"image": file, **info(i)}
+
+    body = {
+        "name": name,
+        "_generate_examples": examples,
+        "_split_generators": lambda self, manager: {
+            "train": self._generate_examples(),
+            "test": self._generate_examples(),
+        },
+    }
+    with tfds.core.registered.skip_registration():
+        builder = type(cls.__name__, (cls,), body)
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder(data_dir=folder, file_format=file_format).download_and_prepare()

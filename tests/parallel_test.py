@@ -1,5 +1,6 @@
 """Batches over several devices: the same results, and nothing mixed up."""
 
+import gc
 from dataclasses import replace
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 import inpaint_jax
 from inpaint_jax import parallel
+from inpaint_jax.completion import replicate
 from inpaint_jax.types import SEARCHES, RefineConfig
 
 CONFIG = replace(SEARCHES["fast"], steps=6, learning_rate=0.01)
@@ -96,3 +98,26 @@ def test_a_batch_must_fit_the_devices(problem):
         inpaint_jax.inpaint(
             model, images[:10], masks[:10], keys[:10], mesh=parallel.make_mesh()
         )
+
+
+def test_memory_does_not_grow_with_the_number_of_batches(problem):
+    model, *batch = problem
+    mesh = parallel.make_mesh()
+    model = replicate(model, mesh)
+
+    def held():
+        gc.collect()
+        return sum(
+            array.nbytes
+            for array in jax.live_arrays()
+            if not jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+        )
+
+    def run(count):
+        for _ in range(count):
+            found = inpaint_jax.inpaint(model, *batch, config=CONFIG, mesh=mesh)
+        del found
+        return held()
+
+    run(1)  # Leaves constants behind.
+    assert run(4) <= run(1)
