@@ -69,7 +69,8 @@ _METHOD = flags.DEFINE_enum(
     methods.METHODS,
     "latent: a search of the latent space (--search). harmonic: the smoothest fill "
     "there is, which knows nothing. mean: the same with the gradients of the mean "
-    "training image. For these two --model only says how to crop and resize.",
+    "training image. tv: the fill of least total variation. For these --model only "
+    "says how to crop and resize.",
 )
 _TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset", None, "Where --method=mean takes its mean, as --dataset."
@@ -331,7 +332,7 @@ def _method(
             mesh,
         )
     if _TRAIN_DATASET.value is None:
-        return methods.baseline(baselines.harmonic_fill, mesh)
+        return methods.baseline(methods.FILLS[_METHOD.value], mesh)
     known = dataset_flags.load(
         _TRAIN_DATASET.value,
         "train",

@@ -11,7 +11,13 @@ from inpaint_jax import baselines, parallel
 from inpaint_jax.completion import replicate
 from inpaint_jax.types import Model, RefineConfig, SearchConfig
 
-METHODS = ("latent", "harmonic", "mean")
+FILLS: dict[str, baselines.Fill] = {
+    "harmonic": baselines.harmonic_fill,
+    "tv": baselines.tv_fill,
+}
+"""Those that take nothing but the images."""
+
+METHODS = ("latent", "mean", *FILLS)
 
 Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
 """Images, masks and keys of this process's part of a batch to fields ``[B, ...]``:

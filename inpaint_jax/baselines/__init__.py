@@ -6,5 +6,6 @@ images whose known pixels are those that were given, bit for bit.
 """
 
 from inpaint_jax.baselines.membrane import Fill, guided_fill, harmonic_fill
+from inpaint_jax.baselines.tv import tv_fill
 
-__all__ = ["Fill", "guided_fill", "harmonic_fill"]
+__all__ = ["Fill", "guided_fill", "harmonic_fill", "tv_fill"]
