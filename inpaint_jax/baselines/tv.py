@@ -53,8 +53,8 @@ def _fill(image: jax.Array, mask: jax.Array, iterations: int) -> jax.Array:
     y = jnp.where(known, image, 0.0)
     mean = y.sum((0, 1)) / jnp.maximum(known.sum(), 1)
     start = jnp.where(known, image, mean)
-    # Their product times the gradient's squared norm, below 8, may be at most 1. The dual
-    # variable spans [-1, 1], an image's corrections less: a short primal step pays.
+    # Their product times the gradient's squared norm, below 8, may be at most 1. A dual
+    # variable spans [-1, 1], a pixel's correction less: a short primal step pays.
     primal, dual = 0.1, 1 / (8 * 0.1)
 
     def step(
