@@ -17,32 +17,25 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets kee
 def load(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
 ) -> data.Dataset:
-    """``data.load`` from ``--data_dir``, with a progress bar."""
-    return data.load(
-        name,
-        split=split,
-        data_dir=_DATA_DIR.value,
-        crop=_crop(name, crop),
-        size=size,
-        limit=limit,
-        progress=True,
-    )
+    """All of a data set from ``--data_dir``, with a progress bar."""
+    source = open_source(name, split, size=size, crop=crop, limit=limit)
+    return data.read(source, progress=True)
 
 
 def open_source(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
 ) -> data.Source:
-    """``data.open_source`` from ``--data_dir``."""
+    """``data.open_source`` from ``--data_dir``.
+
+    Bounding boxes come with a data set; of pictures, each is its own box.
+    """
+    if crop == "box" and name.startswith("images:"):
+        crop = "none"
     return data.open_source(
         name,
         split=split,
         data_dir=_DATA_DIR.value,
-        crop=_crop(name, crop),
+        crop=crop,
         size=size,
         limit=limit,
     )
-
-
-def _crop(name: str, crop: str | None) -> str | None:
-    """Bounding boxes come with a data set; of pictures, each is its own box."""
-    return "none" if crop == "box" and name.startswith("images:") else crop

@@ -185,16 +185,34 @@ def load(
     source = open_source(
         name, split=split, data_dir=data_dir, crop=crop, size=size, limit=limit
     )
+    return read(source, progress=progress)
+
+
+def read(source: Source, *, progress: bool = False) -> Dataset:
+    """Reads all of a source into memory.
+
+    Args:
+      source: Where from.
+      progress: As for ``load``.
+
+    Returns:
+      A ``Dataset``, without what cannot be read, and one line in the log about that.
+
+    Raises:
+      DataError: No picture can be read.
+    """
     with _hushed():
         images, ids, failed = _read_all(source, progress)
     if failed:
         counts = f"{len(failed)} of {len(source)} pictures could not be read"
         first = failed[min(failed)]
         if len(failed) == len(source):
-            raise DataError(f"{name}: {counts}; the first: {first}")
-        logging.warning("%s: %s and are left out; the first: %s", name, counts, first)
+            raise DataError(f"{source.name}: {counts}; the first: {first}")
+        logging.warning(
+            "%s: %s and are left out; the first: %s", source.name, counts, first
+        )
     reasons = tuple(failed[index] for index in sorted(failed))
-    return Dataset(name, split, images, ids, source.crop, reasons)
+    return Dataset(source.name, source.split, images, ids, source.crop, reasons)
 
 
 @contextlib.contextmanager
