@@ -5,10 +5,12 @@ folder's configuration, the merged results) is done by process 0 alone, the *fir
 Without ``--distributed`` there is one process, which agrees with itself.
 """
 
+import collections
 import contextlib
 import faulthandler
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -72,6 +74,14 @@ def job() -> Iterator[None]:
     if given and len(given) < len(manual):
         lacks = next(name for name in manual if name not in given)
         raise program.UsageError(f"--{given[0]} goes with --{lacks}")
+    address = _COORDINATOR.value
+    if address is not None and not re.fullmatch(r".+:\d+", address):
+        raise program.UsageError(f"--coordinator_address={address}: give host:port")
+    if given:
+        meeting = (
+            f"process {_PROCESS.value} of {_PROCESSES.value}, meeting at {address}"
+        )
+        print(meeting, file=sys.stderr, flush=True)
     try:
         jax.distributed.initialize(**manual, heartbeat_timeout_seconds=_HEARTBEAT.value)
     except (RuntimeError, ValueError) as error:
@@ -84,11 +94,24 @@ def job() -> Iterator[None]:
     # of all threads would only hide the message.
     faulthandler.disable()
     try:
+        _check_devices()
+        # On CPUs the first exchange must find all processes within half a minute. Now
+        # they are together; later one may have much to read.
+        wait_for_all("begin")
         yield
     except Exception as error:
         _end(error)
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def _check_devices() -> None:
+    counts = collections.Counter(device.process_index for device in jax.devices())
+    if len(set(counts.values())) > 1:
+        raise program.UsageError(
+            "every process must have as many devices as the others, not "
+            f"{', '.join(str(counts[process]) for process in sorted(counts))}"
+        )
 
 
 class Stop:
@@ -174,8 +197,9 @@ def _end(error: Exception) -> None:
     status = 1 if message is None else 2
     if isinstance(error, jax.errors.JaxRuntimeError) and _is_of_another(str(error)):
         message = (
-            "another process of this job has died: see its own output. What was done "
-            f"is kept; start the job again to go on ({str(error).splitlines()[0]})"
+            "the processes lost each other; if another one has died, its own output "
+            "says why. What was done is kept: start the job again to go on "
+            f"({str(error).splitlines()[0]})"
         )
     if message is None:
         traceback.print_exc()
@@ -187,6 +211,6 @@ def _end(error: Exception) -> None:
 
 
 def _is_of_another(message: str) -> bool:
-    """Whether an error of the runtime says that another process is gone."""
+    """Whether an error of the runtime says that another process cannot be reached."""
     signs = ("Gloo", "Connection closed", "heartbeat", "coordination service")
     return any(sign in message for sign in signs)

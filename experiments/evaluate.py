@@ -7,8 +7,9 @@
 
 Leaves in the work folder: config.json, parts/ with a line of JSON for each image,
 completed/ with its PNG, progress.jsonl, and at the end metrics.json with every figure's
-mean, and grid.png. Stopped (SIGTERM, Ctrl-C) it finishes the batch it is at; killed, it
-loses that. Started again on the same folder it does only what is missing.
+mean, and grid.png. Stopped (SIGTERM, or Ctrl-C where it is one process) it finishes the
+batch it is at; killed, it loses that. Started again on the same folder it does only
+what is missing.
 
 All devices work at once. With --distributed so do several processes, on one machine or
 many, which share the work folder: each reads, fills and writes its own images.
@@ -150,12 +151,10 @@ def _evaluate() -> int:
         stopped = _work(model, config, folder, plan, mesh)
         distributed.wait_for_all("all images are done")
         if stopped:
-            if distributed.is_first():
-                done = len(source) - len(folder.plan().missing)
-                print(
-                    f"stopped by signal: {done} of {len(source)} images are done; "
-                    "start again to go on"
-                )
+            distributed.say(
+                f"stopped by signal: {folder.count_done(plan)} of {len(source)} images "
+                "are done; start again to go on"
+            )
             return 0
 
         # --- All together ------------------------------------------------------------
@@ -383,7 +382,7 @@ def _write_grid(
     drawn, _ = batches.draw_masks(ids, _MASK.value, _SEED.value, originals.shape[1:3])
     masked = np.where(drawn > 0, originals[: len(ids)], 0).astype(np.uint8)
     sheet = images.grid(
-        list(zip(originals, masked, completed, strict=False)),
+        list(zip(originals[: len(ids)], masked, completed[: len(ids)], strict=True)),
         column_labels=["original", "masked", "completed"],
         row_labels=ids,
     )

@@ -16,6 +16,9 @@ from experiments.parts import Parts
 from inpaint_jax import data, images
 from inpaint_jax.pictures import ImageError, read_picture
 
+MERGED = ("metrics.json", "grid.png")
+"""What is written when all is done, and only then there."""
+
 _PATIENCE = 60.0  # Seconds in which a shared folder shows what others wrote.
 _AT_ONCE = 256
 _FOLLOWED = ("psnr", "ssim", "psnr_hole", "context_loss")
@@ -54,7 +57,8 @@ class WorkFolder:
         """Finds what is missing.
 
         An image is done when there is a row of it, the picture that was filled is still
-        the one in the data set, and the completed one can be read.
+        the one in the data set, and the completed one can be read. Where something is
+        missing, what an earlier attempt merged is out of date, and removed.
         """
         ids = self.source.ids
         index_of: dict[Any, int] | None = None
@@ -62,17 +66,27 @@ class WorkFolder:
             index_of = {id: i for i, id in enumerate(ids)}
         claimed = {}
         for row in self.parts.rows():
-            where = (
-                row.get("index") if index_of is None else index_of.get(row.get("id"))
-            )
-            if "file" in row and isinstance(where, int) and where < len(self.source):
+            names = [row.get(name) for name in ("id", "file")]
+            if not all(isinstance(name, str) for name in names):
+                continue
+            where = row.get("index") if index_of is None else index_of.get(names[0])
+            if isinstance(where, int) and 0 <= where < len(self.source):
                 claimed[where] = row
         indices = sorted(claimed)
         self._done = {}
         for i in range(0, len(indices), _AT_ONCE):
             self._done |= self._borne_out(indices[i : i + _AT_ONCE], claimed)
         missing = [i for i in range(len(self.source)) if i not in self._done]
+        if missing:
+            for name in MERGED:
+                (self.path / name).unlink(missing_ok=True)
         return Plan(self.parts.next_attempt(), missing)
+
+    def count_done(self, plan: Plan) -> int:
+        """How many images are done, by the plan and the lines that followed it."""
+        lines = self.parts.rows(plan.attempt)
+        fresh = {row["index"] for row in lines if "failed" not in row}
+        return len(self.source) - len(plan.missing) + len(fresh)
 
     def merged(self, plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
         """All rows in the data set's order, and why images failed.
@@ -104,6 +118,9 @@ class WorkFolder:
     def pairs(self, rows: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         """The original and the completed pictures ``[N, S, S, 3]`` uint8 of rows."""
         found = batches.read_all(self.source, [row["index"] for row in rows])
+        lost = next((each for each in found if isinstance(each, ImageError)), None)
+        if lost is not None:  # It could be read a moment ago.
+            raise lost
         originals = [each[1] for each in found if not isinstance(each, ImageError)]
         completed = [
             read_picture(self.path / "completed" / row["file"]) for row in rows
@@ -122,10 +139,11 @@ class WorkFolder:
             if isinstance(found, ImageError) or found[0] != row["id"]:
                 continue
             try:
-                read_picture(self.path / "completed" / row["file"])
-            except (ImageError, TypeError):
+                completed = read_picture(self.path / "completed" / row["file"])
+            except ImageError:
                 continue
-            if row["crc32"] == batches.fingerprint(found[1]):
+            same = row.get("crc32") == batches.fingerprint(found[1])
+            if same and completed.shape == found[1].shape:
                 done[index] = row
         return done
 

@@ -126,7 +126,7 @@ def fill_holes(
       generated: ``[B, S, S, 3]`` in [-1, 1], what to put there.
       masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
       blend: Whether by eq. 6; otherwise it is pasted.
-      mesh: As for ``start_searches``.
+      mesh: Over which the arguments are spread; None: one device.
 
     Returns:
       ``[B, S, S, 3]`` in [-1, 1], known pixels bit for bit those of ``images``, and the

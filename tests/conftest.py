@@ -125,9 +125,17 @@ def program(environment):
 
 
 class Job:
-    """Processes that run one program together, meeting over gloo."""
+    """Processes that run one program together, meeting over gloo.
+
+    Args:
+      command: Of each, without what tells them apart.
+      processes: How many.
+      environment: Of each.
+      devices: Of each; or a list, of one after the other.
+    """
 
     def __init__(self, command, processes, environment, devices=1):
+        counts = devices if isinstance(devices, list) else [devices] * processes
         with socket.socket() as free:
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
@@ -144,7 +152,7 @@ class Job:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**environment, "JAX_NUM_CPU_DEVICES": str(devices)},
+                env={**environment, "JAX_NUM_CPU_DEVICES": str(counts[process])},
             )
             for process in range(processes)
         ]

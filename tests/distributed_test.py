@@ -170,6 +170,14 @@ def test_one_process_told_to_stop_goes_on_when_started_again(
     assert_same(workdir, unbroken)
 
 
+def test_processes_must_have_as_many_devices(command, environment, tmp_path):
+    job = Job([*command, f"--workdir={tmp_path}"], 2, environment, [1, 3])
+    statuses, said = job.wait()
+    assert statuses == [2, 2], said
+    for _, err in said:
+        assert "every process must have as many devices as the others, not 1, 3" in err
+
+
 def test_what_is_wrong_with_a_job_is_said_by_each_process(
     unbroken, command, environment
 ):
@@ -188,6 +196,15 @@ def test_what_is_wrong_with_a_job_is_said_by_each_process(
             "--process_id goes with --coordinator_address",
         ),
         (["--distributed"], "the processes did not meet"),
+        (
+            [
+                "--distributed",
+                "--coordinator_address=localhost",
+                "--num_processes=1",
+                "--process_id=0",
+            ],
+            "--coordinator_address=localhost: give host:port",
+        ),
     ],
 )
 def test_one_line_says_what_is_wrong_with_the_flags(

@@ -9,7 +9,8 @@ import pytest
 from files import prepare
 from PIL import Image
 
-from inpaint_jax import images, metrics, save_model
+from experiments.workfolder import WorkFolder
+from inpaint_jax import data, images, metrics, save_model
 
 LATENT = ("--steps=3", "--batch_size=5")
 
@@ -123,6 +124,24 @@ def test_started_again_it_does_only_what_is_missing(unbroken, evaluate, tmp_path
     before = (workdir / "metrics.json").read_bytes()
     assert "12 of 12 images are done already" in evaluate(workdir, *LATENT).stdout
     assert (workdir / "metrics.json").read_bytes() == before
+
+
+def test_what_is_not_whole_is_not_there(unbroken, evaluate, pictures, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(unbroken, workdir)
+    Image.new("RGB", (10, 10)).save(workdir / "completed" / "04.png")
+    (workdir / "completed" / "03.png").unlink()
+    (part,) = (workdir / "parts").iterdir()
+    with part.open("a") as file:  # Valid JSON that is no row.
+        file.write('{"id": "05", "file": "05.png"}\n{"index": 3}\n[]\n{"id": 7}\n')
+    # As a run begins; what the one before had merged is out of date then.
+    source = data.open_source(f"images:{pictures}", size=16)
+    plan = WorkFolder(workdir, source).plan()
+    assert plan == (1, [3, 4, 5])
+    assert not (workdir / "metrics.json").exists()
+    assert not (workdir / "grid.png").exists()
+    assert "9 of 12 images are done already" in evaluate(workdir, *LATENT).stdout
+    assert json.loads((workdir / "metrics.json").read_text())["n"] == 12
 
 
 def test_a_picture_that_changed_is_done_again(unbroken, evaluate, pictures, tmp_path):
