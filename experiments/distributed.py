@@ -60,36 +60,9 @@ def job() -> Iterator[None]:
     Raises:
       program.UsageError: The flags do not go together, or the processes did not meet.
     """
-    manual: dict[str, Any] = {
-        "coordinator_address": _COORDINATOR.value,
-        "num_processes": _PROCESSES.value,
-        "process_id": _PROCESS.value,
-    }
-    given = [name for name, value in manual.items() if value is not None]
-    if not _DISTRIBUTED.value:
-        if given:
-            raise program.UsageError(f"--{given[0]} is for --distributed")
+    if not _meet():
         yield
         return
-    if given and len(given) < len(manual):
-        lacks = next(name for name in manual if name not in given)
-        raise program.UsageError(f"--{given[0]} goes with --{lacks}")
-    address = _COORDINATOR.value
-    if address is not None and not re.fullmatch(r".+:\d+", address):
-        raise program.UsageError(f"--coordinator_address={address}: give host:port")
-    if given:
-        meeting = (
-            f"process {_PROCESS.value} of {_PROCESSES.value}, meeting at {address}"
-        )
-        print(meeting, file=sys.stderr, flush=True)
-    try:
-        jax.distributed.initialize(**manual, heartbeat_timeout_seconds=_HEARTBEAT.value)
-    except (RuntimeError, ValueError) as error:
-        raise program.UsageError(
-            "the processes did not meet; where the cluster does not tell, give "
-            "--coordinator_address, --num_processes and --process_id "
-            f"({str(error).splitlines()[0]})"
-        ) from error
     # When another process dies while this one computes, JAX says so and aborts; a dump
     # of all threads would only hide the message.
     faulthandler.disable()
@@ -103,6 +76,38 @@ def job() -> Iterator[None]:
         _end(error)
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def _meet() -> bool:
+    """Finds the other processes; returns whether this is a job of several."""
+    manual: dict[str, Any] = {
+        "coordinator_address": _COORDINATOR.value,
+        "num_processes": _PROCESSES.value,
+        "process_id": _PROCESS.value,
+    }
+    given = [name for name, value in manual.items() if value is not None]
+    if not _DISTRIBUTED.value:
+        if given:
+            raise program.UsageError(f"--{given[0]} is for --distributed")
+        return False
+    if given and len(given) < len(manual):
+        lacks = next(name for name in manual if name not in given)
+        raise program.UsageError(f"--{given[0]} goes with --{lacks}")
+    address = _COORDINATOR.value
+    if address is not None and not re.fullmatch(r".+:\d+", address):
+        raise program.UsageError(f"--coordinator_address={address}: give host:port")
+    if given:
+        number = f"process {_PROCESS.value} of {_PROCESSES.value}"
+        print(f"{number}, meeting at {address}", file=sys.stderr, flush=True)
+    try:
+        jax.distributed.initialize(**manual, heartbeat_timeout_seconds=_HEARTBEAT.value)
+    except (RuntimeError, ValueError) as error:
+        raise program.UsageError(
+            "the processes did not meet; where the cluster does not tell, give "
+            "--coordinator_address, --num_processes and --process_id "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    return True
 
 
 def _check_devices() -> None:

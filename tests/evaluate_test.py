@@ -177,15 +177,6 @@ def test_faces_prepared_by_tensorflow_datasets(program, tmp_path):
     folder = tmp_path / "outputs" / "evaluate" / "celeb_a-test-random80-paper"
     assert [row["id"] for row in rows(folder)] == [f"test-{i:06d}" for i in range(3)]
     assert all((folder / "completed" / row["file"]).exists() for row in rows(folder))
-    again = program(
-        "evaluate",
-        "--dataset=celeb_a",
-        "--mask=random80",
-        f"--data_dir={tmp_path / 'data'}",
-        "--steps=2",
-        cwd=tmp_path,
-    )
-    assert "3 of 4 images are done already" in again.stdout
 
 
 def test_another_model_does_not_go_on_with_its_rows(

@@ -74,9 +74,12 @@ def problem(tiny_model_file):
     )
 
 
-@pytest.mark.parametrize("refinement", [None, RefineConfig(steps=3)])
-def test_inpainting_is_the_same_on_any_number_of_devices(problem, mesh, refinement):
+@pytest.mark.parametrize(
+    ("devices", "refinement"), [(2, None), (8, RefineConfig(steps=3))]
+)
+def test_inpainting_is_the_same_on_any_number_of_devices(problem, devices, refinement):
     model, *batch = problem
+    mesh = parallel.make_mesh(jax.devices()[:devices])
     run = {"config": CONFIG, "refinement": refinement}
     alone = inpaint_jax.inpaint(model, *batch, **run)
     spread = inpaint_jax.inpaint(model, *batch, **run, mesh=mesh)
@@ -119,5 +122,6 @@ def test_memory_does_not_grow_with_the_number_of_batches(problem):
         del found
         return held()
 
-    run(1)  # Leaves constants behind.
-    assert run(4) <= run(1)
+    before = run(2)  # It leaves constants behind.
+    # What is let go may take a moment; six batches' images would be six times this.
+    assert run(8) - before < batch[0].nbytes
