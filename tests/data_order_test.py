@@ -51,7 +51,7 @@ def test_epochs_and_seeds_differ():
 def test_a_late_step_costs_no_more_than_the_first():
     late = data_order.batch_indices(1000, 64, seed=0, step=10**15)
     assert late.shape == (64,)
-    assert data._permutation.cache_info().currsize <= 4
+    assert data_order._permutation.cache_info().currsize <= 4
 
 
 def test_the_caller_cannot_spoil_the_permutation():
