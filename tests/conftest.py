@@ -19,6 +19,8 @@ from inpaint_jax.types import Architecture
 
 # Before anything is computed: some tests look at how work is spread over devices.
 jax.config.update("jax_num_cpu_devices", 8)
+# Most of the time here goes into compiling what then runs for a moment.
+jax.config.update("jax_disable_most_optimizations", True)
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"
@@ -101,6 +103,7 @@ def environment(tmp_path_factory) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
 
 
