@@ -43,7 +43,10 @@ def strange_masks():
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model("celeba64")
+    # Thousands of steps: here compiling well is worth its time.
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield load_model("celeba64")
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 def losses(model, search):
