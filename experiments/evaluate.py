@@ -151,10 +151,11 @@ def _evaluate() -> int:
         stopped = _work(model, config, folder, plan, mesh)
         distributed.wait_for_all("all images are done")
         if stopped:
-            distributed.say(
-                f"stopped by signal: {folder.count_done(plan)} of {len(source)} images "
-                "are done; start again to go on"
-            )
+            if distributed.is_first():  # The others need not read all the parts.
+                print(
+                    f"stopped by signal: {folder.count_done(plan)} of {len(source)} "
+                    "images are done; start again to go on"
+                )
             return 0
 
         # --- All together ------------------------------------------------------------
@@ -264,7 +265,8 @@ def _merge(
             "devices": devices,
         },
     )
-    _write_grid(folder.path, rows[:_GRID_ROWS], originals, completed)
+    shown = slice(_GRID_ROWS)
+    _write_grid(folder.path, rows[shown], originals[shown], completed[shown])
     figures = ", ".join(
         f"{name} {summary[name]['mean']:.{digits}f}{unit}"
         for name, digits, unit in (
@@ -380,9 +382,9 @@ def _write_grid(
 ) -> None:
     ids = [row["id"] for row in rows]
     drawn, _ = batches.draw_masks(ids, _MASK.value, _SEED.value, originals.shape[1:3])
-    masked = np.where(drawn > 0, originals[: len(ids)], 0).astype(np.uint8)
+    masked = np.where(drawn > 0, originals, 0).astype(np.uint8)
     sheet = images.grid(
-        list(zip(originals[: len(ids)], masked, completed[: len(ids)], strict=True)),
+        list(zip(originals, masked, completed, strict=True)),
         column_labels=["original", "masked", "completed"],
         row_labels=ids,
     )

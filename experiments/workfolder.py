@@ -117,11 +117,11 @@ class WorkFolder:
 
     def pairs(self, rows: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         """The original and the completed pictures ``[N, S, S, 3]`` uint8 of rows."""
-        found = batches.read_all(self.source, [row["index"] for row in rows])
-        lost = next((each for each in found if isinstance(each, ImageError)), None)
-        if lost is not None:  # It could be read a moment ago.
-            raise lost
-        originals = [each[1] for each in found if not isinstance(each, ImageError)]
+        originals = []
+        for found in batches.read_all(self.source, [row["index"] for row in rows]):
+            if isinstance(found, ImageError):  # It could be read a moment ago.
+                raise found
+            originals.append(found[1])
         completed = [
             read_picture(self.path / "completed" / row["file"]) for row in rows
         ]

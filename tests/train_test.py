@@ -91,14 +91,14 @@ def latest_checkpoint(workdir):
     return max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
 
 
-def test_killed_again_and_again_it_ends_where_an_unbroken_run_ends(
+def test_killed_five_times_it_ends_where_an_unbroken_run_ends(
     unbroken, program, environment, tmp_path
 ):
     folder, _ = unbroken
     workdir, expected = tmp_path / "run", tmp_path / "unbroken"
     command = [sys.executable, "-m", "experiments.train"]
     random = np.random.default_rng(0)
-    for _ in range(3):
+    for _ in range(5):
         before = latest_checkpoint(workdir)
         with subprocess.Popen(
             [*command, *flags(folder, workdir, 100_000)],
