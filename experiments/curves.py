@@ -53,6 +53,32 @@ def write_curves(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -
                 xycoords=("data", "axes fraction"),
                 verticalalignment="top",
             )
+    _save(figure, path)
+
+
+def write_figures(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -> None:
+    """Writes a PNG with a panel for each figure of a run, as ``write_curves``."""
+    panels = [
+        (title, rows, name)
+        for title, rows in (("training", metrics), ("held back", quality))
+        for name in (rows[-1] if rows else {})
+        if name not in ("step", "images_per_second")
+    ]
+    columns = 3
+    lines = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(12, 3.5 * lines), layout="constrained")
+    grid = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for axes, (title, rows, name) in zip(grid, panels, strict=False):
+        _draw(axes, rows, {name: name})
+        axes.set_title(f"{name} ({title})")
+        if best is not None:
+            axes.axvline(best, color="grey", linestyle=":")
+    for axes in grid[len(panels) :]:
+        axes.set_axis_off()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
     program.write_bytes(path, picture.getvalue())

@@ -7,18 +7,42 @@ from absl import flags
 
 from inpaint_jax import recipes
 from inpaint_jax.augment import AUGMENTATIONS
-from inpaint_jax.types import PRECISIONS, Architecture
+from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
+from inpaint_jax.baselines.vae import VaeConfig
+from inpaint_jax.types import PRECISIONS
 
-_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
-_LATENT_SIZE = flags.DEFINE_integer("latent_size", 100, "Length of z.")
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the images.")
+_MODELS: dict[str, type] = {
+    "dcgan": recipes.TrainConfig,
+    "context_encoder": ContextEncoderConfig,
+    "vae": VaeConfig,
+}
+MODEL = flags.DEFINE_enum(
+    "model",
+    "dcgan",
+    list(_MODELS),
+    "What to train: the networks that are searched, the context encoder of Pathak et "
+    "al. (2016), or a VAE with the DCGAN's generator. For the last two only their own "
+    "flags count: --width, --latent_size, --image_size, --batch_size, --learning_rate, "
+    "--beta1, --ema_decay, --flip, --adversarial_weight and --seed.",
+)
+_WIDTH = flags.DEFINE_integer(
+    "width", None, "Channels of the outermost layer. Default: 64."
+)
+_LATENT_SIZE = flags.DEFINE_integer(
+    "latent_size",
+    None,
+    "Length of z, 100 by default; of a context encoder, its bottleneck, 4000.",
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of the images. Default: 64."
+)
 _RECIPE = flags.DEFINE_enum(
     "recipe",
     "tuned",
     list(recipes.RECIPES),
     "Which values the other flags of the recipe have when they are not given.",
 )
-# Each is a field of recipes.TrainConfig of the same name.
+# Each is a field of some recipe, of the same name.
 _OVERRIDES = (
     flags.DEFINE_integer("batch_size", None, "Images a step."),
     flags.DEFINE_float(
@@ -56,6 +80,11 @@ _OVERRIDES = (
         "Parts of a batch that BatchNorm normalises apart. 1: the whole batch, on "
         "however many devices; as many as there are devices: no statistics exchanged.",
     ),
+    flags.DEFINE_float(
+        "adversarial_weight",
+        None,
+        "Of a context encoder's adversarial loss; the rest is the squared error's.",
+    ),
     flags.DEFINE_enum(
         "precision",
         None,
@@ -68,29 +97,39 @@ _OVERRIDES = (
 )
 
 
-def read_config() -> recipes.TrainConfig:
+def read_recipe() -> recipes.Recipe:
     """The recipe, changed as the flags say.
 
     Raises:
-      ValueError: A value is out of range.
+      ValueError: A value is out of range, or of another model's recipe.
     """
     given: dict[str, Any] = {
         flag.name: flag.value for flag in _OVERRIDES if flag.value is not None
     }
-    recipe = recipes.RECIPES[_RECIPE.value]
-    of_discriminator = recipe.discriminator_learning_rate
-    if "learning_rate" in given and of_discriminator is not None:
-        # A recipe with two rates says how they relate: changing one changes both.
-        share = of_discriminator / recipe.learning_rate
-        given.setdefault("discriminator_learning_rate", share * given["learning_rate"])
+    recipe = _MODELS[MODEL.value]()
+    known = {field.name for field in dataclasses.fields(recipe)}
+    for name in given:
+        if name not in known:
+            raise ValueError(f"--{name} is not for --model={MODEL.value}")
+    if MODEL.value == "dcgan":
+        recipe = recipes.RECIPES[_RECIPE.value]
+        of_discriminator = recipe.discriminator_learning_rate
+        if "learning_rate" in given and of_discriminator is not None:
+            # A recipe with two rates says how they relate: changing one changes both.
+            share = of_discriminator / recipe.learning_rate
+            rate = share * given["learning_rate"]
+            given.setdefault("discriminator_learning_rate", rate)
+    elif flags.FLAGS["recipe"].present:
+        raise ValueError(f"--recipe is not for --model={MODEL.value}")
     if "augmentations" in given:
         given["augmentations"] = tuple(given["augmentations"])
-    return dataclasses.replace(
-        recipe,
-        architecture=Architecture(
-            latent_size=_LATENT_SIZE.value,
-            width=_WIDTH.value,
-            image_size=_IMAGE_SIZE.value,
-        ),
-        **given,
+    sizes = {
+        flag.name: flag.value
+        for flag in (_WIDTH, _LATENT_SIZE, _IMAGE_SIZE)
+        if flag.value is not None
+    }
+    architecture = dataclasses.replace(recipe.architecture, **sizes)
+    changed: recipes.Recipe = dataclasses.replace(
+        recipe, architecture=architecture, **given
     )
+    return changed

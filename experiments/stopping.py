@@ -4,7 +4,7 @@ import signal
 from typing import Any, Self
 
 from experiments import program
-from inpaint_jax import gan
+from inpaint_jax import training
 from inpaint_jax.checkpoints import Checkpoints
 
 
@@ -47,7 +47,7 @@ def check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
     Raises:
       program.UsageError: A number is not finite.
     """
-    if gan.is_finite(tree):
+    if training.is_finite(tree):
         return
     good = checkpoints.latest_step
     raise program.UsageError(

@@ -1,8 +1,8 @@
 """Follows a training run: what it logs, how good it gets, which checkpoint is best.
 
 ``quality.jsonl`` has a line for each evaluation on held-back images. The best
-checkpoint is that of the lowest sliced Wasserstein distance, averaged over the levels;
-``best/`` keeps it.
+checkpoint is that of the lowest figure that counts for what is trained (of a DCGAN, the
+sliced Wasserstein distance, averaged over the levels); ``best/`` keeps it.
 """
 
 import json
@@ -10,13 +10,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from experiments import distributed, program
-from inpaint_jax import data, gan, parallel, quality, recipes
-from inpaint_jax.checkpoints import Checkpoints
-from inpaint_jax.images import to_float
-from inpaint_jax.pretrained import Parts, make_model
+from experiments.trainees import Trainee
+from inpaint_jax import parallel
+from inpaint_jax.checkpoints import Checkpoints, State
 
 
 class Rows:
@@ -56,30 +53,15 @@ class Tracker:
 
     Args:
       workdir: Folder of the run.
-      config: Its configuration.
-      held_back: Images that are not trained on.
+      trainee: What is trained.
       start: The step that the run goes on from.
     """
 
-    def __init__(
-        self,
-        workdir: Path,
-        config: recipes.TrainConfig,
-        held_back: data.Dataset,
-        start: int,
-    ):
-        self._config = config
-        # A few per cent of the training's own time at the default interval.
-        self._work = quality.QualityConfig(
-            images=1000, directions=128, pairs=500, reconstructions=64, steps=200
-        )
-        if len(held_back) > self._work.images:
-            _, held_back = data.hold_back(held_back, self._work.images)
-        self._images = to_float(held_back.images)
+    def __init__(self, workdir: Path, trainee: Trainee, start: int):
+        self._trainee = trainee
         self._rows = Rows(workdir / "quality.jsonl", start)
         self._best = Checkpoints(workdir, "best", keep=1)
         self._best.forget_after(start)
-        self._real_ms_ssim: float | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -95,48 +77,33 @@ class Tracker:
         """Whether that step was evaluated."""
         return any(row["step"] == step for row in self.rows)
 
-    def evaluate(self, state: gan.TrainState) -> dict[str, Any]:
-        """Adds a row on the averaged generator, and keeps it if it is the best.
+    def evaluate(self, state: State) -> dict[str, Any]:
+        """Adds a row on the averaged network, and keeps it if it is the best.
 
         Of several processes the first does the work.
 
         Returns:
           The row.
         """
-        row = distributed.from_first(lambda: self._measure(state))
-        if row["swd"] < self._best_swd():
+
+        def judge() -> dict[str, Any]:
+            return {
+                "step": int(state.step),
+                **self._trainee.judge(parallel.local(state)),
+            }
+
+        row = distributed.from_first(judge)
+        if row[self._trainee.criterion] < self._best_figure():
             self._best.save(state)
             self._best.wait()
         self._rows.append(row)
         return row
 
-    def _measure(self, state: gan.TrainState) -> dict[str, Any]:
-        step, seed = int(state.step), self._config.seed
-        model = make_model(
-            Parts(
-                "run",
-                self._config.architecture,
-                *parallel.local((state.average, state.discriminator.variables)),
-            )
-        )
-        found = quality.measure(model, self._images, config=self._work, seed=seed)
-        if self._real_ms_ssim is None:
-            self._real_ms_ssim = quality.diversity(
-                self._images, self._work.pairs, seed=seed
-            )
-        return {
-            "step": step,
-            "swd": found.mean_swd,
-            **{f"swd_{level}": distance for level, distance in found.swd.items()},
-            "ms_ssim": found.ms_ssim,
-            "real_ms_ssim": self._real_ms_ssim,
-            "ceiling": float(found.ceiling.mean(dtype=np.float64)),
-        }
-
-    def _best_swd(self) -> float:
+    def _best_figure(self) -> float:
         """That of the checkpoint in ``best/``; infinite when there is none."""
-        scores = [row["swd"] for row in self.rows if row["step"] == self.best_step]
-        return min(scores, default=math.inf)
+        name = self._trainee.criterion
+        figures = [row[name] for row in self.rows if row["step"] == self.best_step]
+        return min(figures, default=math.inf)
 
     def __enter__(self) -> "Tracker":
         return self

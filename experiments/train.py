@@ -1,7 +1,9 @@
-"""Trains a DCGAN on a data set.
+"""Trains a DCGAN on a data set, or a network that it is compared with.
 
     python -m experiments.train --dataset=celeb_a --workdir=runs/celeb_a
     python -m experiments.train --dataset='images:photos/*.zip' --workdir=runs/photos
+    python -m experiments.train --dataset=celeb_a --model=context_encoder \
+        --workdir=runs/context_encoder
 
 Leaves in the work folder: config.json, checkpoints/ with the latest states and best/
 with the best one, metrics.jsonl, quality.jsonl (figures on images that were held back),
@@ -12,7 +14,7 @@ stopped. With --distributed several processes, on one machine or many, train tog
 
 import contextlib
 import dataclasses
-import functools
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -30,11 +32,11 @@ from experiments import (
     program,
     recipe,
     tracking,
+    trainees,
 )
-from experiments.curves import write_curves
 from experiments.stopping import check_finite
-from inpaint_jax import data, gan, images, inference, networks, parallel, recipes
-from inpaint_jax.checkpoints import Checkpoints
+from inpaint_jax import data, images, parallel, recipes
+from inpaint_jax.checkpoints import Checkpoints, State
 from inpaint_jax.data_order import batch_indices
 
 for _module in (compilation_cache, dataset_flags, distributed, recipe):
@@ -72,7 +74,6 @@ _EVALUATE_EVERY = flags.DEFINE_integer(
     lower_bound=0,
 )
 
-_SAMPLES = 64
 _FEWEST = 10  # Images of which some can be held back.
 
 
@@ -84,14 +85,14 @@ def main() -> int:
 def _configure() -> int:
     # --- Configuration -------------------------------------------------------------
     with program.usage_errors():
-        config = recipe.read_config()
+        config = recipe.read_recipe()
     mesh = parallel.make_mesh()
     if config.batch_size % mesh.size:
         raise program.UsageError(
             f"batch_size {config.batch_size} must be a multiple of the "
             f"{mesh.size} devices"
         )
-    groups = config.batch_norm_groups
+    groups = getattr(config, "batch_norm_groups", 1)
     if groups > 1 and groups % mesh.size:
         raise program.UsageError(
             f"batch_norm_groups {groups} must be 1 or a multiple of the {mesh.size} "
@@ -107,7 +108,7 @@ def _configure() -> int:
 class _Run:
     """What the loop works with, beside the state."""
 
-    config: recipes.TrainConfig
+    trainee: trainees.Trainee
     dataset: data.Dataset
     mesh: Mesh
     workdir: Path
@@ -117,7 +118,7 @@ class _Run:
     stop: distributed.Stop
 
 
-def _run(config: recipes.TrainConfig, mesh: Mesh, workdir: Path) -> int:
+def _run(config: recipes.Recipe, mesh: Mesh, workdir: Path) -> int:
     """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data ----------------------------------------------------------------------
     dataset, held_back = _load_data(config.architecture.image_size)
@@ -132,7 +133,8 @@ def _run(config: recipes.TrainConfig, mesh: Mesh, workdir: Path) -> int:
     distributed.from_first(remember)
 
     # --- State: new, or where the last run stopped -----------------------------------
-    state = parallel.replicate(gan.init_state(config), mesh)
+    trainee = trainees.make(config, dataset, held_back)
+    state = parallel.replicate(trainee.init_state(), mesh)
     with Checkpoints(workdir) as checkpoints, distributed.Stop() as stop:
         if checkpoints.latest_step is not None:
             with program.usage_errors():
@@ -140,9 +142,9 @@ def _run(config: recipes.TrainConfig, mesh: Mesh, workdir: Path) -> int:
             distributed.say(f"going on from step {state.step}")
         start = int(state.step)
         metrics = tracking.Rows(workdir / "metrics.jsonl", start)
-        with tracking.Tracker(workdir, config, held_back, start) as tracker:
+        with tracking.Tracker(workdir, trainee, start) as tracker:
             run = _Run(
-                config, dataset, mesh, workdir, checkpoints, metrics, tracker, stop
+                trainee, dataset, mesh, workdir, checkpoints, metrics, tracker, stop
             )
             # A run killed between a checkpoint and its evaluation.
             if _evaluates_at(start) and not tracker.has(start):
@@ -187,10 +189,10 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
     return dataset, held_back
 
 
-def _train(run: _Run, state: gan.TrainState, start: int) -> int:
+def _train(run: _Run, state: State, start: int) -> int:
     """The loop, from step ``start`` to ``--steps``; returns the exit status."""
-    config, dataset = run.config, run.dataset
-    metrics: gan.Metrics | None = None
+    trainee, dataset, config = run.trainee, run.dataset, run.trainee.recipe
+    metrics: Any = None
     clock, last_logged = time.monotonic(), start
     mine = _share(config.batch_size)
     with tqdm(
@@ -209,7 +211,7 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
             # Steps are queued, not waited for; without this wait the queue would grow,
             # and a signal to stop would be heeded only when all of it is done.
             jax.block_until_ready(metrics)
-            state, metrics = gan.train_step(state, batch, config=config, mesh=run.mesh)
+            state, metrics = trainee.train_step(state, batch, run.mesh)
             bar.update()
 
             # Read once: the signal may come at any moment, and this step either is the
@@ -224,10 +226,7 @@ def _train(run: _Run, state: gan.TrainState, start: int) -> int:
                 speed = (step - last_logged) * config.batch_size / (now - clock)
                 row = {name: float(v) for name, v in metrics._asdict().items()}
                 run.metrics.append({"step": step, **row, "images_per_second": speed})
-                bar.set_postfix_str(
-                    f"{speed:.0f} images/s, D {row['discriminator_loss']:.2f}, "
-                    f"G {row['generator_loss']:.2f}"
-                )
+                bar.set_postfix_str(f"{speed:.0f} images/s, {trainee.say_step(row)}")
                 clock, last_logged = now, step
             if last or step % _SAMPLE_EVERY.value == 0:
                 _write_samples(run, state, step)
@@ -268,11 +267,10 @@ def _evaluates_at(step: int) -> bool:
     return every > 0 and step > 0 and (step % every == 0 or step == _STEPS.value)
 
 
-def _evaluate(run: _Run, state: gan.TrainState) -> None:
+def _evaluate(run: _Run, state: State) -> None:
     row = run.tracker.evaluate(state)
     distributed.say(
-        f"step {row['step']}: SWD {row['swd']:.1f}, MS-SSIM {row['ms_ssim']:.3f} "
-        f"(real: {row['real_ms_ssim']:.3f}), ceiling {row['ceiling']:.2f} dB"
+        f"step {row['step']}: {run.trainee.say_verdict(row)}"
         + (", the best so far" if run.tracker.best_step == row["step"] else "")
     )
     _draw_curves(run)
@@ -281,7 +279,7 @@ def _evaluate(run: _Run, state: gan.TrainState) -> None:
 def _draw_curves(run: _Run) -> None:
     if not distributed.is_first():
         return
-    write_curves(
+    run.trainee.write_curves(
         run.workdir / "curves.png",
         run.metrics.rows,
         run.tracker.rows,
@@ -289,14 +287,13 @@ def _draw_curves(run: _Run) -> None:
     )
 
 
-def _remember_config(
-    path: Path, config: recipes.TrainConfig, dataset: data.Dataset
-) -> None:
+def _remember_config(path: Path, config: recipes.Recipe, dataset: data.Dataset) -> None:
     """Writes the configuration, or checks it against the one that is there."""
     validation = program.absolute(_VALIDATION.value or "a tenth, at most 1000")
     if not _EVALUATE_EVERY.value:
         validation = "none"
     wanted = {
+        "model": recipe.MODEL.value,
         **_as_json(config),
         "dataset": program.absolute(dataset.name),
         "split": dataset.split,
@@ -305,31 +302,26 @@ def _remember_config(
         "crop": dataset.crop,
     }
     # Before there were recipes, all runs were like this.
-    older = {**_as_json(recipes.TrainConfig()), "validation": "none"}
+    older = {
+        "model": "dcgan",
+        **_as_json(recipes.TrainConfig()),
+        "validation": "none",
+    }
     program.remember(path, wanted, older)
 
 
-def _as_json(config: recipes.TrainConfig) -> dict[str, Any]:
+def _as_json(config: recipes.Recipe) -> dict[str, Any]:
     """The configuration as JSON gives it back."""
-    return {**dataclasses.asdict(config), "augmentations": list(config.augmentations)}
+    row = dataclasses.asdict(config)  # type: ignore[call-overload]
+    return json.loads(json.dumps(row))
 
 
-def _write_samples(run: _Run, state: gan.TrainState, step: int) -> None:
+def _write_samples(run: _Run, state: State, step: int) -> None:
     if not distributed.is_first():
         return
-    size = run.config.architecture
-    key = jax.random.key(run.config.seed)
-    latents = gan.sample_latents(key, _SAMPLES, size.latent_size)
-    samples = images.tile(np.asarray(_sample(parallel.local(state.average), latents)))
+    samples = images.tile(run.trainee.samples(parallel.local(state)))
     images.write_png(run.workdir / "samples" / f"{step:07d}.png", samples)
     _draw_curves(run)
-
-
-@jax.jit
-def _sample(variables: networks.Variables, latents: jax.Array) -> jax.Array:
-    """Images ``[N, S, S, 3]`` of latents ``[N, L]``."""
-    weights = inference.generator_weights(variables)
-    return jax.vmap(functools.partial(inference.generate, weights))(latents)
 
 
 if __name__ == "__main__":

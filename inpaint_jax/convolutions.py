@@ -15,6 +15,9 @@ one of two forms:
   than they save, and for few images, where reading the tiled kernel, almost six times
   as large, costs more than multiplying.
 
+A 4x4 kernel, a context encoder's, is a 5x5 one with a row and a column of zeros: tiles
+need as many multiplications for either.
+
 Images are ``[H, W, B, C]``, the batch beside the channels: what both forms work in.
 """
 
@@ -48,11 +51,12 @@ class Kernel(NamedTuple):
 
 
 def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
-    """5x5 transposed convolution with stride 2 and ``SAME`` padding.
+    """5x5 or 4x4 transposed convolution with stride 2 and ``SAME`` padding.
 
     Args:
       image: ``[H, W, B, C]``.
-      kernel: ``[5, 5, C, N]``, or what ``arrange_upsample`` made of one.
+      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or what ``arrange_upsample`` made
+        of one.
 
     Returns:
       ``[2H, 2W, B, N]``; that of ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``.
@@ -74,11 +78,12 @@ def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
 
 
 def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
-    """5x5 convolution with stride 2 and ``SAME`` padding.
+    """5x5 or 4x4 convolution with stride 2 and ``SAME`` padding.
 
     Args:
       image: ``[H, W, B, C]``, H and W even.
-      kernel: ``[5, 5, C, N]``, or what ``arrange_downsample`` made of one.
+      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or what ``arrange_downsample`` made
+        of one.
 
     Returns:
       ``[H/2, W/2, B, N]``; that of ``lax.conv_general_dilated(image, kernel, (2, 2),
@@ -106,9 +111,11 @@ def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
 
 
 def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
-    """``[5, 5, C, N]`` as ``upsample`` wants it: arranged on a CPU, else as it is."""
+    """A kernel as ``upsample`` wants it: arranged on a CPU, else as it is."""
     if jax.default_backend() != "cpu":
         return kernel
+    if kernel.shape[0] < KERNEL_SIZE:  # Its taps are the last ones of a larger kernel.
+        kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
     inputs, outputs = kernel.shape[2:]
     flipped = jnp.flip(kernel, (0, 1)).transpose(2, 0, 1, 3)
     tiles = None
@@ -123,9 +130,11 @@ def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
 
 
 def arrange_downsample(kernel: jax.Array) -> jax.Array | Kernel:
-    """``[5, 5, C, N]`` as ``downsample`` wants it: arranged on a CPU, else as it is."""
+    """A kernel as ``downsample`` wants it: arranged on a CPU, else as it is."""
     if jax.default_backend() != "cpu":
         return kernel
+    if kernel.shape[0] < KERNEL_SIZE:  # Its taps are the first ones of a larger kernel.
+        kernel = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
     inputs, outputs = kernel.shape[2:]
     tiles = None
     if _suits_tiles(kernel):

@@ -23,7 +23,7 @@ from inpaint_jax.networks import Encoder, Variables
 from inpaint_jax.search import guesses
 from inpaint_jax.types import Architecture, Correct, Generate
 
-_MASKS = (
+MASKS = (
     masks.center,
     masks.pattern,
     functools.partial(masks.random_pixels, missing=0.8),
@@ -151,7 +151,7 @@ def train_step(
     generate_all = jax.vmap(generate)
     images = jnp.where(own[:, None, None, None], generate_all(latents), images)
     _, height, width, _ = images.shape
-    known = random_masks(key_mask, len(images), (height, width))
+    known = masks.masks_in_turn(MASKS, key_mask, len(images), (height, width))
     weights = jax.vmap(importance_weights)(known)
     # A mean over the known pixels: images with small holes count as much.
     weights /= 3 * jnp.maximum(weights.sum((1, 2, 3), keepdims=True), 1e-6)
@@ -196,16 +196,6 @@ def train_step(
         for params, stats in zip(parameters, statistics, strict=True)
     )
     return EncoderState(state.step + 1, encoders, optimizer), metrics
-
-
-def random_masks(key: jax.Array, count: int, size: tuple[int, int]) -> jax.Array:
-    """``[count, H, W, 1]`` masks of all kinds in turn, 1 = known."""
-    kinds = len(_MASKS)
-    drawn = []
-    for kind, function in enumerate(_MASKS):
-        keys = jax.random.split(jax.random.fold_in(key, kind), -(-count // kinds))
-        drawn.append(jax.vmap(lambda key, function=function: function(key, size))(keys))
-    return jnp.stack(drawn, 1).reshape(-1, *size, 1)[:count]
 
 
 def _optimizer(config: EncoderConfig) -> optax.GradientTransformation:

@@ -15,24 +15,13 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from inpaint_jax import augment, parallel
+from inpaint_jax import augment, parallel, training
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks import Discriminator, Generator, Variables
 from inpaint_jax.recipes import TrainConfig
+from inpaint_jax.training import Network
 
 _R1_EVERY = 16  # Steps; the penalty weighs as many times more (Karras et al., 2020).
-
-
-class Network(NamedTuple):
-    """One network under training.
-
-    Attributes:
-      variables: Its parameters and BatchNorm statistics.
-      optimizer: State of its Adam.
-    """
-
-    variables: Variables
-    optimizer: optax.OptState
 
 
 class TrainState(NamedTuple):
@@ -163,7 +152,7 @@ def _train_step(
     # With groups every share is normalised by itself, in one part or several.
     axis_name = share.axis_name if config.batch_norm_groups == 1 else None
     groups = max(1, config.batch_norm_groups // share.devices)
-    apply = functools.partial(_apply, groups=groups)
+    apply = functools.partial(training.apply, groups=groups)
 
     def forward(params: Any) -> tuple[jax.Array, Any]:
         network = Generator(config.architecture, config.dtype, axis_name)
@@ -198,7 +187,7 @@ def _train_step(
     )(discriminator.variables["params"])
     d_gradient, d_stats = share.mean((d_gradient, d_stats))
     optimizer = _discriminator_optimizer(config)
-    discriminator = _update(discriminator, optimizer, d_gradient, d_stats)
+    discriminator = training.update(discriminator, optimizer, d_gradient, d_stats)
 
     def generator_loss(fake: jax.Array) -> jax.Array:
         params = discriminator.variables["params"]
@@ -213,11 +202,11 @@ def _train_step(
     (g_gradient,) = pull_back(image_gradient)
     g_gradient, g_stats = share.mean((g_gradient, g_stats))
     optimizer = _generator_optimizer(config)
-    generator = _update(generator, optimizer, g_gradient, g_stats)
+    generator = training.update(generator, optimizer, g_gradient, g_stats)
 
-    # Early on the average forgets faster, or it would hold on to the first weights.
-    decay = jnp.minimum(config.ema_decay, (1.0 + state.step) / (10.0 + state.step))
-    average = optax.incremental_update(generator.variables, state.average, 1.0 - decay)
+    average = training.moving_average(
+        state.average, generator.variables, state.step, config.ema_decay
+    )
     return (
         TrainState(state.step + 1, generator, discriminator, average),
         share.mean(Metrics(d_loss, g_loss, real_score, fake_score)),
@@ -259,30 +248,6 @@ def _r1(
     return jax.lax.cond(state.step % _R1_EVERY == 0, penalty, lambda: jnp.zeros(()))
 
 
-def _apply(
-    network: Generator | Discriminator,
-    variables: Variables,
-    params: Any,
-    x: jax.Array,
-    *,
-    groups: int = 1,
-) -> tuple[jax.Array, Any]:
-    """The network in training mode: its output and its new BatchNorm statistics."""
-
-    def of_group(x: jax.Array) -> tuple[jax.Array, Any]:
-        output, updated = network.apply(
-            {**variables, "params": params}, x, train=True, mutable=["batch_stats"]
-        )
-        return output, updated["batch_stats"]
-
-    if groups == 1:
-        return of_group(x)
-    # BatchNorm is all that looks at other images of a batch.
-    outputs, statistics = jax.vmap(of_group)(x.reshape(groups, -1, *x.shape[1:]))
-    mean = jax.tree.map(lambda each: each.mean(0), statistics)
-    return outputs.reshape(len(x), *outputs.shape[2:]), mean
-
-
 def _generator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate, b1=config.beta1)
 
@@ -290,25 +255,3 @@ def _generator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 def _discriminator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     rate = config.discriminator_learning_rate or config.learning_rate
     return optax.adam(rate, b1=config.beta1)
-
-
-def _update(
-    network: Network,
-    optimizer: optax.GradientTransformation,
-    gradient: Any,
-    statistics: Any,
-) -> Network:
-    updates, state = optimizer.update(gradient, network.optimizer)
-    params = optax.apply_updates(network.variables["params"], updates)
-    return Network({"params": params, "batch_stats": statistics}, state)
-
-
-@jax.jit
-def is_finite(tree: Any) -> jax.Array:
-    """``[]`` bool: whether every floating-point number in ``tree`` is finite."""
-    leaves = [
-        jnp.isfinite(leaf).all()
-        for leaf in jax.tree.leaves(tree)
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-    ]
-    return jnp.stack(leaves).all()

@@ -11,7 +11,7 @@ The four masks of section 4.1 are ``center``, ``pattern``, ``random80`` and ``ha
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -260,6 +260,31 @@ def make_masks(name: str, keys: jax.Array, size: tuple[int, int]) -> jax.Array:
     """
     function = mask_function(name)
     return jax.vmap(lambda key: function(key, size))(keys)
+
+
+def masks_in_turn(
+    functions: Sequence[MaskFunction],
+    key: jax.Array,
+    count: int,
+    size: tuple[int, int],
+) -> jax.Array:
+    """Masks of several kinds, one after the other: what networks are trained on.
+
+    Args:
+      functions: The kinds.
+      key: PRNG key of all.
+      count: How many masks.
+      size: Height and width.
+
+    Returns:
+      ``[count, H, W, 1]``, 1 = known, 0 = missing.
+    """
+    of_each = -(-count // len(functions))
+    drawn = []
+    for kind, function in enumerate(functions):
+        keys = jax.random.split(jax.random.fold_in(key, kind), of_each)
+        drawn.append(jax.vmap(lambda key, function=function: function(key, size))(keys))
+    return jnp.stack(drawn, 1).reshape(-1, *size, 1)[:count]
 
 
 _BY_NAME: dict[str, MaskFunction] = {

@@ -7,6 +7,7 @@ time; as they are searched, ``z -> image`` and ``image -> logits``, they are in
 Inside, images are ``[H, W, B, C]``: what the convolutions work in.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from inpaint_jax.types import Architecture
 
 Variables = Mapping[str, Any]
 """``{"params": ..., "batch_stats": ...}`` as Flax lays them out."""
+
+Module = nn.Module
 
 GRID = 4
 """Side of the image at the generator's first and the discriminator's last layer."""
@@ -53,16 +56,17 @@ class _BatchNorm(nn.Module):
 
 
 class _Convolution(nn.Module):
-    """A 5x5 convolution that doubles or halves the image."""
+    """A convolution that doubles or halves the image."""
 
     features: int
     direction: str
     dtype: DTypeLike | None
     use_bias: bool = False
+    kernel_size: int = KERNEL_SIZE
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (KERNEL_SIZE, KERNEL_SIZE, x.shape[-1], self.features)
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", _NORMAL, shape)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
@@ -150,6 +154,77 @@ class Encoder(nn.Module):
         outputs = self.architecture.latent_size
         dense = nn.Dense(outputs, kernel_init=small, dtype=self.dtype)
         return _downward(image, train, self.architecture, self.dtype, dense)
+
+
+class VariationalEncoder(nn.Module):
+    """Images ``[B, S, S, 3]`` to a normal distribution of latents each.
+
+    The discriminator with another end: the mean and the logarithm of the variance,
+    ``[B, 2 L]``.
+
+    Attributes:
+      architecture: Sizes.
+      dtype: As for ``Generator``.
+      axis_name: As for ``Generator``.
+    """
+
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        size, axis = self.architecture, self.axis_name
+        outputs = 2 * size.latent_size
+        dense = nn.Dense(outputs, kernel_init=_NORMAL, dtype=self.dtype)
+        return _downward(image, train, size, self.dtype, dense, axis)
+
+
+class ContextEncoder(nn.Module):
+    """Images with holes ``[B, S, S, 3]`` in [-1, 1] to whole ones, in [-1, 1].
+
+    Pathak et al. (2016): 4x4 convolutions of stride 2 with LeakyReLU 0.2, for the
+    paper's 64 pixels of 64, 64, 128, 256 and 512 channels down to 2x2; a dense
+    bottleneck; and the same way back with ReLU and, at the end, tanh. BatchNorm on all
+    but the first and the last.
+
+    Attributes:
+      architecture: Sizes; its ``latent_size`` is the bottleneck's.
+      dtype: As for ``Generator``.
+      axis_name: As for ``Generator``.
+    """
+
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        dtype, size = self.dtype, self.architecture
+        channels = [size.width, *_channels(size)]
+
+        def normalise(x: jax.Array) -> jax.Array:
+            return _BatchNorm(dtype, self.axis_name)(x, train)
+
+        x = jnp.moveaxis(image, 0, 2)
+        for layer, features in enumerate(channels):
+            bias = layer == 0
+            x = _Convolution(features, "down", dtype, bias, kernel_size=4)(x)
+            x = nn.leaky_relu(x if layer == 0 else normalise(x), SLOPE)
+        height, width, batch, innermost = x.shape
+        x = jnp.moveaxis(x, 2, 0).reshape(batch, -1)
+        for features, activation in (
+            (size.latent_size, functools.partial(nn.leaky_relu, negative_slope=SLOPE)),
+            (height * width * innermost, nn.relu),
+        ):
+            dense = nn.Dense(features, False, dtype=dtype, kernel_init=_NORMAL)
+            x = activation(normalise(dense(x)))
+        x = jnp.moveaxis(x.reshape(batch, height, width, innermost), 0, 2)
+        for features in reversed(channels[:-1]):
+            x = _Convolution(features, "up", dtype, kernel_size=4)(x)
+            x = nn.relu(normalise(x))
+        x = _Convolution(3, "up", dtype, use_bias=True, kernel_size=4)(x)
+        return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:

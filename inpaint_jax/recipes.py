@@ -1,6 +1,7 @@
-"""Recipes: all that says how a DCGAN is trained (``gan``)."""
+"""Recipes: all that says how a DCGAN is trained (``gan``); what every recipe has."""
 
 import dataclasses
+from typing import Protocol
 
 from jax.typing import DTypeLike
 
@@ -8,6 +9,39 @@ from inpaint_jax import augment
 from inpaint_jax.types import PRECISIONS, Architecture
 
 GENERATOR_LOSSES = ("non_saturating", "saturating")
+
+
+class Recipe(Protocol):
+    """What every recipe has."""
+
+    @property
+    def architecture(self) -> Architecture: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def beta1(self) -> float: ...
+    @property
+    def ema_decay(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def check_common(recipe: Recipe) -> None:
+    """Checks what every recipe has.
+
+    Raises:
+      ValueError: A value is out of range.
+    """
+    if recipe.batch_size < 2:
+        raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
+    if recipe.seed < 0:
+        raise ValueError(f"seed must be at least 0, not {recipe.seed}")
+    if not 0 < recipe.learning_rate < float("inf"):
+        raise ValueError(f"learning_rate must be > 0, not {recipe.learning_rate}")
+    if not 0 <= recipe.beta1 < 1 or not 0 <= recipe.ema_decay < 1:
+        raise ValueError("beta1 and ema_decay must be in [0, 1)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,22 +98,16 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
+        check_common(self)
         groups = self.batch_norm_groups
         if groups < 1 or self.batch_size % groups or self.batch_size < 2 * groups:
             raise ValueError(
                 f"batch_norm_groups must divide batch_size {self.batch_size} into "
                 f"parts of at least 2, not {groups}"
             )
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, not {self.seed}")
-        for name in ("learning_rate", "discriminator_learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be > 0, not {value}")
-        if not 0 <= self.beta1 < 1 or not 0 <= self.ema_decay < 1:
-            raise ValueError("beta1 and ema_decay must be in [0, 1)")
+        value = self.discriminator_learning_rate
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"discriminator_learning_rate must be > 0, not {value}")
         if self.generator_loss not in GENERATOR_LOSSES:
             raise ValueError(
                 f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, "

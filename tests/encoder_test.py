@@ -66,7 +66,7 @@ def test_the_step_counts_what_it_says():
     images = np.array(jnp.where(chosen, pictures()[:, :, ::-1], pictures()))
     latents = jax.random.uniform(key_latent, (12, 8), minval=-1.0)
     images[:6] = jax.vmap(generate)(latents)[:6]
-    known = encoder.random_masks(key_mask, 12, (16, 16))
+    known = masks.masks_in_turn(encoder.MASKS, key_mask, 12, (16, 16))
     network = encoder.Encoder(TINY)
     correctors = [
         lambda seen, each=each: network.apply(
@@ -83,7 +83,9 @@ def test_the_step_counts_what_it_says():
 
 
 def test_masks_are_of_all_kinds_in_turn():
-    drawn = np.asarray(encoder.random_masks(jax.random.key(0), 13, (16, 16)))
+    drawn = np.asarray(
+        masks.masks_in_turn(encoder.MASKS, jax.random.key(0), 13, (16, 16))
+    )
     assert drawn.shape == (13, 16, 16, 1)
     assert set(np.unique(drawn)) == {0.0, 1.0}
     center = np.asarray(masks.center(jax.random.key(0), (16, 16)))

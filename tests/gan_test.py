@@ -7,7 +7,7 @@ import optax
 import pytest
 from conftest import RECIPE, TINY
 
-from inpaint_jax import gan, parallel, recipes
+from inpaint_jax import gan, parallel, recipes, training
 from inpaint_jax.augment import augment
 from inpaint_jax.networks import Discriminator, Generator
 
@@ -232,11 +232,11 @@ def test_many_devices_are_as_good_as_one(config, devices):
 def test_batch_norm_in_groups_is_that_of_smaller_batches():
     network = Discriminator(TINY)
     variables = network.init(jax.random.key(0), batch(0), train=True)
-    found, statistics = gan._apply(
+    found, statistics = training.apply(
         network, variables, variables["params"], batch(0), groups=4
     )
     parts = [
-        gan._apply(network, variables, variables["params"], part)
+        training.apply(network, variables, variables["params"], part)
         for part in np.split(batch(0), 4)
     ]
     np.testing.assert_allclose(found, np.concatenate([p[0] for p in parts]), atol=1e-5)
@@ -289,9 +289,9 @@ def test_latents_fill_the_prior():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_is_finite_finds_the_one_bad_number(bad):
     tree = {"a": jnp.ones((3, 3)), "b": (jnp.zeros(2), jnp.arange(3))}
-    assert gan.is_finite(tree)
+    assert training.is_finite(tree)
     tree["a"] = tree["a"].at[1, 2].set(bad)
-    assert not gan.is_finite(tree)
+    assert not training.is_finite(tree)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from conftest import RECIPE, Job
 from PIL import Image
 
-from inpaint_jax import gan
+from inpaint_jax import gan, training
 from inpaint_jax.checkpoints import Checkpoints
 
 SMALL = (  # RECIPE as flags.
@@ -182,7 +182,7 @@ def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
     assert result.stderr.count("\n") == 1
     kept = parameters(workdir)
     assert int(kept.step) == 4
-    assert gan.is_finite(kept)
+    assert training.is_finite(kept)
 
 
 def test_a_run_killed_before_an_evaluation_makes_up_for_it(unbroken, program, tmp_path):

@@ -5,7 +5,8 @@ Each is a function of a batch, ``fill(images, masks, keys) -> completed``: image
 images whose known pixels are those that were given, bit for bit.
 """
 
-from inpaint_jax.baselines.membrane import Fill, guided_fill, harmonic_fill
+from inpaint_jax.baselines.fill import Fill
+from inpaint_jax.baselines.membrane import guided_fill, harmonic_fill
 from inpaint_jax.baselines.tv import tv_fill
 
 __all__ = ["Fill", "guided_fill", "harmonic_fill", "tv_fill"]

@@ -4,16 +4,12 @@ They know nothing of the picture's content and are hard to beat in PSNR all the 
 since a smooth guess is never far off. What they cannot do is be sharp.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
-
-Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-"""Images, masks and keys of a batch to completed images."""
 
 
 def harmonic_fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.Array:

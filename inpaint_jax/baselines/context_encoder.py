@@ -1,0 +1,271 @@
+"""The context encoder (Pathak et al., 2016): one pass of a network fills the hole.
+
+The variant for holes of any shape, which sees an image with its hole in one colour and
+no mask. As in the comparison of Yeh et al. (section 4.2) one network is trained on all
+four of their masks together.
+
+As in ``gan``, training is pure functions of a state: ``init_state`` and ``train_step``.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from inpaint_jax import augment, masks, parallel, training
+from inpaint_jax.baselines.fill import Fill
+from inpaint_jax.losses import FAKE, REAL
+from inpaint_jax.networks import ContextEncoder, Discriminator, Variables
+from inpaint_jax.recipes import check_common
+from inpaint_jax.training import Network
+from inpaint_jax.types import Architecture
+
+MASKS = (
+    masks.center,
+    masks.pattern,
+    functools.partial(masks.random_pixels, missing=0.8),
+    masks.half,
+)
+"""Of the images of a batch, in turn."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextEncoderConfig:
+    """How a context encoder is trained; the published values where there are any.
+
+    Attributes:
+      architecture: Sizes; ``latent_size`` is the bottleneck's, 4000 in the paper.
+      batch_size: Images a step.
+      learning_rate: Adam's; the discriminator's is a tenth of it.
+      beta1: Adam's first decay.
+      adversarial_weight: Of the adversarial loss; the rest is the squared error's.
+      ema_decay: Decay a step of the moving average of the weights, once warm.
+      flip: Whether images are mirrored at random.
+      seed: Of the weights, the masks, the flips and the order of the images.
+
+    Raises:
+      ValueError: A value is out of range.
+    """
+
+    architecture: Architecture = dataclasses.field(
+        default_factory=lambda: Architecture(latent_size=4000)
+    )
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    beta1: float = 0.5
+    adversarial_weight: float = 0.001
+    ema_decay: float = 0.999
+    flip: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        if not 0 <= self.adversarial_weight <= 1:
+            raise ValueError(
+                f"adversarial_weight must be in [0, 1], not {self.adversarial_weight}"
+            )
+
+
+class ContextEncoderState(NamedTuple):
+    """Everything that a checkpoint holds.
+
+    Attributes:
+      step: ``[]`` int32, steps done.
+      network: The context encoder under training.
+      discriminator: The discriminator under training.
+      average: Moving average of the context encoder's variables: what fills holes.
+      color: ``[3]`` in [-1, 1], that of the holes: the mean of the training images.
+    """
+
+    step: jax.Array
+    network: Network
+    discriminator: Network
+    average: Variables
+    color: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Figures of one step, each ``[]``.
+
+    Attributes:
+      hole_loss: Mean squared error in the hole, the mean over the batch.
+      adversarial_loss: -log D of the completed images.
+      discriminator_loss: -log D(x) - log(1 - D) of the completed images.
+    """
+
+    hole_loss: jax.Array
+    adversarial_loss: jax.Array
+    discriminator_loss: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def init_state(config: ContextEncoderConfig, color: jax.Array) -> ContextEncoderState:
+    """The state before the first step.
+
+    Args:
+      config: The recipe.
+      color: ``[3]`` in [-1, 1], the mean colour of the training images.
+    """
+    key_c, key_d = jax.random.split(jax.random.key(config.seed))
+    size = config.architecture
+    images = jnp.zeros((2, size.image_size, size.image_size, 3))
+    c = ContextEncoder(size).init(key_c, images, train=True)
+    d = Discriminator(size).init(key_d, images, train=True)
+    of_network, of_discriminator = _optimizers(config)
+    return ContextEncoderState(
+        step=jnp.zeros((), jnp.int32),
+        network=Network(c, of_network.init(c["params"])),
+        discriminator=Network(d, of_discriminator.init(d["params"])),
+        # Copies: the state is donated to each step, and no buffer may be donated twice.
+        average=jax.tree.map(jnp.copy, c),
+        color=jnp.array(color, jnp.float32),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
+def train_step(
+    state: ContextEncoderState,
+    images: jax.Array,
+    *,
+    config: ContextEncoderConfig,
+    mesh: Mesh | None = None,
+) -> tuple[ContextEncoderState, Metrics]:
+    """One update of the discriminator, then one of the context encoder.
+
+    Args:
+      state: Where training stands. Donated: do not use it again.
+      images: ``[B, S, S, 3]`` float32 in [-1, 1].
+      config: The recipe.
+      mesh: As for ``gan.train_step``.
+
+    Returns:
+      The next state and the step's figures.
+    """
+    share = parallel.Share(1 if mesh is None else mesh.size)
+    step = functools.partial(_train_step, config=config, share=share)
+    return parallel.split(step, (None, 0), mesh, joined=True)(state, images)
+
+
+def _train_step(
+    state: ContextEncoderState,
+    images: jax.Array,
+    *,
+    config: ContextEncoderConfig,
+    share: parallel.Share,
+) -> tuple[ContextEncoderState, Metrics]:
+    """``train_step`` for one device's share of the batch."""
+    count, height, width, _ = images.shape
+    batch_size = share.devices * count
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    key_flip, key_mask = jax.random.split(key)
+    if config.flip:
+        keys = share.take(jax.random.split(key_flip, batch_size))
+        images = augment.flip_at_random(keys, images)
+    known = share.take(
+        masks.masks_in_turn(MASKS, key_mask, batch_size, (height, width))
+    )
+    seen = _with_holes(images, known, state.color)
+
+    context_encoder = ContextEncoder(config.architecture, axis_name=share.axis_name)
+    judge = Discriminator(config.architecture, axis_name=share.axis_name)
+
+    def forward(params: Any) -> tuple[jax.Array, Any]:
+        filled, statistics = training.apply(
+            context_encoder, state.network.variables, params, seen
+        )
+        return jnp.where(known > 0.5, images, filled), statistics
+
+    completed, pull_back, statistics = jax.vjp(
+        forward, state.network.variables["params"], has_aux=True
+    )
+
+    def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
+        variables = state.discriminator.variables
+        on_real, stats = training.apply(judge, variables, params, images)
+        on_completed, stats = training.apply(
+            judge, {**variables, "batch_stats": stats}, params, completed
+        )
+        loss = -jax.nn.log_softmax(on_real)[:, REAL].mean()
+        return loss - jax.nn.log_softmax(on_completed)[:, FAKE].mean(), stats
+
+    of_network, of_discriminator = _optimizers(config)
+    (d_loss, d_stats), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(
+        state.discriminator.variables["params"]
+    )
+    gradient, d_stats = share.mean((gradient, d_stats))
+    discriminator = training.update(
+        state.discriminator, of_discriminator, gradient, d_stats
+    )
+
+    def loss(completed: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        squared = jnp.square(completed - images).sum((1, 2, 3))
+        hole = (squared / (3 * jnp.maximum((1 - known).sum((1, 2, 3)), 1))).mean()
+        variables = discriminator.variables
+        logits, _ = training.apply(judge, variables, variables["params"], completed)
+        adversarial = -jax.nn.log_softmax(logits)[:, REAL].mean()
+        weight = config.adversarial_weight
+        return (1 - weight) * hole + weight * adversarial, (hole, adversarial)
+
+    image_gradient, (hole, adversarial) = jax.grad(loss, has_aux=True)(completed)
+    (gradient,) = pull_back(image_gradient)
+    gradient, statistics = share.mean((gradient, statistics))
+    network = training.update(state.network, of_network, gradient, statistics)
+    average = training.moving_average(
+        state.average, network.variables, state.step, config.ema_decay
+    )
+    return (
+        ContextEncoderState(
+            state.step + 1, network, discriminator, average, state.color
+        ),
+        share.mean(Metrics(hole, adversarial, d_loss)),
+    )
+
+
+def context_encoder_fill(variables: Variables, color: jax.Array) -> Fill:
+    """A trained context encoder as a way to fill holes.
+
+    Args:
+      variables: Of its network.
+      color: ``[3]`` in [-1, 1], that of the holes it was trained on.
+
+    Returns:
+      The fill: images ``[B, S, S, 3]`` in [-1, 1] and masks ``[B, S, S, 1]`` to
+      completed images; keys are not used.
+    """
+
+    def fill(images: jax.Array, known: jax.Array, keys: jax.Array) -> jax.Array:
+        network = ContextEncoder(architecture_of(variables, images.shape[1]))
+        seen = _with_holes(images, known, color)
+        filled = network.apply(variables, seen, train=False)
+        return jnp.where(known > 0.5, images, jnp.asarray(filled))
+
+    return fill
+
+
+def architecture_of(variables: Variables, image_size: int) -> Architecture:
+    """The sizes of a context encoder, read off its weights."""
+    parameters = variables["params"]
+    return Architecture(
+        latent_size=parameters["Dense_0"]["kernel"].shape[1],
+        width=parameters["_Convolution_0"]["kernel"].shape[-1],
+        image_size=image_size,
+    )
+
+
+def _with_holes(images: jax.Array, known: jax.Array, color: jax.Array) -> jax.Array:
+    return jnp.where(known > 0.5, images, color)
+
+
+def _optimizers(
+    config: ContextEncoderConfig,
+) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """The context encoder's and the discriminator's."""
+    rate = config.learning_rate
+    return (
+        optax.adam(rate, b1=config.beta1),
+        optax.adam(rate / 10, b1=config.beta1),
+    )

@@ -1,0 +1,211 @@
+"""A variational autoencoder with the DCGAN's generator as its decoder.
+
+It is there to be looked at beside a DCGAN (Figure 2 of Yeh et al.): its samples are of
+the same faces, and blurred. The deviation of the pixels is not a parameter to choose
+but the best one for each batch (Rybkin et al., 2021), with which the balance of the two
+losses finds itself.
+
+As in ``gan``, training is pure functions of a state: ``init_state`` and ``train_step``.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from inpaint_jax import augment, parallel, training
+from inpaint_jax.networks import Generator, Variables, VariationalEncoder
+from inpaint_jax.recipes import check_common
+from inpaint_jax.training import Network
+from inpaint_jax.types import Architecture
+
+
+@dataclasses.dataclass(frozen=True)
+class VaeConfig:
+    """How a VAE is trained.
+
+    Attributes:
+      architecture: Sizes, the DCGAN's.
+      batch_size: Images a step.
+      learning_rate: Adam's.
+      beta1: Adam's first decay.
+      ema_decay: Decay a step of the moving average of the decoder, once warm.
+      flip: Whether images are mirrored at random.
+      seed: Of the weights, the latents, the flips and the order of the images.
+
+    Raises:
+      ValueError: A value is out of range.
+    """
+
+    architecture: Architecture = dataclasses.field(default_factory=Architecture)
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    ema_decay: float = 0.999
+    flip: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_common(self)
+
+
+class VaeState(NamedTuple):
+    """Everything that a checkpoint holds.
+
+    Attributes:
+      step: ``[]`` int32, steps done.
+      encoder: The encoder under training.
+      decoder: The decoder under training; its Adam is the encoder's, too.
+      average: Moving average of the decoder's variables: what samples are drawn from.
+    """
+
+    step: jax.Array
+    encoder: Network
+    decoder: Network
+    average: Variables
+
+
+class Metrics(NamedTuple):
+    """Figures of one step, each ``[]``, means over the batch.
+
+    Attributes:
+      squared_error: Of a pixel's channel.
+      divergence: Of an image's latents from N(0, 1), in nats.
+    """
+
+    squared_error: jax.Array
+    divergence: jax.Array
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def init_state(config: VaeConfig) -> VaeState:
+    """The state before the first step; a function of ``config`` alone."""
+    key_e, key_d = jax.random.split(jax.random.key(config.seed))
+    size = config.architecture
+    images = jnp.zeros((2, size.image_size, size.image_size, 3))
+    e = VariationalEncoder(size).init(key_e, images, train=True)
+    d = Generator(size).init(key_d, jnp.zeros((2, size.latent_size)), train=True)
+    optimizer = _optimizer(config)
+    return VaeState(
+        step=jnp.zeros((), jnp.int32),
+        encoder=Network(e, optimizer.init(e["params"])),
+        decoder=Network(d, optimizer.init(d["params"])),
+        # A copy: the state is donated to each step, and no buffer may be donated
+        # twice.
+        average=jax.tree.map(jnp.copy, d),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
+def train_step(
+    state: VaeState, images: jax.Array, *, config: VaeConfig, mesh: Mesh | None = None
+) -> tuple[VaeState, Metrics]:
+    """One update of encoder and decoder.
+
+    Args:
+      state: Where training stands. Donated: do not use it again.
+      images: ``[B, S, S, 3]`` float32 in [-1, 1].
+      config: The recipe.
+      mesh: As for ``gan.train_step``.
+
+    Returns:
+      The next state and the step's figures.
+    """
+    share = parallel.Share(1 if mesh is None else mesh.size)
+    step = functools.partial(_train_step, config=config, share=share)
+    return parallel.split(step, (None, 0), mesh, joined=True)(state, images)
+
+
+def _train_step(
+    state: VaeState, images: jax.Array, *, config: VaeConfig, share: parallel.Share
+) -> tuple[VaeState, Metrics]:
+    """``train_step`` for one device's share of the batch."""
+    size, axis_name = config.architecture, share.axis_name
+    batch_size = share.devices * images.shape[0]
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    key_flip, key_noise = jax.random.split(key)
+    if config.flip:
+        keys = share.take(jax.random.split(key_flip, batch_size))
+        images = augment.flip_at_random(keys, images)
+    noise = share.take(jax.random.normal(key_noise, (batch_size, size.latent_size)))
+
+    def loss(params: tuple[Any, Any]) -> tuple[jax.Array, Any]:
+        encoder = VariationalEncoder(size, axis_name=axis_name)
+        found, e_stats = training.apply(
+            encoder, state.encoder.variables, params[0], images
+        )
+        mean, log_variance = jnp.split(found, 2, axis=1)
+        latents = mean + jnp.exp(log_variance / 2) * noise
+        decoder = Generator(size, axis_name=axis_name)
+        decoded, d_stats = training.apply(
+            decoder, state.decoder.variables, params[1], latents
+        )
+        metrics = Metrics(
+            jnp.square(decoded - images).mean(), _divergence(mean, log_variance)
+        )
+        error = share.mean(metrics.squared_error)
+        total = _loss(error, metrics.divergence, images[0].size)
+        return total, (e_stats, d_stats, metrics)
+
+    networks = (state.encoder, state.decoder)
+    gradients, (*statistics, metrics) = jax.grad(loss, has_aux=True)(
+        tuple(network.variables["params"] for network in networks)
+    )
+    gradients, statistics = share.mean((gradients, statistics))
+    encoder, decoder = (
+        training.update(network, _optimizer(config), gradient, stats)
+        for network, gradient, stats in zip(
+            networks, gradients, statistics, strict=True
+        )
+    )
+    average = training.moving_average(
+        state.average, decoder.variables, state.step, config.ema_decay
+    )
+    return VaeState(state.step + 1, encoder, decoder, average), share.mean(metrics)
+
+
+@functools.partial(jax.jit, static_argnames="architecture")
+def measure(
+    state: VaeState, images: jax.Array, *, architecture: Architecture
+) -> dict[str, jax.Array]:
+    """The training's figures of images that it has not seen, each ``[]``.
+
+    Args:
+      state: Of which the encoder and the averaged decoder are looked at.
+      images: ``[N, S, S, 3]`` in [-1, 1].
+      architecture: Sizes.
+
+    Returns:
+      ``squared_error`` and ``divergence`` as in ``Metrics``, the first where the latent
+      is the mean of its distribution, and ``loss``.
+    """
+    encoder = VariationalEncoder(architecture)
+    found = encoder.apply(state.encoder.variables, images, train=False)
+    mean, log_variance = jnp.split(jnp.asarray(found), 2, axis=1)
+    decoded = Generator(architecture).apply(state.average, mean, train=False)
+    error = jnp.square(jnp.asarray(decoded) - images).mean()
+    divergence = _divergence(mean, log_variance)
+    loss = _loss(error, divergence, images[0].size)
+    return {"loss": loss, "squared_error": error, "divergence": divergence}
+
+
+def _divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+    """Of N(mean, variance) ``[B, L]`` from N(0, 1), mean over the batch, in nats."""
+    surprise = jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance
+    return surprise.sum(1).mean() / 2
+
+
+def _loss(error: jax.Array, divergence: jax.Array, pixels: int) -> jax.Array:
+    """An image's negative lower bound, without constants.
+
+    Of all variances of the pixels the mean squared error makes it least.
+    """
+    return pixels / 2 * jnp.log(error) + divergence
+
+
+def _optimizer(config: VaeConfig) -> optax.GradientTransformation:
+    return optax.adam(config.learning_rate, b1=config.beta1)
