@@ -23,7 +23,8 @@ MODEL = flags.DEFINE_enum(
     "What to train: the networks that are searched, the context encoder of Pathak et "
     "al. (2016), or a VAE with the DCGAN's generator. For the last two only their own "
     "flags count: --width, --latent_size, --image_size, --batch_size, --learning_rate, "
-    "--beta1, --ema_decay, --flip, --adversarial_weight and --seed.",
+    "--beta1, --ema_decay, --flip, --discriminator_width, --adversarial_weight and "
+    "--seed.",
 )
 _WIDTH = flags.DEFINE_integer(
     "width", None, "Channels of the outermost layer. Default: 64."
@@ -79,6 +80,12 @@ _OVERRIDES = (
         None,
         "Parts of a batch that BatchNorm normalises apart. 1: the whole batch, on "
         "however many devices; as many as there are devices: no statistics exchanged.",
+    ),
+    flags.DEFINE_integer(
+        "discriminator_width",
+        None,
+        "Channels of the outermost layer of a context encoder's discriminator. "
+        "Default: --width.",
     ),
     flags.DEFINE_float(
         "adversarial_weight",

@@ -39,6 +39,8 @@ class ContextEncoderConfig:
 
     Attributes:
       architecture: Sizes; ``latent_size`` is the bottleneck's, 4000 in the paper.
+      discriminator_width: Channels of the discriminator's outermost layer; None: as
+        many as the context encoder has. It does most of a step's work.
       batch_size: Images a step.
       learning_rate: Adam's; the discriminator's is a tenth of it.
       beta1: Adam's first decay.
@@ -54,6 +56,7 @@ class ContextEncoderConfig:
     architecture: Architecture = dataclasses.field(
         default_factory=lambda: Architecture(latent_size=4000)
     )
+    discriminator_width: int | None = None
     batch_size: int = 64
     learning_rate: float = 2e-3
     beta1: float = 0.5
@@ -64,10 +67,20 @@ class ContextEncoderConfig:
 
     def __post_init__(self) -> None:
         check_common(self)
+        if self.discriminator_width is not None and self.discriminator_width < 1:
+            raise ValueError(
+                f"discriminator_width must be >= 1, not {self.discriminator_width}"
+            )
         if not 0 <= self.adversarial_weight <= 1:
             raise ValueError(
                 f"adversarial_weight must be in [0, 1], not {self.adversarial_weight}"
             )
+
+    @property
+    def discriminator_architecture(self) -> Architecture:
+        """Sizes of the discriminator."""
+        width = self.discriminator_width or self.architecture.width
+        return dataclasses.replace(self.architecture, width=width)
 
 
 class ContextEncoderState(NamedTuple):
@@ -114,7 +127,7 @@ def init_state(config: ContextEncoderConfig, color: jax.Array) -> ContextEncoder
     size = config.architecture
     images = jnp.zeros((2, size.image_size, size.image_size, 3))
     c = ContextEncoder(size).init(key_c, images, train=True)
-    d = Discriminator(size).init(key_d, images, train=True)
+    d = Discriminator(config.discriminator_architecture).init(key_d, images, train=True)
     of_network, of_discriminator = _optimizers(config)
     return ContextEncoderState(
         step=jnp.zeros((), jnp.int32),
@@ -171,7 +184,7 @@ def _train_step(
     seen = _with_holes(images, known, state.color)
 
     context_encoder = ContextEncoder(config.architecture, axis_name=share.axis_name)
-    judge = Discriminator(config.architecture, axis_name=share.axis_name)
+    judge = Discriminator(config.discriminator_architecture, axis_name=share.axis_name)
 
     def forward(params: Any) -> tuple[jax.Array, Any]:
         filled, statistics = training.apply(

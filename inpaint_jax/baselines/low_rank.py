@@ -75,7 +75,9 @@ def _complete(
         w = jnp.where(known, given, x + (leading + y) / _PENALTY)
         return w, y + _PENALTY * (x - w)
 
-    def round_(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def round_(
+        _: int, carry: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         leading = _leading(carry[0], rank)
         return jax.lax.fori_loop(0, iterations, lambda _, c: step(leading, c), carry)
 
