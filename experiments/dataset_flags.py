@@ -1,17 +1,21 @@
-"""The flags that name a data set, for every program that takes one."""
+"""The flags that name data sets, and reading what they name."""
 
 from absl import flags
 
 from inpaint_jax import data
 
-DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or images:PATH "
-    "with PATH a folder, a zip or a glob of them.",
-    required=True,
-)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
+
+
+def define_dataset() -> flags.FlagHolder[str]:
+    """``--dataset``, for a program that cannot do without."""
+    return flags.DEFINE_string(
+        "dataset",
+        None,
+        "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or images:PATH "
+        "with PATH a folder, a zip or a glob of them.",
+        required=True,
+    )
 
 
 def load(

@@ -47,6 +47,7 @@ from experiments import (
 from inpaint_jax import baselines, data, images, masks, metrics, parallel
 from inpaint_jax.types import Model, SearchConfig
 
+_DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags, distributed, search_flags):
     flags.adopt_module_key_flags(_module)
 
@@ -123,7 +124,7 @@ def _evaluate() -> int:
                 raise program.UsageError(f"--{name} is for --method=latent")
     model = inpaint_jax.load_model(_MODEL.value, precision=search_flags.PRECISION.value)
     source = dataset_flags.open_source(
-        dataset_flags.DATASET.value,
+        _DATASET.value,
         _SPLIT.value,
         size=model.image_size,
         crop=model.metadata.get("crop"),
@@ -169,7 +170,7 @@ def _default_workdir() -> Path:
     method = _METHOD.value
     if method == "latent":
         method = search_flags.SEARCH.value
-    dataset = re.sub(r"[^A-Za-z0-9._-]+", "_", dataset_flags.DATASET.value).strip("_")
+    dataset = re.sub(r"[^A-Za-z0-9._-]+", "_", _DATASET.value).strip("_")
     names = [dataset, _SPLIT.value, _MASK.value, method]
     return Path("outputs", "evaluate", "-".join(names))
 

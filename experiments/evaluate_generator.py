@@ -28,6 +28,7 @@ from experiments import compilation_cache, dataset_flags, program, report
 from inpaint_jax import data, images, inception, metrics, quality
 from inpaint_jax.types import RefineConfig
 
+_DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
 
@@ -97,7 +98,7 @@ def main() -> int:
         Path(_OUTPUT.value or Path("outputs/quality") / model.name)
     )
     dataset = dataset_flags.load(
-        dataset_flags.DATASET.value,
+        _DATASET.value,
         _SPLIT.value,
         size=model.image_size,
         crop=model.metadata.get("crop"),
@@ -106,9 +107,7 @@ def main() -> int:
     if _IDS.value is not None:
         dataset = _only(dataset, _IDS.value, _LIMIT.value)
     if len(dataset) < 4:
-        raise program.UsageError(
-            f"{dataset_flags.DATASET.value}: give at least 4 images"
-        )
+        raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
 
     # --- Measure ----------------------------------------------------------------------
     real = images.to_float(dataset.images)
@@ -120,7 +119,7 @@ def main() -> int:
     row = {
         "model": _MODEL.value,
         "steps_trained": model.metadata.get("steps"),
-        "dataset": dataset_flags.DATASET.value,
+        "dataset": _DATASET.value,
         "split": _SPLIT.value,
         **dataclasses.asdict(config),
         "images": len(real),
@@ -161,7 +160,7 @@ def _only(dataset: data.Dataset, path: str, limit: int) -> data.Dataset:
     listed = np.array([id in ids for id in dataset.ids], bool)
     if listed.sum() < len(ids):
         raise program.UsageError(
-            f"{path} lists {len(ids)} ids, of which {dataset_flags.DATASET.value}, "
+            f"{path} lists {len(ids)} ids, of which {_DATASET.value}, "
             f"split {_SPLIT.value}, has {listed.sum()}: give the data set and the "
             "--split that they are of"
         )

@@ -39,6 +39,7 @@ from inpaint_jax import data, images, parallel, recipes
 from inpaint_jax.checkpoints import Checkpoints, State
 from inpaint_jax.data_order import batch_indices
 
+_DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags, distributed, recipe):
     flags.adopt_module_key_flags(_module)
 
@@ -163,7 +164,7 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
     def load(name: str, split: str) -> data.Dataset:
         return dataset_flags.load(name, split, size=size, crop=_CROP.value)
 
-    dataset = load(dataset_flags.DATASET.value, _SPLIT.value)
+    dataset = load(_DATASET.value, _SPLIT.value)
     validation = _VALIDATION.value
     if not _EVALUATE_EVERY.value:
         return dataset, data.select(dataset, np.zeros(len(dataset), bool))
@@ -177,13 +178,13 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
         dataset, held_back = data.hold_back(dataset, count)
     elif validation.startswith("images:"):
         held_back = load(validation, "validation")
-    elif dataset_flags.DATASET.value.startswith("images:"):
+    elif _DATASET.value.startswith("images:"):
         raise program.UsageError(
             f"--validation={validation}: give a number or images:PATH, as "
-            f"{dataset_flags.DATASET.value} has no splits"
+            f"{_DATASET.value} has no splits"
         )
     else:
-        held_back = load(dataset_flags.DATASET.value, validation)
+        held_back = load(_DATASET.value, validation)
     if len(held_back) < 2:
         raise program.UsageError("--validation: give at least 2 images")
     return dataset, held_back

@@ -26,6 +26,7 @@ from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.data_order import batch_indices
 from inpaint_jax.types import Model
 
+_DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
 
@@ -84,7 +85,7 @@ def _run(config: encoder.EncoderConfig, parts: pretrained.Parts, workdir: Path) 
     """The run in ``workdir``, new or continued; returns the exit status."""
     # --- Data -------------------------------------------------------------------------
     dataset = dataset_flags.load(
-        dataset_flags.DATASET.value,
+        _DATASET.value,
         _SPLIT.value,
         size=config.architecture.image_size,
         crop=parts.metadata.get("crop"),

@@ -11,6 +11,11 @@ from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
 from inpaint_jax.metrics import psnr, psnr_hole, ssim
 from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
+from inpaint_jax.pretrained.competitors import (
+    competitor_names,
+    load_context_encoder,
+    load_vae,
+)
 from inpaint_jax.types import (
     SEARCHES,
     Architecture,
@@ -38,11 +43,14 @@ __all__ = [
     "Solution",
     "__version__",
     "blend",
+    "competitor_names",
     "context_loss",
     "image_key",
     "importance_weights",
     "inpaint",
+    "load_context_encoder",
     "load_model",
+    "load_vae",
     "make_masks",
     "mask_function",
     "model_names",

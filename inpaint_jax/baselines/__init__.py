@@ -2,11 +2,35 @@
 
 Each is a function of a batch, ``fill(images, masks, keys) -> completed``: images
 ``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` with 1 = known, and B PRNG keys, to
-images whose known pixels are those that were given, bit for bit.
+images whose known pixels are those that were given, bit for bit. A trained context
+encoder is loaded by ``inpaint_jax.load_context_encoder``.
 """
 
-from inpaint_jax.baselines.fill import Fill
+from inpaint_jax.baselines.classics import (
+    biharmonic_fill,
+    navier_stokes_fill,
+    telea_fill,
+)
+from inpaint_jax.baselines.context_encoder import context_encoder_fill
+from inpaint_jax.baselines.fill import Fill, FillError, HostFill
+from inpaint_jax.baselines.low_rank import low_rank_fill
 from inpaint_jax.baselines.membrane import guided_fill, harmonic_fill
+from inpaint_jax.baselines.nearest import nearest_fill
+from inpaint_jax.baselines.patch_match import patch_match_fill
 from inpaint_jax.baselines.tv import tv_fill
 
-__all__ = ["Fill", "guided_fill", "harmonic_fill", "tv_fill"]
+__all__ = [
+    "Fill",
+    "FillError",
+    "HostFill",
+    "biharmonic_fill",
+    "context_encoder_fill",
+    "guided_fill",
+    "harmonic_fill",
+    "low_rank_fill",
+    "navier_stokes_fill",
+    "nearest_fill",
+    "patch_match_fill",
+    "telea_fill",
+    "tv_fill",
+]

@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 
 from inpaint_jax import augment, masks, parallel, training
 from inpaint_jax.baselines.fill import Fill
+from inpaint_jax.completion import fill_holes
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks import ContextEncoder, Discriminator, Variables
 from inpaint_jax.recipes import check_common
@@ -238,25 +240,38 @@ def _train_step(
     )
 
 
-def context_encoder_fill(variables: Variables, color: jax.Array) -> Fill:
+def context_encoder_fill(
+    variables: Variables, color: ArrayLike, *, blend: bool = False
+) -> Fill:
     """A trained context encoder as a way to fill holes.
 
     Args:
       variables: Of its network.
       color: ``[3]`` in [-1, 1], that of the holes it was trained on.
+      blend: Whether its pixels go into the hole by eq. 6; else they are pasted.
 
     Returns:
-      The fill: images ``[B, S, S, 3]`` in [-1, 1] and masks ``[B, S, S, 1]`` to
-      completed images; keys are not used.
+      The fill, of images of the size that the network was trained on.
     """
+    # The weights are arguments of what is compiled, not a part of it.
+    return jax.tree_util.Partial(
+        functools.partial(_fill, blend=blend), variables, jnp.asarray(color)
+    )
 
-    def fill(images: jax.Array, known: jax.Array, keys: jax.Array) -> jax.Array:
-        network = ContextEncoder(architecture_of(variables, images.shape[1]))
-        seen = _with_holes(images, known, color)
-        filled = network.apply(variables, seen, train=False)
-        return jnp.where(known > 0.5, images, jnp.asarray(filled))
 
-    return fill
+def _fill(
+    variables: Variables,
+    color: jax.Array,
+    images: jax.Array,
+    known: jax.Array,
+    keys: jax.Array,
+    *,
+    blend: bool,
+) -> jax.Array:
+    network = ContextEncoder(architecture_of(variables, images.shape[1]))
+    filled = network.apply(variables, _with_holes(images, known, color), train=False)
+    completed, _ = fill_holes(images, jnp.asarray(filled), known, blend=blend)
+    return completed
 
 
 def architecture_of(variables: Variables, image_size: int) -> Architecture:

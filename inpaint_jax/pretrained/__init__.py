@@ -7,39 +7,30 @@ trained on, and a checksum of the weights. Beside a shipped ``<name>.safetensors
 stands ``<name>.md``, its card.
 """
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import safetensors
-import safetensors.numpy
 
-from inpaint_jax import curvature, gan, inference, networks, recipes
+from inpaint_jax import curvature, inference, networks
 from inpaint_jax.networks import Variables
+from inpaint_jax.pretrained import files
+from inpaint_jax.pretrained.files import ModelError
+from inpaint_jax.pretrained.runs import load_run
 from inpaint_jax.types import PRECISIONS, Architecture, Model
 
 _FOLDER = Path(__file__).parent
-_FORMAT = "inpaint_jax.dcgan.1"
-_ATTEMPTS = 3
+_KIND = "dcgan"
 
 _generator_weights = jax.jit(inference.generator_weights, static_argnums=1)
 _discriminator_weights = jax.jit(inference.discriminator_weights, static_argnums=1)
 
 
-class ModelError(ValueError):
-    """A model cannot be loaded or saved; the message is one line that says why."""
-
-
 def model_names() -> list[str]:
     """The names of the shipped models."""
-    return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
+    return files.names(_FOLDER)
 
 
 def load_model(name: str | Path, *, precision: str = "float32") -> Model:
@@ -91,33 +82,10 @@ def read_parts(name: str | Path) -> Parts:
     Raises:
       ModelError: There is no such model, or its file is damaged or another format's.
     """
-    path = Path(name).expanduser()
-    if str(name) in model_names():
-        path = _FOLDER / f"{name}.safetensors"
-    elif path.is_dir():
+    path = files.find(name, _FOLDER)
+    if path.is_dir():
         return _parts_of_run(path)
-    elif not path.is_file():
-        known = [*model_names(), "a .safetensors file or a training run's work folder"]
-        raise ModelError(f"there is no model {str(name)!r}: give {', '.join(known)}")
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
-    if header.get("format") != _FORMAT:
-        raise ModelError(
-            f"{path} is no model of this library: its format is "
-            f"{header.get('format')!r}, not {_FORMAT!r}"
-        )
-    described = header.get("metadata", "")
-    if header.get("sha256") != _checksum(tensors, described):
-        raise ModelError(f"{path} is damaged: it does not match its own checksum")
-    metadata = json.loads(described)
-    architecture = Architecture(**metadata["architecture"])
-    nested = networks.unflatten(
-        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
-    )
+    nested, architecture, metadata = files.read(path, _KIND)
     triangles = nested.get("metric")
     encoders = nested.get("encoders", {})
     return Parts(
@@ -142,44 +110,21 @@ def save_model(path: Path, parts: Parts) -> None:
       ModelError: A weight is not finite in float16.
     """
     encoders = {str(i): variables for i, variables in enumerate(parts.encoders)}
-    flat = networks.flatten(
-        {
-            "generator": parts.generator,
-            "discriminator": parts.discriminator,
-            "encoders": encoders,
-        }
-    )
-    tensors = {
-        key: np.asarray(
-            value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
-        )
-        for key, value in flat.items()
+    variables: dict[str, Any] = {
+        "generator": parts.generator,
+        "discriminator": parts.discriminator,
+        "encoders": encoders,
     }
     if parts.metric is not None:
-        triangles = curvature.to_triangles(parts.metric)
-        tensors["metric"] = np.asarray(triangles, np.float16)
-    for key, value in tensors.items():
-        if not np.isfinite(value).all():
-            raise ModelError(f"{key} holds a number that is not finite in float16")
-    architecture = dataclasses.asdict(parts.architecture)
-    described = json.dumps(
-        {**parts.metadata, "architecture": architecture}, sort_keys=True
-    )
-    header = {
-        "format": _FORMAT,
-        "sha256": _checksum(tensors, described),
-        "metadata": described,
-    }
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(safetensors.numpy.save(tensors, header))
-    temporary.replace(path)
+        variables["metric"] = curvature.to_triangles(parts.metric)
+    files.write(path, _KIND, variables, parts.architecture, parts.metadata)
 
 
 def digest(parts: Parts) -> str:
     """A checksum of generator and discriminator: which model it is by its weights."""
     networks_of = {"generator": parts.generator, "discriminator": parts.discriminator}
     flat = networks.flatten(networks_of)
-    return _checksum({key: np.asarray(value) for key, value in flat.items()}, "")
+    return files.checksum(flat)
 
 
 def make_model(parts: Parts, *, precision: str = "float32") -> Model:
@@ -204,66 +149,9 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A training run as its work folder holds it.
-
-    Attributes:
-      config: What ``config.json`` says.
-      architecture: Sizes of its networks.
-      state: The checkpoint.
-    """
-
-    config: Mapping[str, Any]
-    architecture: Architecture
-    state: gan.TrainState
-
-
-def load_run(workdir: Path, *, latest: bool = False) -> Run:
-    """Reads a checkpoint of a training run.
-
-    Args:
-      workdir: Folder of the run.
-      latest: Whether it shall be the newest checkpoint even when another was found to
-        be the best.
-
-    Raises:
-      ModelError: The folder is of something else, or has no checkpoint yet.
-    """
-    # Imported here: Orbax takes seconds, and only this way of loading needs it.
-    from inpaint_jax.checkpoints import CheckpointError, Checkpoints
-
-    try:
-        config = json.loads((workdir / "config.json").read_text())
-        architecture = Architecture(**config["architecture"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{workdir} is no work folder of a training run: no readable config.json"
-        ) from error
-    # Its shapes alone: to draw the weights takes seconds to compile.
-    recipe = recipes.TrainConfig(architecture=architecture)
-    like = jax.eval_shape(lambda: gan.init_state(recipe))
-    for attempt in range(_ATTEMPTS):
-        try:
-            with contextlib.ExitStack() as stack:
-                checkpoints = stack.enter_context(Checkpoints(workdir, read_only=True))
-                if not latest and (workdir / "best").is_dir():
-                    best = Checkpoints(workdir, "best", read_only=True)
-                    stack.enter_context(best)
-                    if best.latest_step is not None:
-                        checkpoints = best
-                state = checkpoints.restore(like)
-            break
-        except (CheckpointError, FileNotFoundError) as error:
-            # A run that goes on deletes its old checkpoints, at any moment.
-            if attempt == _ATTEMPTS - 1:
-                raise ModelError(str(error)) from error
-    return Run(config, architecture, state)
-
-
 def _parts_of_run(workdir: Path) -> Parts:
     """The averaged generator and the discriminator of the best checkpoint."""
-    run = load_run(workdir)
+    run = load_run(workdir, "dcgan")
     return Parts(
         workdir.name,
         run.architecture,
@@ -271,11 +159,3 @@ def _parts_of_run(workdir: Path) -> Parts:
         run.state.discriminator.variables,
         metadata={**run.config, "steps": int(run.state.step)},
     )
-
-
-def _checksum(tensors: Mapping[str, np.ndarray], metadata: str) -> str:
-    digest = hashlib.sha256(metadata.encode())
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(np.ascontiguousarray(tensors[key]).tobytes())
-    return digest.hexdigest()
