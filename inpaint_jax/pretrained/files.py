@@ -1,0 +1,134 @@
+"""Model files: safetensors with a format, a checksum and metadata in the header."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from inpaint_jax import networks
+from inpaint_jax.networks import Variables
+from inpaint_jax.types import Architecture
+
+
+class ModelError(ValueError):
+    """A model cannot be loaded or saved; the message is one line that says why."""
+
+
+def names(folder: Path) -> list[str]:
+    """The names of the model files in a folder."""
+    return sorted(path.stem for path in folder.glob("*.safetensors"))
+
+
+def find(name: str | Path, folder: Path) -> Path:
+    """The path of a model: of a shipped one in ``folder``, or of the user's own.
+
+    Returns:
+      A file, or a folder, which should be a training run's.
+
+    Raises:
+      ModelError: There is no such model.
+    """
+    path = Path(name).expanduser()
+    if str(name) in names(folder):
+        return folder / f"{name}.safetensors"
+    if not path.exists():
+        known = [*names(folder), "a .safetensors file or a training run's work folder"]
+        raise ModelError(f"there is no model {str(name)!r}: give {', '.join(known)}")
+    return path
+
+
+def read(path: Path, kind: str) -> tuple[Variables, Architecture, dict[str, Any]]:
+    """What a model file holds.
+
+    Args:
+      path: The file.
+      kind: Of what the file must be.
+
+    Returns:
+      Its tensors in float32, nested as ``write`` got them, its architecture and its
+      metadata.
+
+    Raises:
+      ModelError: It is damaged or of another kind.
+    """
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
+    if header.get("format") != _format(kind):
+        raise ModelError(
+            f"{path} is no {kind} model of this library: its format is "
+            f"{header.get('format')!r}, not {_format(kind)!r}"
+        )
+    described = header.get("metadata", "")
+    if header.get("sha256") != checksum(tensors, described):
+        raise ModelError(f"{path} is damaged: it does not match its own checksum")
+    metadata = json.loads(described)
+    nested = networks.unflatten(
+        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
+    )
+    return nested, Architecture(**metadata["architecture"]), metadata
+
+
+def write(
+    path: Path,
+    kind: str,
+    variables: Variables,
+    architecture: Architecture,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes a model file, under a temporary name first.
+
+    Args:
+      path: The file; its stem is the model's name.
+      kind: What it is of.
+      variables: Nested arrays: weights are stored in float16, BatchNorm's statistics
+        in float32.
+      architecture: Sizes.
+      metadata: What JSON can say of it.
+
+    Raises:
+      ModelError: A number is not finite in float16.
+    """
+    tensors = {
+        key: np.asarray(
+            value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
+        )
+        for key, value in networks.flatten(variables).items()
+    }
+    for key, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise ModelError(f"{key} holds a number that is not finite in float16")
+    sizes = dataclasses.asdict(architecture)
+    described = json.dumps({**metadata, "architecture": sizes}, sort_keys=True)
+    header = {
+        "format": _format(kind),
+        "sha256": checksum(tensors, described),
+        "metadata": described,
+    }
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_bytes(safetensors.numpy.save(tensors, header))
+    temporary.replace(path)
+
+
+def checksum(tensors: Mapping[str, np.ndarray | jax.Array], metadata: str = "") -> str:
+    """Of tensors by name, and what is said of them."""
+    digest = hashlib.sha256(metadata.encode())
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(tensors[key]).tobytes())
+    return digest.hexdigest()
+
+
+def _format(kind: str) -> str:
+    return f"inpaint_jax.{kind}.1"
