@@ -12,8 +12,8 @@ def define_dataset() -> flags.FlagHolder[str]:
     return flags.DEFINE_string(
         "dataset",
         None,
-        "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or images:PATH "
-        "with PATH a folder, a zip or a glob of them.",
+        "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or "
+        "images:PATH with PATH a folder, a zip or a glob of them.",
         required=True,
     )
 

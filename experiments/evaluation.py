@@ -9,7 +9,6 @@ import dataclasses
 import importlib.metadata
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ _FIGURES = (
     "psnr_hole",
     "seconds",
 )
+_OLDER = {"blend": True}  # What a config.json without it meant.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +53,7 @@ class Evaluation:
       mask: Name of what is missing.
       seed: Of masks and searches.
       batch_size: Images that are filled at once, on all devices together.
-      method: Makes the way to fill holes; what it is given is called with the number of
-        images just done, in fractions.
-      row: What two runs must share to go on with each other's images.
+      method: The way to fill holes.
     """
 
     workdir: Path
@@ -63,8 +61,22 @@ class Evaluation:
     mask: str
     seed: int
     batch_size: int
-    method: Callable[[Callable[[float], object], Mesh], methods.Complete]
-    row: dict[str, Any]
+    method: methods.Method
+
+    def row(self) -> dict[str, Any]:
+        """What two runs must share to go on with each other's images.
+
+        How many images there are is not among it: each is done for itself.
+        """
+        return {
+            "dataset": program.absolute(self.source.name),
+            "split": self.source.split,
+            "crop": self.source.crop,
+            "image_size": self.source.size,
+            "mask": self.mask,
+            "seed": self.seed,
+            **self.method.row(),
+        }
 
 
 def run(evaluation: Evaluation) -> int:
@@ -73,7 +85,7 @@ def run(evaluation: Evaluation) -> int:
     Returns:
       The exit status: 0, also when told to stop; 1 where images failed, 2 if all did.
     """
-    source = evaluation.source
+    source, row = evaluation.source, evaluation.row()
     folder = workfolder.WorkFolder(program.make_folder(evaluation.workdir), source)
 
     # --- What earlier runs did: the first process finds out for all ------------------
@@ -81,7 +93,7 @@ def run(evaluation: Evaluation) -> int:
 
         def begin() -> workfolder.Plan:
             held.enter_context(program.lock(folder.path))
-            program.remember(folder.path / "config.json", evaluation.row)
+            program.remember(folder.path / "config.json", row, _OLDER)
             return folder.plan()
 
         plan = workfolder.Plan(*distributed.from_first(begin))
@@ -94,10 +106,11 @@ def run(evaluation: Evaluation) -> int:
         stopped = _work(evaluation, folder, plan, mesh)
         distributed.wait_for_all("all images are done")
         if stopped:
-            distributed.say(
-                f"stopped by signal: {folder.count_done(plan)} of {len(source)} images "
-                "are done; start again to go on"
-            )
+            if distributed.is_first():  # The others need not read all the parts.
+                print(
+                    f"stopped by signal: {folder.count_done(plan)} of {len(source)} "
+                    "images are done; start again to go on"
+                )
             return 0
 
         # --- All together ------------------------------------------------------------
@@ -132,7 +145,7 @@ def _work(
         overlap.Behind() as writer,
         distributed.Stop() as stop,
     ):
-        complete = evaluation.method(
+        complete = evaluation.method.prepare(
             lambda done: bar.update(min(done * processes, bar.total - bar.n)), mesh
         )
         log = workfolder.ProgressLog(folder.path, done, len(source))
@@ -189,7 +202,7 @@ def _merge(
             "n": len(rows),
             "figures": summary,
             "failed": failed,
-            "config": evaluation.row,
+            "config": evaluation.row(),
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -199,7 +212,8 @@ def _merge(
             "devices": devices,
         },
     )
-    _write_grid(evaluation, rows[:_GRID_ROWS], originals, completed)
+    shown = slice(_GRID_ROWS)
+    _write_grid(evaluation, rows[shown], originals[shown], completed[shown])
     figures = ", ".join(
         f"{name} {summary[name]['mean']:.{digits}f}{unit}"
         for name, digits, unit in (
@@ -255,9 +269,9 @@ def _write_grid(
     drawn, _ = batches.draw_masks(
         ids, evaluation.mask, evaluation.seed, originals.shape[1:3]
     )
-    masked = np.where(drawn > 0, originals[: len(ids)], 0).astype(np.uint8)
+    masked = np.where(drawn > 0, originals, 0).astype(np.uint8)
     sheet = images.grid(
-        list(zip(originals[: len(ids)], masked, completed[: len(ids)], strict=True)),
+        list(zip(originals, masked, completed, strict=True)),
         column_labels=["original", "masked", "completed"],
         row_labels=ids,
     )

@@ -8,7 +8,7 @@ grid.png to look at, and results.json. All of them are of the model's size: a pi
 cropped and resized before its hole is filled. The grid shows the first 32 pictures.
 """
 
-import dataclasses
+import functools
 import glob
 import itertools
 import os
@@ -23,10 +23,19 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, program, search_flags
-from experiments.report import Report
+from experiments import (
+    compilation_cache,
+    dataset_flags,
+    method_flags,
+    program,
+    search_flags,
+)
+from experiments.methods import Complete, Method, prepare_fill
+from experiments.report import Report, Result
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
+from inpaint_jax import parallel
+from inpaint_jax.baselines import HoleError, HostFill
 from inpaint_jax.pictures import (
     ImageError,
     Picture,
@@ -34,9 +43,9 @@ from inpaint_jax.pictures import (
     find_pictures,
     read_picture,
 )
-from inpaint_jax.types import Model, SearchConfig, Solution
+from inpaint_jax.types import Model, Solution
 
-for _module in (compilation_cache, search_flags):
+for _module in (compilation_cache, dataset_flags, method_flags, search_flags):
     flags.adopt_module_key_flags(_module)
 
 flags.set_default(search_flags.SEARCH, "fast")
@@ -90,7 +99,8 @@ _SEED = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 64, "Searches that run at once.", lower_bound=1
 )
-_BLEND = flags.DEFINE_bool("blend", True, "Poisson blending; else plain overlay.")
+Work = Callable[[list["Example"], int, Callable[[int], object]], list[Result]]
+"""A batch, filled up to a size, to a result each; it says how many steps it did."""
 
 
 class Example(NamedTuple):
@@ -112,7 +122,10 @@ class Example(NamedTuple):
 def main() -> int:
     # --- What is asked: everything that can be wrong is looked at before the work ----
     with program.usage_errors():
-        config = search_flags.read_config()
+        search = search_flags.read()
+    method_flags.check()
+    if _CANDIDATES.value > 1 and method_flags.METHOD.value != "latent":
+        raise program.UsageError("--candidates is for --method=latent")
     if _CANDIDATES.value > _BATCH_SIZE.value:
         raise program.UsageError(
             f"--candidates={_CANDIDATES.value} must not exceed "
@@ -121,29 +134,31 @@ def main() -> int:
     pictures, missing = _find_pictures(_INPUT.value)
     pictures = pictures[: _LIMIT.value]
     mask_files = _find_mask_files(pictures)
-    model = inpaint_jax.load_model(_MODEL.value, precision=search_flags.PRECISION.value)
+    model = inpaint_jax.load_model(_MODEL.value, precision=search.precision)
+    method = method_flags.read(model, search)
     crop = _choose_crop(model)
     output = program.make_folder(Path(_OUTPUT.value))
 
-    # --- Batch by batch: read, search, write -----------------------------------------
-    report = Report(output, _config_row(config, crop))
+    # --- Batch by batch: read, fill, write -------------------------------------------
+    report = Report(output, _config_row(method, crop))
     for given, reason in missing:
         report.fail(given, reason)
-    per_batch = min(_BATCH_SIZE.value // _CANDIDATES.value, len(pictures))
+    work, at_once, steps = _choose_work(method)
+    per_batch = min(at_once, len(pictures))
     batches = -(-len(pictures) // per_batch)
     examples = _read_examples(pictures, mask_files, model.image_size, crop, report)
-    with tqdm(
-        total=batches * config.steps, unit="step", disable=None, smoothing=0.05
-    ) as bar:
+    with tqdm(total=batches * steps, unit="step", disable=None, smoothing=0.05) as bar:
         while batch := list(itertools.islice(examples, per_batch)):
             began = time.monotonic()
-            solution, seeds = _complete(model, batch, per_batch, config, bar.update)
+            try:
+                results = work(batch, per_batch, bar.update)
+            except HoleError as error:  # Of a fill that takes one picture at a time.
+                report.fail(batch[0].picture.id, f"{batch[0].picture}: {error}")
+                continue
             seconds = (time.monotonic() - began) / len(batch)
-            for example, row, of_row in zip(
-                batch, _rows(solution), seeds, strict=False
-            ):
+            for example, found in zip(batch, results, strict=False):
                 picture, image, mask, _ = example
-                report.add(picture, image, mask, row, of_row, seconds)
+                report.add(picture, image, mask, found, seconds)
             report.write()
         bar.update(bar.total - bar.n)
     return report.close()
@@ -236,34 +251,62 @@ def _read_examples(
         yield Example(picture, image, mask, search_key)
 
 
-def _complete(
-    model: Model,
+def _choose_work(method: Method) -> tuple[Work, int, int]:
+    """How a batch is filled, how many pictures are in one, and its steps."""
+    if method.name == "latent":
+        at_once = _BATCH_SIZE.value // _CANDIDATES.value
+        return functools.partial(_search, method), at_once, method.search.config.steps
+    fill = method.fill()
+    complete = prepare_fill(fill, parallel.make_mesh(jax.local_devices()[:1]))
+    # A hole that a library cannot fill is not to spoil others.
+    at_once = 1 if isinstance(fill, HostFill) else _BATCH_SIZE.value
+    return functools.partial(_fill, complete), at_once, 1
+
+
+def _fill_up(batch: list[Example], size: int) -> list[Example]:
+    """A last, short batch with copies of its first image: compiled once for all."""
+    return batch + [batch[0]] * (size - len(batch))
+
+
+def _fill(
+    complete: Complete,
     batch: list[Example],
     size: int,
-    config: SearchConfig,
     progress: Callable[[int], object],
-) -> tuple[Solution, np.ndarray]:
-    """``inpaint`` for a batch with candidates: fields ``[size, candidates, ...]``.
+) -> list[Result]:
+    """A batch by a baseline."""
+    filled = _fill_up(batch, size)
+    found = complete(
+        np.stack([image_lib.to_float(example.image) for example in filled]),
+        np.stack([example.mask for example in filled]),
+        jax.numpy.stack([example.key for example in filled]),
+    )
+    progress(1)
+    return [Result(each[None]) for each in found["image"]]
 
-    A last, short batch is filled up with copies of its first image, so that all
-    batches are of one size and compiled once. Candidates are sorted by total loss;
-    beside the solution their seeds are returned, ``[size, candidates]``.
-    """
+
+def _search(
+    method: Method,
+    batch: list[Example],
+    size: int,
+    progress: Callable[[int], object],
+) -> list[Result]:
+    """A batch by the latent search, with all candidates, sorted by total loss."""
     count = _CANDIDATES.value
-    filled = batch + [batch[0]] * (size - len(batch))
+    filled = _fill_up(batch, size)
     fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     # Candidate 0 of several is the only one of a single search.
     keys = [fold(example.key, np.arange(count)) for example in filled]
     solution = inpaint_jax.inpaint(
-        model,
+        method.model,
         np.repeat([image_lib.to_float(e.image) for e in filled], count, axis=0),
         np.repeat([e.mask for e in filled], count, axis=0),
         jax.numpy.concatenate(keys),
-        config=config,
+        config=method.search.config,
         # Else all would start from the same guess.
         guided=np.tile(np.arange(count) == 0, size),
-        refinement=search_flags.read_refinement(),
-        blend=_BLEND.value,
+        refinement=method.search.refinement,
+        blend=method.blend,
         progress=progress,
     )
     solution = jax.tree.map(
@@ -271,22 +314,33 @@ def _complete(
     )
     order = np.argsort(solution.losses.total, axis=1, kind="stable")
     rows = np.arange(size)[:, None]
-    return jax.tree.map(lambda x: x[rows, order], solution), order
+    ranked = jax.tree.map(lambda x: x[rows, order], solution)
+    return [
+        _result(jax.tree.map(lambda x, i=i: x[i], ranked), order[i])
+        for i in range(size)
+    ]
 
 
-def _rows(solution: Solution) -> Iterator[Solution]:
-    """The batch's solutions one by one: fields ``[candidates, ...]``."""
-    for i in range(len(solution.image)):
-        yield jax.tree.map(lambda x, i=i: x[i], solution)
-
-
-def _config_row(config: SearchConfig, crop: str) -> dict[str, Any]:
-    names = (
-        "input mask mask_known limit model search refine candidates batch_size seed "
-        "blend precision"
+def _result(ranked: Solution, seeds: np.ndarray) -> Result:
+    """One picture's solutions ``[candidates, ...]``, the best first."""
+    several = len(seeds) > 1
+    return Result(
+        np.asarray(ranked.image),
+        np.asarray(ranked.generated[0]),
+        {
+            "context_loss": ranked.losses.context[0],
+            "prior_loss": ranked.losses.prior[0],
+            "blend_residual": ranked.residual[0],
+        },
+        np.asarray(ranked.losses.total) if several else None,
+        seeds if several else None,
     )
+
+
+def _config_row(method: Method, crop: str) -> dict[str, Any]:
+    names = "input mask mask_known limit model refine candidates batch_size seed"
     values = {name: flags.FLAGS[name].value for name in names.split()}
-    return {**values, "crop": crop, **dataclasses.asdict(config)}
+    return {**values, "crop": crop, **method.row()}
 
 
 if __name__ == "__main__":

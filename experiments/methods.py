@@ -1,77 +1,215 @@
 """Ways to fill holes by name, as functions of a batch."""
 
+import dataclasses
+import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+from jax import tree_util
 from jax.sharding import Mesh
 
 import inpaint_jax
 from inpaint_jax import baselines, parallel
 from inpaint_jax.completion import replicate
-from inpaint_jax.types import Model, RefineConfig, SearchConfig
+from inpaint_jax.images import to_float
+from inpaint_jax.pretrained.competitors import load_context_encoder, read_competitor
+from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 FILLS: dict[str, baselines.Fill] = {
     "harmonic": baselines.harmonic_fill,
+    "biharmonic": baselines.biharmonic_fill,
+    "telea": baselines.telea_fill,
+    "navier_stokes": baselines.navier_stokes_fill,
     "tv": baselines.tv_fill,
+    "low_rank": baselines.low_rank_fill,
+    "patch_match": baselines.patch_match_fill,
 }
 """Those that take nothing but the images."""
 
-METHODS = ("latent", "mean", *FILLS)
+FROM_TRAINING = ("mean", "nearest")
+"""Those that look at training images."""
+
+METHODS = ("latent", "context_encoder", *FROM_TRAINING, *FILLS)
+
+BLENDED = ("latent", "context_encoder", "nearest")
+"""Those that make an image for the hole, which can be pasted or blended."""
 
 Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
 """Images, masks and keys of this process's part of a batch to fields ``[B, ...]``:
 ``image``, the completed ones, and losses where there are any."""
 
 
-def latent(
-    model: Model,
-    config: SearchConfig,
-    refinement: RefineConfig | None,
-    progress: Callable[[float], object],
-    mesh: Mesh,
-) -> Complete:
-    """A search of the latent space.
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How the latent space is searched.
 
-    Args:
-      model: What is searched.
-      config: How.
-      refinement: What follows.
-      progress: Called with the number of images just done, in fractions.
-      mesh: Devices to divide each batch over.
+    Attributes:
+      name: Which of ``types.SEARCHES`` the configuration began as.
+      config: The search itself.
+      refinement: What follows, if anything.
+      precision: What the model computes in.
     """
-    model = replicate(model, mesh)
 
-    def complete(
-        images: np.ndarray, masks: np.ndarray, keys: jax.Array
-    ) -> dict[str, np.ndarray]:
-        found = inpaint_jax.inpaint(
-            model,
-            images,
-            masks,
-            keys,
-            config=config,
-            refinement=refinement,
-            progress=lambda steps: progress(len(images) * steps / config.steps),
-            mesh=mesh,
-        )
+    name: str = "paper"
+    config: SearchConfig = SEARCHES["paper"]
+    refinement: RefineConfig | None = None
+    precision: str = "float32"
+
+    def row(self) -> dict[str, Any]:
+        """As a configuration of a run has it."""
+        refinement = self.refinement and dataclasses.asdict(self.refinement)
         return {
-            "image": np.asarray(found.image),
-            "context_loss": np.asarray(found.losses.context),
-            "prior_loss": np.asarray(found.losses.prior),
+            "search": self.name,
+            "precision": self.precision,
+            **dataclasses.asdict(self.config),
+            "refinement": refinement,
         }
 
-    return complete
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way to fill holes, with all that it takes beside the images.
+
+    Attributes:
+      name: Of ``METHODS``.
+      model: What is searched; for other methods it only says how to crop and resize.
+      search: Of the latent search.
+      blend: Whether a method that is ``BLENDED`` is; else its result is pasted.
+      training: Name of the training images, for those ``FROM_TRAINING``.
+      read_training: Reads them: ``[N, S, S, 3]`` uint8.
+      context_encoder: Name of a context encoder or its file; None: the one called as
+        the model is.
+    """
+
+    name: str
+    model: Model
+    search: Search = Search()
+    blend: bool = True
+    training: str | None = None
+    read_training: Callable[[], np.ndarray] | None = None
+    context_encoder: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """What two runs must share to go on with each other's images.
+
+        Raises:
+          ModelError: There is no such context encoder.
+        """
+        row: dict[str, Any] = {"method": self.name}
+        if self.name == "latent":
+            model, config = self.model, self.search.config
+            encoders = model.correctors if config.guesses else ()
+            metric = model.metric if config.principal else None
+            looked_at = (model.generate, model.critic, encoders, metric)
+            # A training run's folder holds another model tomorrow.
+            row |= {"model": model.name, "weights": _digest(looked_at)}
+            row |= self.search.row()
+        if self.name in BLENDED:
+            row["blend"] = self.blend
+        if self.name in FROM_TRAINING:
+            row["train_dataset"] = self.training
+        if self.name == "context_encoder":
+            network = read_competitor("context_encoder", self._context_encoder)
+            row["context_encoder"] = network.name
+            row["weights"] = _digest(network.variables)
+        return row
+
+    def fill(self) -> baselines.Fill:
+        """A baseline, as a function of a batch; not for the latent search.
+
+        Raises:
+          ModelError: There is no such context encoder, or for images of another size.
+          DataError: The training images cannot be read.
+        """
+        if self.name in FILLS:
+            return FILLS[self.name]
+        if self.name == "context_encoder":
+            return load_context_encoder(
+                self._context_encoder,
+                image_size=self.model.image_size,
+                blend=self.blend,
+            )
+        assert self.read_training is not None
+        training = self.read_training()
+        if self.name == "mean":
+            return baselines.guided_fill(to_float(training.mean(0, dtype=np.float64)))
+        return baselines.nearest_fill(training, blend=self.blend)
+
+    def prepare(self, progress: Callable[[float], object], mesh: Mesh) -> Complete:
+        """The method, each batch divided over a mesh.
+
+        Args:
+          progress: Called with the number of images just done, in fractions.
+          mesh: Over which devices.
+
+        Raises:
+          ModelError: There is no such context encoder, or for images of another size.
+          DataError: The training images cannot be read.
+        """
+        if self.name == "latent":
+            return self._prepare_search(progress, mesh)
+        return prepare_fill(self.fill(), mesh)
+
+    def _prepare_search(
+        self, progress: Callable[[float], object], mesh: Mesh
+    ) -> Complete:
+        model, search = replicate(self.model, mesh), self.search
+
+        def complete(
+            images: np.ndarray, masks: np.ndarray, keys: jax.Array
+        ) -> dict[str, np.ndarray]:
+            found = inpaint_jax.inpaint(
+                model,
+                images,
+                masks,
+                keys,
+                config=search.config,
+                refinement=search.refinement,
+                blend=self.blend,
+                progress=lambda n: progress(len(images) * n / search.config.steps),
+                mesh=mesh,
+            )
+            return {
+                "image": np.asarray(found.image),
+                "context_loss": np.asarray(found.losses.context),
+                "prior_loss": np.asarray(found.losses.prior),
+            }
+
+        return complete
+
+    @property
+    def _context_encoder(self) -> str:
+        return self.context_encoder or self.model.name
 
 
-def baseline(fill: baselines.Fill, mesh: Mesh) -> Complete:
-    """One of ``inpaint_jax.baselines``, each batch divided over a mesh."""
-    of_part = jax.jit(parallel.split(fill, (0, 0, 0), mesh))
+def _digest(tree: Any) -> str:
+    """Names the numbers of a tree of arrays."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
+    """A baseline, compiled, each batch divided over a mesh.
+
+    A library's (``HostFill``) raises its own errors: ``FillError``, ``HoleError``.
+    """
+    if isinstance(fill, baselines.HostFill):
+        return lambda *batch: {"image": np.asarray(fill(*batch))}
+    # Arrays that a fill is bound to are arguments of what is compiled.
+    bound = fill if isinstance(fill, tree_util.Partial) else tree_util.Partial(fill)
+    bound = parallel.replicate(bound, mesh)
+    of_part = jax.jit(
+        parallel.split(lambda fill, *batch: fill(*batch), (None, 0, 0, 0), mesh)
+    )
 
     def complete(
         images: np.ndarray, masks: np.ndarray, keys: jax.Array
     ) -> dict[str, np.ndarray]:
         batch = parallel.place((images, masks, keys), mesh)
-        return {"image": parallel.local(of_part(*batch))}
+        return {"image": parallel.local(of_part(bound, *batch))}
 
     return complete

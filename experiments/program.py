@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from experiments import compilation_cache
+from inpaint_jax.baselines import FillError
 from inpaint_jax.data import DataError
 from inpaint_jax.pictures import ImageError
 from inpaint_jax.pretrained import ModelError
@@ -20,6 +21,9 @@ from inpaint_jax.pretrained import ModelError
 
 class UsageError(ValueError):
     """Something the user gave is wrong; the message is one line that says what."""
+
+
+_THEIRS = (UsageError, DataError, FillError, ImageError, ModelError)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -51,7 +55,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 def complaint(error: Exception) -> str | None:
     """What to tell the user of an error that is theirs to put right, else None."""
-    if isinstance(error, UsageError | DataError | ImageError | ModelError):
+    if isinstance(error, _THEIRS):
         return str(error)
     if isinstance(error, OSError):  # A full disk, a folder where a file should be, ...
         return f"{error.filename or 'input or output'}: {error.strerror or error}"

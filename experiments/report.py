@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,9 +12,27 @@ from experiments import program
 from inpaint_jax import images as image_lib
 from inpaint_jax import metrics
 from inpaint_jax.pictures import Picture
-from inpaint_jax.types import Solution
 
 _GRID_ROWS = 32
+
+
+class Result(NamedTuple):
+    """What was made of one picture.
+
+    Attributes:
+      completed: ``[C, S, S, 3]`` in [-1, 1], the best candidate first.
+      generated: ``[S, S, 3]`` in [-1, 1], what fills the best one's hole; None: nothing
+        but the completed image was made.
+      figures: Of the best, for its row in results.json.
+      losses: ``[C]`` total losses, where there are several candidates.
+      seeds: ``[C]`` which of the picture's searches each candidate is.
+    """
+
+    completed: np.ndarray
+    generated: np.ndarray | None = None
+    figures: Mapping[str, Any] = {}
+    losses: np.ndarray | None = None
+    seeds: np.ndarray | None = None
 
 
 class Report:
@@ -39,56 +57,55 @@ class Report:
         picture: Picture,
         original: np.ndarray,
         mask: np.ndarray,
-        found: Solution,
-        seeds: np.ndarray,
+        found: Result,
         seconds: float,
     ) -> None:
-        """Measures a picture's solution and writes its PNGs.
+        """Measures a picture's result and writes its PNGs.
 
         Args:
           picture: Where it came from.
           original: ``[S, S, 3]`` uint8, as the model saw it.
           mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
-          found: Its solution, fields ``[candidates, ...]``, the best first.
-          seeds: ``[candidates]`` which of the picture's searches each is.
+          found: What was made of it.
           seconds: Wall time of its batch over the pictures in it; in the first batch
             that includes the compilation.
         """
-        if not np.isfinite(found.losses.total[0]):
+        if not np.isfinite(found.completed[0]).all():
             reason = f"{picture}: the search met numbers that are not finite"
             self.fail(picture.id, reason)
             return
-        completed = [image_lib.to_uint8(each) for each in found.image]
-        masked = np.where(mask > 0, original, 0).astype(np.uint8)
-        generated = image_lib.to_uint8(found.generated[0])
+        name = f"{picture.stem}.png"
+        pictures = {
+            "completed": [image_lib.to_uint8(each) for each in found.completed],
+            "masked": [np.where(mask > 0, original, 0).astype(np.uint8)],
+        }
+        if found.generated is not None:
+            pictures["generated"] = [image_lib.to_uint8(found.generated)]
+        completed = pictures["completed"]
         row = {
             "id": picture.id,
-            "file": f"{picture.stem}.png",
-            "context_loss": found.losses.context[0],
-            "prior_loss": found.losses.prior[0],
+            "file": name,
             **figures(original, mask, completed[0]),
+            **found.figures,
             "seconds": seconds,
-            "blend_residual": found.residual[0],
         }
-        if len(completed) > 1:
-            row["candidate_losses"] = found.losses.total
-            row["candidate_seeds"] = seeds
-        self._images.append(for_json(row))
-
-        name = f"{picture.stem}.png"
-        image_lib.write_png(self._folder / "completed" / name, completed[0])
-        image_lib.write_png(self._folder / "masked" / name, masked)
-        image_lib.write_png(self._folder / "generated" / name, generated)
-        if len(completed) > 1:
+        labels = []
+        if found.losses is not None and found.seeds is not None:
+            row["candidate_losses"] = found.losses
+            row["candidate_seeds"] = found.seeds
+            totals = zip(found.seeds, found.losses, strict=True)
+            labels = [f"seed {seed}: {loss:.1f}" for seed, loss in totals]
             folder = self._folder / "candidates" / picture.stem
             for rank, candidate in enumerate(completed, start=1):
                 image_lib.write_png(folder / f"{rank}.png", candidate)
+        self._images.append(for_json(row))
+        for folder_name, (first, *_) in pictures.items():
+            image_lib.write_png(self._folder / folder_name / name, first)
         if len(self._grid) < _GRID_ROWS:
-            self._grid.append([original, masked, generated, *completed])
+            shown = [original, *pictures["masked"], *pictures.get("generated", [])]
+            self._grid.append([*shown, *completed])
             self._grid_labels.append(picture.id)
-            totals = zip(seeds, found.losses.total, strict=True)
-            of_candidates = [f"seed {seed}: {loss:.1f}" for seed, loss in totals]
-            self._captions.append(["", "", "", *of_candidates])
+            self._captions.append([""] * len(shown) + labels)
 
     def write(self) -> None:
         """Writes results.json and grid.png as they stand, once there is a result.
@@ -107,6 +124,8 @@ class Report:
             },
         )
         columns = ["original", "masked", "G(z)", "completed"]
+        if len(self._grid[0]) < len(columns):
+            columns.remove("G(z)")
         columns += [f"no. {rank}" for rank in range(2, self._candidates + 1)]
         sheet = image_lib.grid(
             self._grid,
@@ -142,7 +161,7 @@ class Report:
         }
         names = "missing context_loss prior_loss psnr ssim psnr_hole seconds"
         for name in names.split():
-            values = [row[name] for row in self._images if row[name] is not None]
+            values = [row[name] for row in self._images if row.get(name) is not None]
             summary[name] = math.fsum(values) / len(values) if values else None
         return summary
 

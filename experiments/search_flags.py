@@ -5,7 +5,8 @@ from typing import Any
 
 from absl import flags
 
-from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig, SearchConfig
+from experiments.methods import Search
+from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig
 
 SEARCH = flags.DEFINE_enum(
     "search",
@@ -37,7 +38,7 @@ PRECISION = flags.DEFINE_enum(
 NAMES = ("search", "steps", "learning_rate", "prior_weight", "refine", "precision")
 
 
-def read_config() -> SearchConfig:
+def read() -> Search:
     """The search as the flags say.
 
     Raises:
@@ -48,9 +49,9 @@ def read_config() -> SearchConfig:
         for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT)
         if flag.value is not None
     }
-    return dataclasses.replace(SEARCHES[SEARCH.value], **given)
-
-
-def read_refinement() -> RefineConfig | None:
-    """What follows the search, if anything."""
-    return RefineConfig(steps=_REFINE.value) if _REFINE.value else None
+    return Search(
+        SEARCH.value,
+        dataclasses.replace(SEARCHES[SEARCH.value], **given),
+        RefineConfig(steps=_REFINE.value) if _REFINE.value else None,
+        PRECISION.value,
+    )

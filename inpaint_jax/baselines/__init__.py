@@ -12,7 +12,7 @@ from inpaint_jax.baselines.classics import (
     telea_fill,
 )
 from inpaint_jax.baselines.context_encoder import context_encoder_fill
-from inpaint_jax.baselines.fill import Fill, FillError, HostFill
+from inpaint_jax.baselines.fill import Fill, FillError, HoleError, HostFill
 from inpaint_jax.baselines.low_rank import low_rank_fill
 from inpaint_jax.baselines.membrane import guided_fill, harmonic_fill
 from inpaint_jax.baselines.nearest import nearest_fill
@@ -22,6 +22,7 @@ from inpaint_jax.baselines.tv import tv_fill
 __all__ = [
     "Fill",
     "FillError",
+    "HoleError",
     "HostFill",
     "biharmonic_fill",
     "context_encoder_fill",

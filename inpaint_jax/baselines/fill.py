@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -16,7 +17,11 @@ bit for bit. What stands in the holes does not matter."""
 
 
 class FillError(ValueError):
-    """A fill cannot be had, or not for this hole; the message is one line."""
+    """A fill cannot be had here; the message is one line that says why."""
+
+
+class HoleError(FillError):
+    """A fill cannot be had for this hole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +37,12 @@ class HostFill:
 
     def __call__(
         self, images: ArrayLike, masks: ArrayLike, keys: jax.Array
-    ) -> np.ndarray:
+    ) -> jax.Array:
         """As a ``Fill``; 0 where nothing is known.
 
         Raises:
-          FillError: The library is not there, or cannot fill a hole.
+          FillError: The library is not installed.
+          HoleError: It cannot fill one of the holes.
         """
         given, holes = np.asarray(images), np.asarray(masks)[..., 0] < 0.5
         completed = np.where(holes[..., None], 0, given).astype(np.float32)
@@ -45,4 +51,4 @@ class HostFill:
             if hole.any() and not hole.all():
                 masked = np.where(hole[..., None], 0, to_uint8(each)).astype(np.uint8)
                 each[hole] = to_float(self.of_one(masked, hole, int(seed)))[hole]
-        return completed
+        return jnp.asarray(completed)

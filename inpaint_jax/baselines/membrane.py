@@ -37,9 +37,11 @@ def guided_fill(guide: ArrayLike) -> Fill:
       The fill; ``guide`` itself where nothing is known.
     """
 
-    def fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.Array:
-        guides = jnp.broadcast_to(jnp.asarray(guide), images.shape)
-        completed, _ = fill_holes(images, guides, masks)
-        return completed
+    return jax.tree_util.Partial(_guided, jnp.asarray(guide))
 
-    return fill
+
+def _guided(
+    guide: jax.Array, images: jax.Array, masks: jax.Array, keys: jax.Array
+) -> jax.Array:
+    completed, _ = fill_holes(images, jnp.broadcast_to(guide, images.shape), masks)
+    return completed

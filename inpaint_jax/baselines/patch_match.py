@@ -6,7 +6,7 @@ The library is PyPatchMatch, of the extra ``competitors``.
 import numpy as np
 
 from inpaint_jax.baselines.classics import require
-from inpaint_jax.baselines.fill import FillError, HostFill
+from inpaint_jax.baselines.fill import FillError, HoleError, HostFill
 
 RADIUS = 3
 """Of a patch: 7x7 pixels, as Barnes et al. have it."""
@@ -22,12 +22,12 @@ def check_hole(hole: np.ndarray) -> None:
       hole: ``[S, S]`` bool.
 
     Raises:
-      FillError: No patch is known as a whole.
+      HoleError: No patch is known as a whole.
     """
     side = 2 * RADIUS + 1
     patches = np.lib.stride_tricks.sliding_window_view(~hole, (side, side))
     if not patches.all((-2, -1)).any():
-        raise FillError(
+        raise HoleError(
             f"patch_match cannot fill this hole: it leaves no patch of {side}x{side} "
             "known pixels to copy from"
         )

@@ -17,6 +17,7 @@ from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.networks import Variables
 from inpaint_jax.pretrained import files
+from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.types import Architecture
 
@@ -97,20 +98,27 @@ def save_competitor(path: Path, competitor: Competitor) -> None:
     )
 
 
-def load_context_encoder(name: str | Path, *, blend: bool = False) -> Fill:
+def load_context_encoder(
+    name: str | Path, *, image_size: int | None = None, blend: bool = False
+) -> Fill:
     """A context encoder, to fill holes with.
 
     Args:
       name: As for ``read_competitor``.
+      image_size: Side of the images that it must be for; None: of any.
       blend: Whether its pixels go into the hole by eq. 6; else they are pasted.
 
     Returns:
       The fill, of images of the size that it was trained on.
 
     Raises:
-      ModelError: There is none of that name, or it is damaged or of another kind.
+      ModelError: There is none of that name, or it is damaged, of another kind or for
+        images of another size.
     """
-    variables = read_competitor("context_encoder", name).variables
+    found = read_competitor("context_encoder", name)
+    side, variables = found.architecture.image_size, found.variables
+    if image_size not in (None, side):
+        raise ModelError(f"{name} is for images of {side} pixels, not {image_size}")
     return context_encoder_fill(variables["network"], variables["color"], blend=blend)
 
 
