@@ -82,6 +82,11 @@ class WorkFolder:
                 (self.path / name).unlink(missing_ok=True)
         return Plan(self.parts.next_attempt(), missing)
 
+    def done(self) -> list[dict[str, Any]]:
+        """The rows of what is done, in the data set's order."""
+        self.plan()
+        return [self._done[index] | {"index": index} for index in sorted(self._done)]
+
     def count_done(self, plan: Plan) -> int:
         """How many images are done, by the plan and the lines that followed it."""
         lines = self.parts.rows(plan.attempt)

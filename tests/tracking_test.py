@@ -8,16 +8,17 @@ import pytest
 from conftest import RECIPE
 from PIL import Image
 
-from experiments import curves, tracking
+from experiments import curves, tracking, trainees
 from inpaint_jax import quality
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.data import Dataset
 
 
 @pytest.fixture
-def held_back():
+def trainee():
     pixels = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
-    return Dataset("noise", "validation", pixels, tuple("abcdef"))
+    held_back = Dataset("noise", "validation", pixels, tuple("abcdef"))
+    return trainees.make(RECIPE, held_back, held_back)
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def test_rows_after_the_start_are_dropped_and_so_is_half_a_row(tmp_path):
     assert again == rows.rows == [{"step": 2}, {"step": 4}, {"step": 5, "x": 1.5}]
 
 
-def test_an_evaluation_writes_its_figures(tmp_path, tiny_state, held_back, score):
+def test_an_evaluation_writes_its_figures(tmp_path, tiny_state, trainee, score):
     score += [10.0]
-    with tracking.Tracker(tmp_path, RECIPE, held_back, 0) as tracker:
+    with tracking.Tracker(tmp_path, trainee, 0) as tracker:
         assert tracker.best_step is None
         assert not tracker.has(3)
         tracker.evaluate(tiny_state)
@@ -67,17 +68,17 @@ def test_an_evaluation_writes_its_figures(tmp_path, tiny_state, held_back, score
 
 
 def test_the_lowest_distance_is_the_best_and_survives_a_restart(
-    tmp_path, tiny_state, held_back, score
+    tmp_path, tiny_state, trainee, score
 ):
     score += [10.0, 7.0, 8.0]
-    with tracking.Tracker(tmp_path, RECIPE, held_back, 0) as tracker:
+    with tracking.Tracker(tmp_path, trainee, 0) as tracker:
         best = []
         for step in (5, 10, 15):
             tracker.evaluate(at(tiny_state, step))
             best.append(tracker.best_step)
         assert best == [5, 10, 10]
     score += [7.5, 6.0]
-    with tracking.Tracker(tmp_path, RECIPE, held_back, 15) as tracker:
+    with tracking.Tracker(tmp_path, trainee, 15) as tracker:
         assert tracker.best_step == 10
         assert [row["step"] for row in tracker.rows] == [5, 10, 15]
         tracker.evaluate(at(tiny_state, 20))
@@ -89,13 +90,13 @@ def test_the_lowest_distance_is_the_best_and_survives_a_restart(
 
 
 def test_a_best_of_steps_that_were_lost_is_forgotten(
-    tmp_path, tiny_state, held_back, score
+    tmp_path, tiny_state, trainee, score
 ):
     score += [7.0]
-    with tracking.Tracker(tmp_path, RECIPE, held_back, 0) as tracker:
+    with tracking.Tracker(tmp_path, trainee, 0) as tracker:
         tracker.evaluate(at(tiny_state, 10))
     score += [9.0]
-    with tracking.Tracker(tmp_path, RECIPE, held_back, 4) as tracker:
+    with tracking.Tracker(tmp_path, trainee, 4) as tracker:
         assert tracker.best_step is None
         assert tracker.rows == []
         tracker.evaluate(at(tiny_state, 6))

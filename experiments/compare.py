@@ -1,0 +1,129 @@
+"""The paper's Table 1 with all its competitors: data sets x masks x methods.
+
+    python -m experiments.compare
+    python -m experiments.compare --comparison=docs/comparison.toml --limit=256
+
+Leaves in the work folder: table.md and table.json, and a folder for each cell, which is
+an evaluation as of ``experiments.evaluate``. A cell once computed is not computed
+again: started again, it does only what is missing, down to single images.
+"""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import compilation_cache, dataset_flags, program
+from experiments.comparison import (
+    COLUMNS,
+    DEFAULT,
+    MASKS,
+    Cell,
+    Stopped,
+    read_cases,
+)
+from experiments.tables import write_tables
+from inpaint_jax.baselines import HoleError
+from inpaint_jax.masks import mask_function
+
+for _module in (compilation_cache, dataset_flags):
+    flags.adopt_module_key_flags(_module)
+
+_COMPARISON = flags.DEFINE_string(
+    "comparison",
+    str(DEFAULT),
+    "TOML file that says which data sets there are. Default: the paper's three, of "
+    "tensorflow-datasets.",
+)
+_DATASETS = flags.DEFINE_list(
+    "datasets", None, "Some of the file's data sets, by name. Default: all."
+)
+_MASKS = flags.DEFINE_list("masks", list(MASKS), "As --mask of experiments.evaluate.")
+_METHODS = flags.DEFINE_list("methods", list(COLUMNS), "Some of the methods.")
+_LIMIT = flags.DEFINE_integer(
+    "limit", 256, "The first so many test images for each cell.", lower_bound=1
+)
+_SLOW_LIMIT = flags.DEFINE_integer(
+    "slow_limit",
+    64,
+    "The first so many for a method that takes longer than --slow_seconds.",
+    lower_bound=1,
+)
+_SLOW_SECONDS = flags.DEFINE_float("slow_seconds", 2.0, "For one image.")
+_WORKDIR = flags.DEFINE_string("workdir", "outputs/compare", "Folder of the run.")
+
+
+def main() -> int:
+    # --- What is asked ---------------------------------------------------------------
+    cases = read_cases(Path(_COMPARISON.value).expanduser())
+    chosen = _choose("datasets", _DATASETS.value or list(cases), list(cases))
+    methods = _choose("methods", _METHODS.value, list(COLUMNS))
+    with program.usage_errors():
+        for mask in _MASKS.value:
+            mask_function(mask)
+    workdir = program.make_folder(Path(_WORKDIR.value))
+
+    # --- Cell by cell; what holds for all of a data set is read once ------------------
+    rows: list[dict[str, Any]] = []
+    table = itertools.product([cases[name] for name in chosen], methods, _MASKS.value)
+    for case, name, mask in table:
+        cell = Cell(case, mask, name, COLUMNS[name], workdir)
+        try:
+            rows.append(_row(cell))
+        except Stopped:
+            print("stopped by signal: start again to go on")
+            return 0
+        write_tables(workdir, rows, _LIMIT.value)
+    print(f"look at {workdir / 'table.md'}")
+    return 0
+
+
+def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Checks names that a flag lists.
+
+    Raises:
+      program.UsageError: One is not known.
+    """
+    for name in wanted:
+        if name not in known:
+            raise program.UsageError(
+                f"--{flag}: there is no {name!r}; there are {', '.join(known)}"
+            )
+    return list(wanted)
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    """A cell's figures; for one that cannot be, the reason.
+
+    Raises:
+      Stopped: A signal asked to.
+    """
+    row: dict[str, Any] = {
+        "dataset": cell.case.name,
+        "title": cell.case.title,
+        "mask": cell.mask,
+        "method": cell.name,
+        "label": cell.column.title,
+    }
+    try:
+        found = cell.compute(min(_SLOW_LIMIT.value, _LIMIT.value))
+        if found["figures"]["seconds"]["median"] <= _SLOW_SECONDS.value:
+            found = cell.compute(_LIMIT.value)
+    except HoleError as error:
+        return row | {"refused": str(error)}
+    figures = found["figures"]
+    return row | {
+        "n": found["n"],
+        **{name: figures.get(name, {}).get("mean") for name in ("psnr", "ssim")},
+        "psnr_hole": figures.get("psnr_hole", {}).get("mean"),
+        "psnr_sem": figures.get("psnr", {}).get("sem"),
+        "swd": figures["swd"]["mean"],
+        "seconds": figures["seconds"]["median"],
+        "device": found["device"],
+    }
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,227 @@
+"""What is compared: data sets, masks and methods; a cell is one of each.
+
+A cell is an evaluation in a folder of its own (``evaluation``): what was computed once
+is read from there, by the table as by the figures.
+"""
+
+import dataclasses
+import functools
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import inpaint_jax
+from experiments import batches, dataset_flags, evaluation, methods, program, workfolder
+from inpaint_jax import data
+from inpaint_jax.types import SEARCHES, Model
+
+DEFAULT = Path(__file__).with_suffix(".toml")
+MASKS = ("center", "pattern", "random80", "half")
+"""Of the paper's Table 1."""
+
+_SEED = 0
+_BATCH_SIZE = 64
+
+
+class Column(NamedTuple):
+    """A method as it is compared.
+
+    Attributes:
+      title: What tables and figures call it.
+      method: Of ``methods.METHODS``.
+      search: Of the latent search.
+      blend: Whether what fills the hole is blended; else it is pasted.
+    """
+
+    title: str
+    method: str
+    search: methods.Search = methods.Search()
+    blend: bool = False
+
+
+_FAST = methods.Search("fast", SEARCHES["fast"])
+COLUMNS = {
+    "latent": Column("ours", "latent", blend=True),
+    "latent_fast": Column("ours, fast search", "latent", _FAST, blend=True),
+    "context_encoder": Column("context encoder", "context_encoder"),
+    "tv": Column("total variation", "tv"),
+    "low_rank": Column("low rank", "low_rank"),
+    "patch_match": Column("PatchMatch", "patch_match"),
+    "nearest": Column("nearest neighbour", "nearest"),
+    "nearest_blended": Column("nearest, blended", "nearest", blend=True),
+    "mean": Column("mean image, blended", "mean"),
+    "harmonic": Column("harmonic", "harmonic"),
+    "biharmonic": Column("biharmonic", "biharmonic"),
+    "telea": Column("Telea", "telea"),
+    "navier_stokes": Column("Navier-Stokes", "navier_stokes"),
+}
+"""By name; in the order of the table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A data set and the networks that were trained on it.
+
+    Attributes:
+      name: Of the model, and of the context encoder and the VAE.
+      title: What tables and figures call the data.
+      train: Training images, as ``--dataset`` takes them.
+      test: Test images, likewise.
+    """
+
+    name: str
+    title: str
+    train: str
+    test: str
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model."""
+        return inpaint_jax.load_model(self.name)
+
+    @functools.cached_property
+    def training(self) -> np.ndarray:
+        """``[N, S, S, 3]`` uint8, the training images."""
+        size, crop = self.model.image_size, self.model.metadata.get("crop")
+        return dataset_flags.load(self.train, "train", size=size, crop=crop).images
+
+    def open_test(self, limit: int | None) -> data.Source:
+        """The first test images."""
+        size, crop = self.model.image_size, self.model.metadata.get("crop")
+        return dataset_flags.open_source(
+            self.test, "test", size=size, crop=crop, limit=limit
+        )
+
+    def method(self, column: Column) -> methods.Method:
+        """The method of a column, for this data set."""
+        return methods.Method(
+            column.method,
+            self.model,
+            column.search,
+            blend=column.blend,
+            training=program.absolute(self.train),
+            read_training=lambda: self.training,
+        )
+
+
+def read_cases(path: Path) -> dict[str, Case]:
+    """The data sets that a TOML file describes, by name.
+
+    Raises:
+      program.UsageError: It does not.
+    """
+    fields = {"title", "train", "test"}
+    try:
+        tables = tomllib.loads(path.read_text())
+        for name, table in tables.items():
+            if not isinstance(table, dict) or set(table) != fields:
+                raise ValueError(f"[{name}] must have {', '.join(sorted(fields))}")
+        return {name: Case(name, **table) for name, table in tables.items()}
+    except (OSError, ValueError) as error:
+        raise program.UsageError(f"{path}: {error}") from error
+
+
+class Examples(NamedTuple):
+    """Images of a cell.
+
+    Attributes:
+      ids: Of the test images.
+      originals: ``[N, S, S, 3]`` uint8.
+      masks: ``[N, S, S, 1]``, 1 = known.
+      completed: ``[N, S, S, 3]`` uint8.
+      rows: Their figures.
+    """
+
+    ids: list[str]
+    originals: np.ndarray
+    masks: np.ndarray
+    completed: np.ndarray
+    rows: list[dict[str, Any]]
+
+    @property
+    def masked(self) -> np.ndarray:
+        """``[N, S, S, 3]`` uint8, the hole black."""
+        return np.where(self.masks > 0, self.originals, 0).astype(np.uint8)
+
+
+class Stopped(Exception):  # noqa: N818 Nothing is wrong.
+    """A signal asked to stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A method on a data set under a mask.
+
+    Attributes:
+      case: The data set.
+      mask: Name of the mask.
+      name: Of the method; names the folder.
+      column: The method.
+      workdir: Of the comparison.
+    """
+
+    case: Case
+    mask: str
+    name: str
+    column: Column
+    workdir: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the evaluation is."""
+        return self.workdir / "-".join([self.case.name, self.mask, self.name])
+
+    def metrics(self) -> dict[str, Any] | None:
+        """What the evaluation's ``metrics.json`` says, if there is one."""
+        try:
+            found: dict[str, Any] = json.loads(
+                (self.folder / "metrics.json").read_text()
+            )
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def compute(self, limit: int) -> dict[str, Any]:
+        """Makes sure of the first images, and returns the metrics.
+
+        Args:
+          limit: How many images, at least; where there were more they are kept.
+
+        Raises:
+          HoleError: The method cannot fill such holes.
+          Stopped: A signal asked to.
+        """
+        found = self.metrics()
+        source = self.case.open_test(limit)
+        if found is None or found["n"] < len(source):
+            print(f"{self.case.title}, {self.mask}: {self.column.title}", flush=True)
+            status = evaluation.run(
+                evaluation.Evaluation(
+                    workdir=self.folder,
+                    source=source,
+                    mask=self.mask,
+                    seed=_SEED,
+                    batch_size=_BATCH_SIZE,
+                    method=self.case.method(self.column),
+                )
+            )
+            found = self.metrics()
+            if found is None and status:
+                raise program.UsageError(f"{self.folder}: no image could be filled")
+            if found is None:
+                raise Stopped
+        return found
+
+    def examples(self, limit: int) -> Examples:
+        """The first images, computed where they were not yet; as ``compute``."""
+        self.compute(limit)
+        source = self.case.open_test(limit)
+        folder = workfolder.WorkFolder(self.folder, source)
+        rows = folder.done()
+        originals, completed = folder.pairs(rows)
+        ids = [row["id"] for row in rows]
+        masks, _ = batches.draw_masks(ids, self.mask, _SEED, originals.shape[1:3])
+        return Examples(ids, originals, masks, completed, rows)
