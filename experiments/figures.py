@@ -1,0 +1,226 @@
+"""The paper's figures, of your data and models.
+
+    python -m experiments.figures --figure=8
+    python -m experiments.figures --comparison=docs/comparison.toml --figure=all
+
+Reads the cells that ``experiments.compare`` left in the work folder, computes what is
+not there yet, and writes figure-<N>.png into the output folder.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments import (
+    batches,
+    compilation_cache,
+    dataset_flags,
+    manifold,
+    methods,
+    program,
+)
+from experiments.comparison import (
+    COLUMNS,
+    DEFAULT,
+    MASKS,
+    Case,
+    Cell,
+    Column,
+    Examples,
+    Stopped,
+    read_cases,
+)
+from inpaint_jax import gan, images, load_vae
+from inpaint_jax.types import SearchConfig
+
+for _module in (compilation_cache, dataset_flags):
+    flags.adopt_module_key_flags(_module)
+
+_COMPARISON = flags.DEFINE_string(
+    "comparison",
+    str(DEFAULT),
+    "TOML file that says which data sets there are. Default: the paper's three, of "
+    "tensorflow-datasets.",
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "outputs/compare", "Work folder of experiments.compare."
+)
+_OUTPUT = flags.DEFINE_string("output", "outputs/figures", "Where the PNGs go.")
+
+_COLUMNS = COLUMNS | {
+    "without_prior": Column(
+        "without prior",
+        "latent",
+        methods.Search(config=SearchConfig(prior_weight=0.0)),
+        blend=True,
+    ),
+    "pasted": Column("without blending", "latent"),
+}
+
+
+class Plate(NamedTuple):
+    """A figure of completed images side by side.
+
+    Attributes:
+      masks: A group of rows each.
+      methods: A column each, of ``_COLUMNS``.
+      rows: Of each mask.
+      case: Which data set of the file.
+      titles: Of columns that have another here.
+      among: From how many images the rows are chosen; None: they are the first ones.
+      choose: How: from the examples of all methods, numbers of which the highest are
+        taken.
+      errors: Whether a column with the amplified error follows for each method.
+    """
+
+    masks: Sequence[str]
+    methods: Sequence[str]
+    rows: int
+    case: int = 0
+    titles: Mapping[str, str] = {}
+    among: int | None = None
+    choose: Callable[[Sequence[Examples]], np.ndarray] | None = None
+    errors: bool = False
+
+
+def _difference(examples: Sequence[Examples]) -> np.ndarray:
+    """How much the last two methods' results differ, ``[N]``."""
+    first, second = (each.completed.astype(float) for each in examples[-2:])
+    return np.abs(first - second).mean((1, 2, 3))
+
+
+def _error(examples: Sequence[Examples]) -> np.ndarray:
+    """How far the last method's results are from the originals, ``[N]``."""
+    last = examples[-1]
+    return np.array([-row["psnr_hole"] for row in last.rows])
+
+
+_AGAINST_CE = ("context_encoder", "latent")
+_AMPLIFIED = 2.0
+_PLATES = {
+    "1": Plate(("center", "pattern"), ("tv", "low_rank", "patch_match", "latent"), 3),
+    "4": Plate(
+        ("center",),
+        ("without_prior", "latent"),
+        4,
+        titles={"latent": "with prior"},
+        among=16,
+        choose=_difference,
+    ),
+    "5": Plate(
+        ("center",),
+        ("pasted", "latent"),
+        4,
+        titles={"latent": "with blending"},
+        among=16,
+        choose=_difference,
+    ),
+    "6": Plate(("random80",), ("tv", "low_rank", "latent"), 6),
+    "7": Plate(("center",), ("nearest", "nearest_blended", "latent"), 6),
+    "8": Plate(("center", "pattern"), _AGAINST_CE, 4),
+    "9": Plate(("random80", "half"), _AGAINST_CE, 4),
+    "10": Plate(MASKS, _AGAINST_CE, 2, case=1),
+    "11": Plate(MASKS, _AGAINST_CE, 2, case=2),
+    "12": Plate(("center",), _AGAINST_CE, 4, errors=True),
+    "13": Plate(("center", "half"), ("latent",), 4, among=64, choose=_error),
+}
+_OTHERS = ("2", "3b")
+_ALL = sorted([*_PLATES, *_OTHERS], key=lambda name: int(name.rstrip("b")))
+
+_FIGURE = flags.DEFINE_enum(
+    "figure", None, ["all", *_ALL], "Its number in the paper.", required=True
+)
+
+
+def main() -> int:
+    cases = list(read_cases(Path(_COMPARISON.value).expanduser()).values())
+    output = program.make_folder(Path(_OUTPUT.value))
+    workdir = program.make_folder(Path(_WORKDIR.value))
+    for name in _ALL if _FIGURE.value == "all" else [_FIGURE.value]:
+        path = output / f"figure-{name}.png"
+        try:
+            if name in _PLATES:
+                sheet = _draw_plate(name, _PLATES[name], cases, workdir)
+                images.write_png(path, sheet)
+            elif name == "2":
+                images.write_png(path, _draw_samples(cases[0]))
+            else:
+                _draw_way(path, cases[0])
+        except Stopped:
+            print("stopped by signal: start again to go on")
+            return 0
+        print(f"look at {path}")
+    return 0
+
+
+def _draw_plate(
+    figure: str, plate: Plate, cases: Sequence[Case], workdir: Path
+) -> np.ndarray:
+    """Rows of images under masks; columns: original, input, and methods."""
+    if plate.case >= len(cases):
+        raise program.UsageError(
+            f"figure {figure} is of the data set number {plate.case + 1} of "
+            f"{_COMPARISON.value}, which has {len(cases)}"
+        )
+    case = cases[plate.case]
+    rows, captions, labels = [], [], []
+    for mask in plate.masks:
+        examples = [
+            Cell(case, mask, name, _COLUMNS[name], workdir).examples(
+                plate.among or plate.rows
+            )
+            for name in plate.methods
+        ]
+        chosen = np.arange(min(plate.rows, len(examples[0].ids)))
+        if plate.choose is not None:
+            ranks = np.argsort(-plate.choose(examples), kind="stable")
+            chosen = ranks[: plate.rows]
+        for i in chosen:
+            original = examples[0].originals[i]
+            completed = [each.completed[i] for each in examples]
+            row, texts = [original, examples[0].masked[i], *completed], ["", ""]
+            texts += [f"{each.rows[i]['psnr']:.1f} dB" for each in examples]
+            if plate.errors:
+                errors = [np.abs(each - original.astype(float)) for each in completed]
+                row += [
+                    np.clip(_AMPLIFIED * e, 0, 255).astype(np.uint8) for e in errors
+                ]
+                texts += [""] * len(errors)
+            rows.append(row)
+            captions.append(texts)
+            labels.append(f"{mask}, {examples[0].ids[i]}")
+    titles = [plate.titles.get(name, _COLUMNS[name].title) for name in plate.methods]
+    errors_of = [f"error x{_AMPLIFIED:g}: {title}" for title in titles]
+    return images.grid(
+        rows,
+        column_labels=["original", "input", *titles, *(errors_of * plate.errors)],
+        row_labels=labels,
+        captions=captions,
+    )
+
+
+def _draw_samples(case: Case) -> np.ndarray:
+    """A row of a VAE's samples and one of a DCGAN's."""
+    decode, latent_size = load_vae(case.name)
+    key_v, key_g = jax.random.split(jax.random.key(0))
+    count = 10
+    of_vae = decode(jax.random.normal(key_v, (count, latent_size)))
+    latents = gan.sample_latents(key_g, count, case.model.latent_size)
+    of_gan = jax.vmap(case.model.generate)(latents)
+    return images.grid([of_vae, of_gan], row_labels=["VAE", "DCGAN"])
+
+
+def _draw_way(path: Path, case: Case) -> None:
+    """The search for the first test image, its center missing."""
+    id, original = case.open_test(1).read(0)
+    masks, keys = batches.draw_masks([id], "center", 0, original.shape)
+    way = manifold.follow(case.model, images.to_float(original), masks[0], keys[0])
+    manifold.draw(path, way, f"{case.title}, {id}")
+
+
+if __name__ == "__main__":
+    program.run(main)
