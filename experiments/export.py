@@ -3,10 +3,13 @@
     python -m experiments.export --workdir=runs/faces --data='CelebA, 32,611 images' \
         --results=runs/faces-center/metrics.json --output=faces.safetensors
 
-The file holds the averaged generator and the discriminator of the best checkpoint in
-float16, the generator's principal directions, how they were trained, and the figures
-that ``experiments.evaluate_generator`` and ``experiments.evaluate`` measured, with the
-paper's search. ``experiments.train_encoder`` adds encoders to it.
+The file of a DCGAN holds the averaged generator and the discriminator of the best
+checkpoint in float16, the generator's principal directions, how they were trained, and
+the figures that ``experiments.evaluate_generator`` and ``experiments.evaluate``
+measured, with the paper's search. ``experiments.train_encoder`` adds encoders to it.
+
+That of a context encoder or a VAE holds the averaged network that fills holes, or
+makes images, how it was trained, and a context encoder's figures.
 """
 
 import dataclasses
@@ -19,8 +22,9 @@ from absl import flags
 
 from experiments import program
 from inpaint_jax import curvature
-from inpaint_jax.gan import TrainConfig
 from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
+from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
+from inpaint_jax.pretrained.runs import KINDS, Run
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -40,12 +44,8 @@ _RESULTS = flags.DEFINE_list(
     "results", [], "metrics.json files of experiments.evaluate with this model."
 )
 
-_RECIPE = [
-    *(field.name for field in dataclasses.fields(TrainConfig)),
-    "images",
-    "crop",
-]
 _QUALITY_FIGURES = ["images", "split", "swd", "ms_ssim", "ceiling", "real"]
+_SETTINGS = ["steps", "learning_rate", "split"]
 _FIGURES = ["psnr", "ssim", "psnr_hole", "context_loss", "prior_loss", "swd"]
 
 
@@ -56,15 +56,27 @@ def main() -> int:
     program.make_folder(output.parent)
     run = load_run(Path(_WORKDIR.value).expanduser(), latest=_LATEST.value)
     steps = int(run.state.step)
+    if run.kind != "dcgan" and _QUALITY.value:
+        raise program.UsageError(f"--quality is of a DCGAN, not of a {run.kind}")
+    fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
     metadata = {
-        **{name: run.config.get(name) for name in _RECIPE},
+        **{name: run.config.get(name) for name in [*fields, "images", "crop"]},
         "dataset": _DATA.value or run.config["dataset"],
         "steps": steps,
         "images_seen": steps * run.config["batch_size"],
         "date": datetime.date.today().isoformat(),
         "quality": _read_quality(_QUALITY.value, steps) if _QUALITY.value else None,
-        "figures": _read_figures(_RESULTS.value),
+        "figures": _read_figures(_RESULTS.value, run.kind),
     }
+    if run.kind == "dcgan":
+        _save_dcgan(output, run, metadata)
+    else:
+        save_competitor(output, competitor_of_run(run, output.stem, metadata))
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
+    return 0
+
+
+def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
     parts = Parts(
         output.stem,
         run.architecture,
@@ -74,8 +86,6 @@ def main() -> int:
     )
     metric = curvature.metric_of(make_model(parts))
     save_model(output, dataclasses.replace(parts, metric=metric))
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
-    return 0
 
 
 def _read_quality(path: str, steps: int) -> dict[str, Any]:
@@ -103,24 +113,27 @@ def _check_model(path: str, model: str) -> None:
         raise program.UsageError(f"{path} holds figures of the model {model}")
 
 
-def _read_figures(paths: list[str]) -> dict[str, dict[str, Any]]:
-    """The means of evaluations of the search, by mask."""
+def _read_figures(paths: list[str], kind: str) -> dict[str, dict[str, Any]]:
+    """The means of evaluations of the model, by mask."""
     figures = {}
+    method = "latent" if kind == "dcgan" else kind
     for path in paths:
         try:
             results = json.loads(Path(path).read_text())
             found, config = results["figures"], results["config"]
-            model = config["model"]
+            if config["method"] != method:
+                raise program.UsageError(f"{path} is of --method={config['method']}")
             how = config.get("search", "paper"), config.get("refinement")
+            model = config["model" if kind == "dcgan" else kind]
+            names = [name for name in _FIGURES if name in found]
+            settings = [name for name in _SETTINGS if name in config]
             figures[config["mask"]] = {
-                **{name: found[name]["mean"] for name in _FIGURES},
-                **{name: config[name] for name in ("steps", "learning_rate", "split")},
+                **{name: found[name]["mean"] for name in names},
+                **{name: config[name] for name in settings},
                 "n": results["n"],
             }
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise program.UsageError(
-                f"{path} is no metrics.json of a search: {error}"
-            ) from error
+        except (OSError, LookupError, json.JSONDecodeError, TypeError) as error:
+            raise program.UsageError(f"{path} is no metrics.json: {error}") from error
         if how != ("paper", None):
             raise program.UsageError(f"{path} is not of the paper's search alone")
         _check_model(path, model)

@@ -7,19 +7,13 @@ from absl import flags
 
 from inpaint_jax import recipes
 from inpaint_jax.augment import AUGMENTATIONS
-from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
-from inpaint_jax.baselines.vae import VaeConfig
+from inpaint_jax.pretrained.runs import KINDS
 from inpaint_jax.types import PRECISIONS
 
-_MODELS: dict[str, type] = {
-    "dcgan": recipes.TrainConfig,
-    "context_encoder": ContextEncoderConfig,
-    "vae": VaeConfig,
-}
 MODEL = flags.DEFINE_enum(
     "model",
     "dcgan",
-    list(_MODELS),
+    list(KINDS),
     "What to train: the networks that are searched, the context encoder of Pathak et "
     "al. (2016), or a VAE with the DCGAN's generator. For the last two only their own "
     "flags count: --width, --latent_size, --image_size, --batch_size, --learning_rate, "
@@ -113,7 +107,7 @@ def read_recipe() -> recipes.Recipe:
     given: dict[str, Any] = {
         flag.name: flag.value for flag in _OVERRIDES if flag.value is not None
     }
-    recipe = _MODELS[MODEL.value]()
+    recipe = KINDS[MODEL.value]()
     known = {field.name for field in dataclasses.fields(recipe)}
     for name in given:
         if name not in known:

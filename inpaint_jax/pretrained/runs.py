@@ -14,6 +14,13 @@ from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.types import Architecture
 
+KINDS: dict[str, type] = {
+    "dcgan": recipes.TrainConfig,
+    "context_encoder": context_encoder.ContextEncoderConfig,
+    "vae": vae.VaeConfig,
+}
+"""What can be trained, and the class of its recipe."""
+
 _ATTEMPTS = 3
 
 
@@ -38,7 +45,7 @@ class Run:
     """A training run as its work folder holds it.
 
     Attributes:
-      kind: Of network: ``dcgan``, ``context_encoder`` or ``vae``.
+      kind: Of network, one of ``KINDS``.
       config: What ``config.json`` says.
       architecture: Sizes of its networks.
       state: The checkpoint: a ``gan.TrainState``, or that of the other kind.
