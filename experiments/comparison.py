@@ -7,7 +7,9 @@ is read from there, by the table as by the figures.
 import dataclasses
 import functools
 import json
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,8 @@ DEFAULT = Path(__file__).with_suffix(".toml")
 MASKS = ("center", "pattern", "random80", "half")
 """Of the paper's Table 1."""
 
+_REQUIRED = {"title", "train", "test"}
+_NETWORKS = {"model", "context_encoder", "vae"}
 _SEED = 0
 _BATCH_SIZE = 64
 
@@ -66,21 +70,28 @@ class Case:
     """A data set and the networks that were trained on it.
 
     Attributes:
-      name: Of the model, and of the context encoder and the VAE.
+      name: Its table in the TOML file; names folders.
       title: What tables and figures call the data.
       train: Training images, as ``--dataset`` takes them.
       test: Test images, likewise.
+      networks: Which model, context encoder and VAE, where they are not called as the
+        table is.
     """
 
     name: str
     title: str
     train: str
     test: str
+    networks: Mapping[str, str]
+
+    def network(self, kind: str) -> str:
+        """Name or path of its ``model``, ``context_encoder`` or ``vae``."""
+        return self.networks.get(kind, self.name)
 
     @functools.cached_property
     def model(self) -> Model:
         """The model."""
-        return inpaint_jax.load_model(self.name)
+        return inpaint_jax.load_model(self.network("model"))
 
     @functools.cached_property
     def training(self) -> np.ndarray:
@@ -104,6 +115,7 @@ class Case:
             blend=column.blend,
             training=program.absolute(self.train),
             read_training=lambda: self.training,
+            context_encoder=self.network("context_encoder"),
         )
 
 
@@ -113,15 +125,26 @@ def read_cases(path: Path) -> dict[str, Case]:
     Raises:
       program.UsageError: It does not.
     """
-    fields = {"title", "train", "test"}
     try:
         tables = tomllib.loads(path.read_text())
-        for name, table in tables.items():
-            if not isinstance(table, dict) or set(table) != fields:
-                raise ValueError(f"[{name}] must have {', '.join(sorted(fields))}")
-        return {name: Case(name, **table) for name, table in tables.items()}
+        return {name: _read_case(name, table) for name, table in tables.items()}
     except (OSError, ValueError) as error:
         raise program.UsageError(f"{path}: {error}") from error
+
+
+def _read_case(name: str, table: Any) -> Case:
+    """A table of the file; what is wrong is a ``ValueError``."""
+    texts = isinstance(table, dict) and all(isinstance(v, str) for v in table.values())
+    fields = set(table) if texts else set()
+    if not fields >= _REQUIRED or fields - _REQUIRED - _NETWORKS:
+        raise ValueError(
+            f"[{name}] must have {', '.join(sorted(_REQUIRED))}, and may have "
+            f"{', '.join(sorted(_NETWORKS))}, all of them texts"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise ValueError(f"[{name}] must be of letters, digits, dots and dashes")
+    networks = {kind: table[kind] for kind in _NETWORKS & fields}
+    return Case(name, **{field: table[field] for field in _REQUIRED}, networks=networks)
 
 
 class Examples(NamedTuple):

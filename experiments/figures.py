@@ -205,7 +205,7 @@ def _draw_plate(
 
 def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
-    decode, latent_size = load_vae(case.name)
+    decode, latent_size = load_vae(case.network("vae"))
     key_v, key_g = jax.random.split(jax.random.key(0))
     count = 10
     of_vae = decode(jax.random.normal(key_v, (count, latent_size)))

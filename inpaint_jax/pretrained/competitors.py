@@ -62,7 +62,7 @@ def read_competitor(kind: str, name: str | Path) -> Competitor:
     Raises:
       ModelError: There is none of that name, or it is damaged or of another kind.
     """
-    path = files.find(name, _FOLDER / kind)
+    path = files.find(name, _FOLDER / kind, kind)
     if path.is_dir():
         return competitor_of_run(load_run(path, kind), path.name)
     variables, architecture, metadata = files.read(path, kind)

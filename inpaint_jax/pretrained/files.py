@@ -27,8 +27,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.safetensors"))
 
 
-def find(name: str | Path, folder: Path) -> Path:
+def find(name: str | Path, folder: Path, kind: str = "model") -> Path:
     """The path of a model: of a shipped one in ``folder``, or of the user's own.
+
+    Args:
+      name: A shipped one's name, or a path.
+      folder: Where the shipped ones are.
+      kind: What to call it in the message.
 
     Returns:
       A file, or a folder, which should be a training run's.
@@ -41,7 +46,7 @@ def find(name: str | Path, folder: Path) -> Path:
         return folder / f"{name}.safetensors"
     if not path.exists():
         known = [*names(folder), "a .safetensors file or a training run's work folder"]
-        raise ModelError(f"there is no model {str(name)!r}: give {', '.join(known)}")
+        raise ModelError(f"there is no {kind} {str(name)!r}: give {', '.join(known)}")
     return path
 
 

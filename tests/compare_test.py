@@ -1,0 +1,202 @@
+"""The comparison and its figures, run as their users run them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import tables
+
+METHODS = "--methods=harmonic,patch_match,mean"
+MASKS = "--masks=center,random80"
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory, tiny_model_file):
+    """A file that describes one data set of noise, twelve pictures of 16x16."""
+    folder = tmp_path_factory.mktemp("comparison")
+    (folder / "noise").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(folder / "noise" / f"{i:02d}.png")
+    path = folder / "comparison.toml"
+    path.write_text(
+        f"""
+        [noise]
+        title = "Noise"
+        train = "images:{folder / "noise"}"
+        test = "images:{folder / "noise"}"
+        model = "{tiny_model_file}"
+        """
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def compare(program, comparison):
+    def run(workdir, *arguments, check=True):
+        return program(
+            "compare",
+            f"--comparison={comparison}",
+            f"--workdir={workdir}",
+            *arguments,
+            check=check,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def compared(compare, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("compared")
+    compare(workdir, METHODS, MASKS, "--limit=5", "--slow_limit=3")
+    return workdir
+
+
+def cells(workdir):
+    found = json.loads((workdir / "table.json").read_text())["cells"]
+    return {(row["method"], row["mask"]): row for row in found}
+
+
+def test_a_table_of_all_cells(compared):
+    found = cells(compared)
+    assert len(found) == 6
+    for (method, mask), row in found.items():
+        if method == "patch_match":
+            assert "patch of 7x7" in row["refused"]
+            continue
+        folder = compared / f"noise-{mask}-{method}"
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert row["n"] == metrics["n"] == 5
+        assert row["psnr"] == metrics["figures"]["psnr"]["mean"]
+        assert row["seconds"] == metrics["figures"]["seconds"]["median"]
+    text = (compared / "table.md").read_text()
+    assert f"{found['mean', 'center']['psnr']:.2f}" in text
+    assert "| PatchMatch | - | - |" in text
+
+
+def test_what_is_computed_is_not_computed_again(compared, compare, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(compared, workdir)
+    folder = workdir / "noise-center-mean"
+    before = json.loads((folder / "metrics.json").read_text())["figures"]["psnr"]
+    (folder / "metrics.json").unlink()
+    lost = sorted((folder / "completed").iterdir())[0]
+    lost.unlink()
+    arguments = (METHODS, MASKS, "--limit=5", "--slow_limit=3")
+    result = compare(workdir, *arguments)
+    # PatchMatch's refusals are found again each time: they cost nothing.
+    titles = [line for line in result.stdout.splitlines() if line.startswith("Noise")]
+    assert [title for title in titles if "PatchMatch" not in title] == [
+        "Noise, center: mean image, blended"
+    ] * 2
+    assert lost.exists()
+    assert cells(workdir)["mean", "center"]["psnr"] == pytest.approx(before["mean"])
+    result = compare(workdir, "--methods=harmonic,mean", MASKS, "--limit=5")
+    assert "Noise, " not in result.stdout
+
+
+def test_more_images_go_on_with_the_first(compared, compare, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(compared, workdir)
+    arguments = ("--methods=harmonic", "--masks=center", "--slow_limit=5")
+    result = compare(workdir, *arguments, "--limit=12")
+    assert "5 of 12 images are done already" in result.stdout
+    assert cells(workdir)["harmonic", "center"]["n"] == 12
+    result = compare(workdir, *arguments, "--limit=5")
+    assert "Noise, " not in result.stdout
+
+
+def test_slow_methods_get_fewer_images(compare, tmp_path):
+    arguments = ("--methods=harmonic", "--masks=center", "--limit=6", "--slow_limit=2")
+    compare(tmp_path, *arguments, "--slow_seconds=0")
+    assert cells(tmp_path)["harmonic", "center"]["n"] == 2
+    assert "(n = 2)" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods=magic"], "--methods: there is no 'magic'; there are latent,"),
+        (["--datasets=faces"], "--datasets: there is no 'faces'; there are noise"),
+        (["--masks=donut"], "donut"),
+        (["--comparison=/no/such.toml"], "/no/such.toml"),
+        (["--methods=context_encoder"], "there is no context_encoder 'noise'"),
+    ],
+)
+def test_one_line_says_what_is_wrong(compare, tmp_path, arguments, message):
+    result = compare(tmp_path / "run", *arguments, "--limit=2", check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("compare: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[a", "Expected"),
+        ("a = 1", "[a] must have test, title, train"),
+        ("[a]\ntitle = 'x'", "[a] must have test, title, train"),
+        ("[a]\ntitle = 'x'\ntrain = 'y'\ntest = 'z'\nmdel = 'w'", "may have"),
+        ("['a/b']\ntitle = 'x'\ntrain = 'y'\ntest = 'z'", "[a/b] must be of letters"),
+    ],
+)
+def test_a_bad_description_is_refused(compare, tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    result = compare(tmp_path / "run", f"--comparison={path}", check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert str(path) in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_figures_of_the_cells(program, comparison, tmp_path):
+    arguments = (
+        f"--comparison={comparison}",
+        f"--workdir={tmp_path / 'compare'}",
+        f"--output={tmp_path / 'figures'}",
+    )
+    program("figures", *arguments, "--figure=7")
+    picture = Image.open(tmp_path / "figures" / "figure-7.png")
+    # Six rows; the original, the input and three methods; 16 pixels twice as large.
+    assert picture.width > 5 * 32
+    assert picture.height > 6 * 32
+    again = program("figures", *arguments, "--figure=7")
+    assert "Noise, " not in again.stdout
+    result = program("figures", *arguments, "--figure=10", check=False)
+    assert result.returncode == 2
+    assert "which has 1" in result.stderr
+    result = program("figures", *arguments, "--figure=14", check=False)
+    assert "figure" in result.stderr
+
+
+def test_the_best_of_a_column_is_bold_and_the_papers_figures_stand_beside():
+    def row(method, mask, psnr, seconds, n=8):
+        return {
+            "title": "Cars",
+            "mask": mask,
+            "method": method,
+            "label": method,
+            "n": n,
+            **{"psnr": psnr, "psnr_hole": psnr - 5, "ssim": 0.5, "swd": 9.0},
+            **{"seconds": seconds, "device": "cpu"},
+        }
+
+    rows = [
+        row("context_encoder", "center", 15.0, 0.1),
+        row("latent", "center", 14.04, 4.0, n=4),
+        {**row("tv", "center", 0, 0), "refused": "no"},
+        row("tv", "half", 9.0, 0.2),
+    ]
+    lines = tables.to_markdown(rows, 8).splitlines()
+    assert "| center | 15.0 / 14.0 | 14.1 / 13.5 |" in lines
+    assert "| half |  /  | 12.6 / 11.1 |" in lines
+    assert "| context_encoder | **15.00** |  |" in lines
+    assert "| latent | 14.04 (n = 4) |  |" in lines
+    assert "| tv | - | **9.00** |" in lines
+    assert "| *the paper's ours* | 13.5 | 11.1 |" in lines
+    assert "| context_encoder | **0.100** |  |" in lines
