@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments import curves
-from inpaint_jax import data, gan, inference, masks, networks, parallel, quality
+from inpaint_jax import data, gan, inference, masks, networks, quality
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.images import to_float
 from inpaint_jax.pretrained import Parts, make_model
@@ -25,6 +25,9 @@ _JUDGED = 1000  # Held-back images, at most.
 
 class Trainee(Protocol):
     """One kind of network, its recipe and the images it is trained on.
+
+    A state that is looked at, by ``samples`` and ``judge``, is in NumPy
+    (``parallel.local``).
 
     Attributes:
       recipe: How it is trained.
@@ -254,7 +257,7 @@ def _uniform(recipe: TrainConfig) -> jax.Array:
 
 
 def _generate(variables: networks.Variables, latents: jax.Array) -> np.ndarray:
-    return np.asarray(_sample(parallel.local(variables), latents))
+    return np.asarray(_sample(variables, latents))
 
 
 @jax.jit

@@ -17,8 +17,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-RANK = 6
-ROUNDS = 8
+RANK = 3
+ROUNDS = 1
 ITERATIONS = 60
 _PENALTY = 0.1  # ADMM's beta; 0.001 in the paper, whose pixels span [0, 255].
 _PRECISION = jax.lax.Precision.HIGHEST  # A TPU's default would stop at 1 %.
