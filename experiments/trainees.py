@@ -165,13 +165,14 @@ class ContextEncoder:
         known = self._masks(len(self._images))
         squared = np.square(self._fill(state, self._images, known) - self._images)
         errors = squared.sum((1, 2, 3)) / (3 * (1 - known).sum((1, 2, 3)))
-        kinds = [errors[i :: len(context_encoder.MASKS)].mean() for i in range(4)]
-        names = ("center", "pattern", "random80", "half")
+        kinds = list(context_encoder.MASKS)
+        of_kind = {kind: errors[i :: len(kinds)] for i, kind in enumerate(kinds)}
         return {
             "hole_loss": float(errors.mean()),
             **{
-                f"hole_loss_{name}": float(x)
-                for name, x in zip(names, kinds, strict=True)
+                f"hole_loss_{kind}": float(found.mean())
+                for kind, found in of_kind.items()
+                if len(found)
             },
         }
 
@@ -185,7 +186,8 @@ class ContextEncoder:
         """The same ones each time."""
         side = self.recipe.architecture.image_size
         key = jax.random.key(self.recipe.seed)
-        drawn = masks.masks_in_turn(context_encoder.MASKS, key, count, (side, side))
+        kinds = tuple(context_encoder.MASKS.values())
+        drawn = masks.masks_in_turn(kinds, key, count, (side, side))
         return np.asarray(drawn)
 
     def _fill(

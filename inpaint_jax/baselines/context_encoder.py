@@ -26,12 +26,12 @@ from inpaint_jax.recipes import check_common
 from inpaint_jax.training import Network
 from inpaint_jax.types import Architecture
 
-MASKS = (
-    masks.center,
-    masks.pattern,
-    functools.partial(masks.random_pixels, missing=0.8),
-    masks.half,
-)
+MASKS = {
+    "center": masks.center,
+    "pattern": masks.pattern,
+    "random80": functools.partial(masks.random_pixels, missing=0.8),
+    "half": masks.half,
+}
 """Of the images of a batch, in turn."""
 
 
@@ -181,7 +181,9 @@ def _train_step(
         keys = share.take(jax.random.split(key_flip, batch_size))
         images = augment.flip_at_random(keys, images)
     known = share.take(
-        masks.masks_in_turn(MASKS, key_mask, batch_size, (height, width))
+        masks.masks_in_turn(
+            tuple(MASKS.values()), key_mask, batch_size, (height, width)
+        )
     )
     seen = _with_holes(images, known, state.color)
 
