@@ -26,7 +26,7 @@ from inpaint_jax.recipes import check_common
 from inpaint_jax.training import Network
 from inpaint_jax.types import Architecture
 
-MASKS = {
+MASKS: dict[str, masks.MaskFunction] = {
     "center": masks.center,
     "pattern": masks.pattern,
     "random80": functools.partial(masks.random_pixels, missing=0.8),
