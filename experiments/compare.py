@@ -10,33 +10,26 @@ again: started again, it does only what is missing, down to single images.
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from experiments import compilation_cache, dataset_flags, program
+from experiments import comparison, compilation_cache, dataset_flags, program
 from experiments.comparison import (
     COLUMNS,
-    DEFAULT,
     MASKS,
     Cell,
     Stopped,
+    make_workdir,
     read_cases,
 )
 from experiments.tables import write_tables
 from inpaint_jax.baselines import HoleError
 from inpaint_jax.masks import mask_function
 
-for _module in (compilation_cache, dataset_flags):
+for _module in (comparison, compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
 
-_COMPARISON = flags.DEFINE_string(
-    "comparison",
-    str(DEFAULT),
-    "TOML file that says which data sets there are. Default: the paper's three, of "
-    "tensorflow-datasets.",
-)
 _DATASETS = flags.DEFINE_list(
     "datasets", None, "Some of the file's data sets, by name. Default: all."
 )
@@ -52,18 +45,17 @@ _SLOW_LIMIT = flags.DEFINE_integer(
     lower_bound=1,
 )
 _SLOW_SECONDS = flags.DEFINE_float("slow_seconds", 2.0, "For one image.")
-_WORKDIR = flags.DEFINE_string("workdir", "outputs/compare", "Folder of the run.")
 
 
 def main() -> int:
     # --- What is asked ---------------------------------------------------------------
-    cases = read_cases(Path(_COMPARISON.value).expanduser())
+    cases = read_cases()
     chosen = _choose("datasets", _DATASETS.value or list(cases), list(cases))
     methods = _choose("methods", _METHODS.value, list(COLUMNS))
     with program.usage_errors():
         for mask in _MASKS.value:
             mask_function(mask)
-    workdir = program.make_folder(Path(_WORKDIR.value))
+    workdir = make_workdir()
 
     # --- Cell by cell; what holds for all of a data set is read once ------------------
     rows: list[dict[str, Any]] = []

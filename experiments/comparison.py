@@ -14,13 +14,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import flags
 
 import inpaint_jax
 from experiments import batches, dataset_flags, evaluation, methods, program, workfolder
 from inpaint_jax import data
 from inpaint_jax.types import SEARCHES, Model
 
-DEFAULT = Path(__file__).with_suffix(".toml")
+_COMPARISON = flags.DEFINE_string(
+    "comparison",
+    str(Path(__file__).with_suffix(".toml")),
+    "TOML file that says which data sets there are. Default: the paper's three, of "
+    "tensorflow-datasets.",
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", "outputs/compare", "Folder of the comparison, with all its cells."
+)
+
 MASKS = ("center", "pattern", "random80", "half")
 """Of the paper's Table 1."""
 
@@ -119,17 +129,23 @@ class Case:
         )
 
 
-def read_cases(path: Path) -> dict[str, Case]:
-    """The data sets that a TOML file describes, by name.
+def read_cases() -> dict[str, Case]:
+    """The data sets that the file of ``--comparison`` describes, by name.
 
     Raises:
       program.UsageError: It does not.
     """
+    path = Path(_COMPARISON.value).expanduser()
     try:
         tables = tomllib.loads(path.read_text())
         return {name: _read_case(name, table) for name, table in tables.items()}
     except (OSError, ValueError) as error:
         raise program.UsageError(f"{path}: {error}") from error
+
+
+def make_workdir() -> Path:
+    """The folder of ``--workdir``."""
+    return program.make_folder(Path(_WORKDIR.value))
 
 
 def _read_case(name: str, table: Any) -> Case:

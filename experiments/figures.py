@@ -17,6 +17,7 @@ from absl import flags
 
 from experiments import (
     batches,
+    comparison,
     compilation_cache,
     dataset_flags,
     manifold,
@@ -25,30 +26,21 @@ from experiments import (
 )
 from experiments.comparison import (
     COLUMNS,
-    DEFAULT,
     MASKS,
     Case,
     Cell,
     Column,
     Examples,
     Stopped,
+    make_workdir,
     read_cases,
 )
 from inpaint_jax import gan, images, load_vae
 from inpaint_jax.types import SearchConfig
 
-for _module in (compilation_cache, dataset_flags):
+for _module in (comparison, compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
 
-_COMPARISON = flags.DEFINE_string(
-    "comparison",
-    str(DEFAULT),
-    "TOML file that says which data sets there are. Default: the paper's three, of "
-    "tensorflow-datasets.",
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", "outputs/compare", "Work folder of experiments.compare."
-)
 _OUTPUT = flags.DEFINE_string("output", "outputs/figures", "Where the PNGs go.")
 
 _COLUMNS = COLUMNS | {
@@ -137,9 +129,9 @@ _FIGURE = flags.DEFINE_enum(
 
 
 def main() -> int:
-    cases = list(read_cases(Path(_COMPARISON.value).expanduser()).values())
+    cases = list(read_cases().values())
     output = program.make_folder(Path(_OUTPUT.value))
-    workdir = program.make_folder(Path(_WORKDIR.value))
+    workdir = make_workdir()
     for name in _ALL if _FIGURE.value == "all" else [_FIGURE.value]:
         path = output / f"figure-{name}.png"
         try:
@@ -164,7 +156,7 @@ def _draw_plate(
     if plate.case >= len(cases):
         raise program.UsageError(
             f"figure {figure} is of the data set number {plate.case + 1} of "
-            f"{_COMPARISON.value}, which has {len(cases)}"
+            f"--comparison, which has {len(cases)}"
         )
     case = cases[plate.case]
     rows, captions, labels = [], [], []

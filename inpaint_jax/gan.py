@@ -117,14 +117,14 @@ def train_step(
       ValueError: ``config.batch_norm_groups`` is neither 1 nor a multiple of the
         devices.
     """
-    share = parallel.Share(1 if mesh is None else mesh.size)
-    if config.batch_norm_groups > 1 and config.batch_norm_groups % share.devices:
+    devices = 1 if mesh is None else mesh.size
+    if config.batch_norm_groups > 1 and config.batch_norm_groups % devices:
         raise ValueError(
-            f"batch_norm_groups must be 1 or a multiple of the {share.devices} "
-            f"devices, not {config.batch_norm_groups}"
+            f"batch_norm_groups must be 1 or a multiple of the {devices} devices, "
+            f"not {config.batch_norm_groups}"
         )
-    step = functools.partial(_train_step, config=config, share=share)
-    return parallel.split(step, (None, 0), mesh, joined=True)(state, images)
+    step = functools.partial(_train_step, config=config)
+    return training.run_step(step, state, images, mesh)
 
 
 def _train_step(

@@ -1,11 +1,15 @@
 """What the trainings of all networks share: a network's state, and its update."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
+from inpaint_jax import parallel
 from inpaint_jax.networks import Module, Variables
 
 
@@ -19,6 +23,23 @@ class Network(NamedTuple):
 
     variables: Variables
     optimizer: optax.OptState
+
+
+def run_step(
+    step: Callable[..., Any], state: Any, images: jax.Array, mesh: Mesh | None
+) -> Any:
+    """A training step, of which every device does its share.
+
+    Args:
+      step: Of the state, a device's share of the images, and the ``share``, to the next
+        state and figures, which are the same on all devices.
+      state: Where training stands.
+      images: ``[B, S, S, 3]``.
+      mesh: Over which ``images`` are split and ``state`` is copied; None: one device.
+    """
+    share = parallel.Share(1 if mesh is None else mesh.size)
+    bound = functools.partial(step, share=share)
+    return parallel.split(bound, (None, 0), mesh, joined=True)(state, images)
 
 
 def apply(

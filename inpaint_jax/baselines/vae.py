@@ -115,9 +115,8 @@ def train_step(
     Returns:
       The next state and the step's figures.
     """
-    share = parallel.Share(1 if mesh is None else mesh.size)
-    step = functools.partial(_train_step, config=config, share=share)
-    return parallel.split(step, (None, 0), mesh, joined=True)(state, images)
+    step = functools.partial(_train_step, config=config)
+    return training.run_step(step, state, images, mesh)
 
 
 def _train_step(

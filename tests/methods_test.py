@@ -1,0 +1,178 @@
+"""Ways to fill holes other than the search, in the programs that offer them."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from inpaint_jax.baselines import context_encoder
+from inpaint_jax.pretrained.competitors import Competitor, save_competitor
+from inpaint_jax.types import Architecture
+
+
+@pytest.fixture
+def inpaint(program, tiny_model_file, noise_folder, tmp_path):
+    """Fills the pictures of noise; returns the result and its folder."""
+
+    def run(*arguments, check=True):
+        output = tmp_path / "out"
+        arguments = (f"--input={noise_folder}", f"--output={output}", *arguments)
+        model = f"--model={tiny_model_file}"
+        return program("inpaint", model, *arguments, check=check), output
+
+    return run
+
+
+@pytest.fixture
+def evaluate(program, tiny_model_file, noise_folder, tmp_path):
+    def run(name, *arguments, check=True):
+        workdir = tmp_path / name
+        result = program(
+            "evaluate",
+            f"--model={tiny_model_file}",
+            f"--dataset=images:{noise_folder}",
+            f"--workdir={workdir}",
+            *arguments,
+            check=check,
+        )
+        if not check:
+            return result
+        return json.loads((workdir / "metrics.json").read_text())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def context_encoder_file(tmp_path_factory):
+    sizes = Architecture(latent_size=8, width=4, image_size=16)
+    config = context_encoder.ContextEncoderConfig(sizes)
+    state = context_encoder.init_state(config, jax.numpy.array([0.5, 0.0, -0.5]))
+    path = tmp_path_factory.mktemp("networks") / "noise.safetensors"
+    variables = {"network": state.average, "color": state.color}
+    save_competitor(path, Competitor("context_encoder", "", sizes, variables, {}))
+    return path
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+def test_a_fill_leaves_no_generated_image_and_no_losses(inpaint, noise_folder):
+    _, output = inpaint("--method=harmonic", "--mask=left", "--batch_size=8")
+    found = json.loads((output / "results.json").read_text())
+    assert len(found["images"]) == 12
+    assert found["config"]["method"] == "harmonic"
+    assert "context_loss" not in found["images"][0]
+    assert found["summary"]["psnr"] > 5
+    assert not (output / "generated").exists()
+    for name in ("00.png", "11.png"):
+        original, completed = (
+            read(noise_folder / name),
+            read(output / "completed" / name),
+        )
+        np.testing.assert_array_equal(completed[:, 8:], original[:, 8:])
+        assert (completed[:, :8] != original[:, :8]).any()
+
+
+def test_the_nearest_of_the_pictures_themselves_is_the_picture(inpaint, noise_folder):
+    training = f"--train_dataset=images:{noise_folder}"
+    _, output = inpaint("--method=nearest", training, "--mask=half")
+    for path in sorted(noise_folder.iterdir()):
+        completed = read(output / "completed" / path.name)
+        np.testing.assert_array_equal(completed, read(path))
+
+
+def test_a_hole_that_cannot_be_filled_costs_only_its_own_picture(
+    inpaint, noise_folder, tmp_path
+):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path in noise_folder.iterdir():
+        mask = np.zeros((16, 16), np.uint8)
+        mask[2:5, 2:5] = 255
+        if path.stem == "03":
+            mask[::4] = 255
+        Image.fromarray(mask).save(masks / path.name)
+    result, output = inpaint("--method=patch_match", f"--mask={masks}", check=False)
+    assert result.returncode == 1
+    found = json.loads((output / "results.json").read_text())
+    assert len(found["images"]) == 11
+    assert [failure["id"] for failure in found["failed"]] == ["03.png"]
+    assert "no patch of 7x7 known pixels" in found["failed"][0]["reason"]
+
+
+def test_an_evaluation_of_every_kind_of_method(
+    evaluate, noise_folder, context_encoder_file
+):
+    training = f"--train_dataset=images:{noise_folder}"
+    found = {
+        "telea": evaluate("telea", "--method=telea"),
+        "nearest": evaluate("nearest", "--method=nearest", training),
+        "nearest, blended": evaluate(
+            "blended", "--method=nearest", training, "--blend"
+        ),
+        "context encoder": evaluate(
+            "ce",
+            "--method=context_encoder",
+            f"--context_encoder={context_encoder_file}",
+        ),
+    }
+    for each in found.values():
+        assert each["n"] == 12
+        assert each["figures"]["missing"] == found["telea"]["figures"]["missing"]
+    configs = {name: each["config"] for name, each in found.items()}
+    assert "blend" not in configs["telea"]
+    assert configs["nearest"]["blend"] is False
+    assert configs["nearest, blended"]["blend"] is True
+    assert configs["nearest"]["train_dataset"] == f"images:{noise_folder}"
+    assert configs["context encoder"]["context_encoder"] == "noise"
+    assert "psnr" not in found["nearest"]["figures"]  # Exact.
+    assert 5 < found["context encoder"]["figures"]["psnr"]["mean"] < 20
+
+
+def test_the_search_can_be_pasted(evaluate):
+    blended = evaluate("blended", "--steps=2")
+    pasted = evaluate("pasted", "--steps=2", "--noblend")
+    assert (blended["config"]["blend"], pasted["config"]["blend"]) == (True, False)
+    losses = [each["figures"]["context_loss"]["mean"] for each in (blended, pasted)]
+    assert losses[0] == losses[1]
+    assert blended["figures"]["psnr"]["mean"] != pasted["figures"]["psnr"]["mean"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method=nearest"], "--train_dataset goes with --method=mean or nearest"),
+        (["--method=tv", "--blend"], "--blend is for latent, context_encoder, nearest"),
+        (["--method=tv", "--search=fast"], "--search is for --method=latent"),
+        (["--context_encoder=x"], "--context_encoder is for --method=context_encoder"),
+        (["--method=context_encoder"], "there is no context_encoder 'tiny'"),
+        (["--method=patch_match", "--mask=random80"], "no patch of 7x7 known pixels"),
+    ],
+)
+def test_one_line_says_what_is_wrong(evaluate, arguments, message):
+    result = evaluate("run", *arguments, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_candidates_are_of_the_search(inpaint):
+    result, _ = inpaint("--method=tv", "--candidates=2", check=False)
+    assert result.returncode == 2
+    assert "--candidates is for --method=latent" in result.stderr
+
+
+def test_a_context_encoder_of_another_size_is_refused(evaluate, tmp_path):
+    sizes = Architecture(latent_size=8, width=4, image_size=32)
+    config = context_encoder.ContextEncoderConfig(sizes)
+    state = context_encoder.init_state(config, jax.numpy.zeros(3))
+    path = tmp_path / "large.safetensors"
+    variables = {"network": state.average, "color": state.color}
+    save_competitor(path, Competitor("context_encoder", "", sizes, variables, {}))
+    given = ("--method=context_encoder", f"--context_encoder={path}")
+    result = evaluate("run", *given, check=False)
+    assert result.returncode == 2
+    assert "is for images of 32 pixels, not 16" in result.stderr
