@@ -99,7 +99,7 @@ def test_a_hole_that_cannot_be_filled_costs_only_its_own_picture(
     assert result.returncode == 1
     found = json.loads((output / "results.json").read_text())
     assert len(found["images"]) == 11
-    assert [failure["id"] for failure in found["failed"]] == ["03.png"]
+    assert [failure["id"] for failure in found["failed"]] == ["03"]
     assert "no patch of 7x7 known pixels" in found["failed"][0]["reason"]
 
 
