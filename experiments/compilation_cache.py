@@ -1,15 +1,18 @@
 """What one run compiled, the next need not: JAX's persistent compilation cache."""
 
+import contextlib
 import hashlib
 import os
 import platform
 import stat
+import time
 import zlib
 from pathlib import Path
 
 import jax
 from absl import flags, logging
 
+_SLACK = 5.0  # Seconds by which a file server's clock may differ.
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 _CACHE = flags.DEFINE_string(
@@ -51,9 +54,17 @@ def use() -> None:
 
 
 def _drop_damaged(folder: Path) -> None:
-    """Removes what a killed run wrote in part: JAX would neither use nor replace it."""
+    """Removes what a killed run wrote in part: JAX would neither use nor replace it.
+
+    Looks at what was written since the last look alone: of a thousand files the look
+    takes longer than the start of the program.
+    """
+    stamp, began = folder / ".checked", time.time()
+    since = stamp.stat().st_mtime - _SLACK if stamp.exists() else 0.0
     for path in folder.glob("*-cache"):
         try:
+            if path.stat().st_mtime < since:
+                continue
             with path.open("rb") as file:
                 if file.read(4) == _ZSTANDARD:
                     continue  # Compressed by an optional package: not looked at.
@@ -67,6 +78,9 @@ def _drop_damaged(folder: Path) -> None:
             continue
         if damaged:
             path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # There is no folder yet, or no space.
+        stamp.touch()
+        os.utime(stamp, (began, began))
 
 
 def _default() -> Path:

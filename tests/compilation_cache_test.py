@@ -1,5 +1,6 @@
 """Where compiled code is kept; what ``program.run`` promises of every program."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -99,6 +100,17 @@ def test_what_a_killed_run_left_half_written_is_compiled_again(run, tmp_path):
     assert "Error reading" not in result.stderr
     assert {path: path.stat().st_size for path in entries(tmp_path)}.keys() == first
     assert all(path.stat().st_size > 0.9 * sizes[path] for path in first)
+
+
+def test_what_was_looked_at_is_not_looked_at_again(run, tmp_path):
+    run(tmp_path)
+    run(tmp_path)
+    path = min(entries(tmp_path))
+    long_ago = path.stat().st_mtime - 3600
+    path.write_bytes(path.read_bytes()[:100])
+    os.utime(path, (long_ago, long_ago))
+    run(tmp_path)
+    assert path.stat().st_size == 100
 
 
 def test_no_home_costs_only_time(run, tmp_path):
