@@ -196,7 +196,7 @@ class ContextEncoder:
         images: np.ndarray,
         known: np.ndarray,
     ) -> np.ndarray:
-        fill = jax.jit(context_encoder.context_encoder_fill(state.average, state.color))
+        fill = context_encoder.context_encoder_fill(state.average, state.color)
         return np.asarray(fill(images, known, None))
 
 

@@ -260,6 +260,7 @@ def context_encoder_fill(
     )
 
 
+@functools.partial(jax.jit, static_argnames="blend")
 def _fill(
     variables: Variables,
     color: jax.Array,
