@@ -34,12 +34,13 @@ ARRANGE = {
 }
 
 
-def example(name, height, width, batch, inputs, outputs, seed=0):
+def example(name, height, width, batch, inputs, outputs, seed=0, side=5):
     """An image and a kernel; height and width are the smaller side's."""
     random = np.random.default_rng(seed)
     scale = 2 if name == "downsample" else 1
     image = random.normal(size=(scale * height, scale * width, batch, inputs))
-    return jnp.asarray(image), jnp.asarray(random.normal(size=(5, 5, inputs, outputs)))
+    kernel = random.normal(size=(side, side, inputs, outputs))
+    return jnp.asarray(image), jnp.asarray(kernel)
 
 
 def assert_same_values_and_gradients(name, image, kernel):
@@ -60,7 +61,8 @@ def assert_same_values_and_gradients(name, image, kernel):
 
 
 @pytest.mark.parametrize("name", list(PAIRS))
-@settings(max_examples=4, deadline=None)
+@pytest.mark.parametrize("side", [4, 5])
+@settings(max_examples=3, deadline=None)
 @given(
     height=st.integers(1, 5),
     width=st.integers(1, 5),
@@ -70,18 +72,22 @@ def assert_same_values_and_gradients(name, image, kernel):
     seed=st.integers(0, 2**31),
 )
 def test_patches_give_the_values_and_gradients_of_lax(
-    name, height, width, batch, inputs, outputs, seed
+    name, side, height, width, batch, inputs, outputs, seed
 ):
+    sizes = (height, width, batch, inputs, outputs)
     with jax.enable_x64(True):
-        image, kernel = example(name, height, width, batch, inputs, outputs, seed)
+        image, kernel = example(name, *sizes, seed, side)
         assert_same_values_and_gradients(name, image, kernel)
 
 
 @pytest.mark.parametrize("name", list(PAIRS))
-@pytest.mark.parametrize("size", [(4, 4, 16), (4, 8, 9), (8, 12, 3)])
-def test_tiles_give_the_values_and_gradients_of_lax(name, size):
+@pytest.mark.parametrize(
+    ("side", "size"),
+    [(5, (4, 4, 16)), (5, (4, 8, 9)), (5, (8, 12, 3)), (4, (4, 8, 9))],
+)
+def test_tiles_give_the_values_and_gradients_of_lax(name, side, size):
     with jax.enable_x64(True):
-        image, kernel = example(name, *size, 9, 8)
+        image, kernel = example(name, *size, 9, 8, side=side)
         assert ARRANGE[name](kernel).tiles is not None
         assert_same_values_and_gradients(name, image, kernel)
 
@@ -97,9 +103,9 @@ def test_tiles_in_float32_are_exact_to_rounding(name):
 
 
 @pytest.mark.parametrize("name", list(PAIRS))
-@pytest.mark.parametrize("channels", [3, 8])
-def test_an_arranged_kernel_does_the_same(name, channels):
-    image, kernel = example(name, 4, 4, 16, channels, 8)
+@pytest.mark.parametrize(("channels", "side"), [(3, 5), (8, 5), (3, 4), (8, 4)])
+def test_an_arranged_kernel_does_the_same(name, channels, side):
+    image, kernel = example(name, 4, 4, 16, channels, 8, side=side)
     arranged = ARRANGE[name](kernel)
     assert (arranged.tiles is None) == (channels < 8)
     function = jax.jit(PAIRS[name][0])

@@ -218,6 +218,31 @@ def test_a_wrong_name_says_which_are_right(name):
         masks.make_masks(name, jax.random.split(jax.random.key(0), 2), SIZE)
 
 
+@pytest.mark.parametrize("count", [1, 6, 8])
+def test_masks_in_turn_are_of_each_kind_in_turn(count):
+    kinds = [masks.top, masks.mask_function("random50"), masks.left]
+    key, size = jax.random.key(0), (16, 16)
+    found = np.asarray(masks.masks_in_turn(kinds, key, count, size))
+    assert found.shape == (count, 16, 16, 1)
+    assert found.dtype == np.float32
+    for fixed in (0, 2):
+        expected = kinds[fixed](key, size)
+        assert (found[fixed::3] == expected).all()
+    random = found[1::3]
+    assert len({mask.tobytes() for mask in random}) == len(random)
+    assert (abs(random.mean((1, 2, 3)) - 0.5) < 0.2).all()
+    again = masks.masks_in_turn(kinds, key, count, size)
+    np.testing.assert_array_equal(again, found)
+    other = np.asarray(masks.masks_in_turn(kinds, jax.random.key(1), count, size))
+    assert count == 1 or (other[1::3] != random).any((1, 2, 3)).all()
+
+
+def test_two_random_kinds_in_turn_are_drawn_apart():
+    kinds = [masks.mask_function("random50")] * 2
+    first, second = masks.masks_in_turn(kinds, jax.random.key(0), 2, (16, 16))
+    assert (first != second).any()
+
+
 def test_a_box_is_one_rectangle_within_its_limits():
     keys = jax.random.split(jax.random.key(0), 3000)
     known = jax.vmap(lambda key: masks.box(key, (32, 16)))(keys)
