@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from inpaint_jax import gan, recipes
+from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
+from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.types import Architecture
 
@@ -28,6 +30,15 @@ TINY = Architecture(latent_size=8, width=4, image_size=16)
 # One recipe for all that train: a training step takes seconds to compile. The average
 # forgets so fast that a few steps reach its decay.
 RECIPE = recipes.TrainConfig(architecture=TINY, batch_size=8, ema_decay=0.25)
+# So much adversarial loss that its part shows.
+CONTEXT_ENCODER = ContextEncoderConfig(
+    architecture=TINY,
+    discriminator_width=3,
+    batch_size=8,
+    adversarial_weight=0.4,
+    ema_decay=0.25,
+)
+VAE = VaeConfig(architecture=TINY, batch_size=8, ema_decay=0.25)
 
 
 def random_weights(shapes):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from conftest import CONTEXT_ENCODER as CONFIG
 from conftest import random_weights
 from jax import lax
 
@@ -16,17 +17,8 @@ from inpaint_jax.baselines import context_encoder, context_encoder_fill
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.networks import Discriminator
 from inpaint_jax.training import Network
-from inpaint_jax.types import Architecture
 
 SIZE = 16
-# So much adversarial loss that its part shows.
-CONFIG = ContextEncoderConfig(
-    Architecture(latent_size=16, width=4, image_size=SIZE),
-    discriminator_width=3,
-    batch_size=8,
-    adversarial_weight=0.4,
-    ema_decay=0.25,
-)
 COLOR = np.array([0.1, -0.2, 0.3], np.float32)
 
 
@@ -52,7 +44,11 @@ def start():
         for variables in map(random_weights, (like.network[0], like.discriminator[0]))
     )
     return context_encoder.ContextEncoderState(
-        jnp.asarray(0), network, discriminator, network.variables, jnp.asarray(COLOR)
+        jnp.zeros((), jnp.int32),
+        network,
+        discriminator,
+        network.variables,
+        jnp.asarray(COLOR),
     )
 
 
@@ -198,7 +194,7 @@ def test_it_fills_what_is_painted_over_with_the_networks_pixels(trained):
     filled = jax.jit(functools.partial(reference_network, train=False))(
         trained.average, painted
     )
-    fill = jax.jit(context_encoder_fill(trained.average, COLOR))
+    fill = context_encoder_fill(trained.average, COLOR)
     found = fill(jnp.where(known == 1, images, jnp.nan), known, None)
     np.testing.assert_allclose(found, jnp.where(known == 1, images, filled), atol=1e-5)
     assert jnp.abs(found - painted).max() > 0.01

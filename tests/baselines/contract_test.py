@@ -6,26 +6,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import random_weights
+from conftest import CONTEXT_ENCODER, random_weights
 from fakes import analytic_model
 from problems import problem
 
 import inpaint_jax
 from inpaint_jax import baselines
 from inpaint_jax.baselines import context_encoder
-from inpaint_jax.types import Architecture, SearchConfig
+from inpaint_jax.types import SearchConfig
 
 SIZE = 16
-TINY = Architecture(latent_size=16, width=4, image_size=SIZE)
 PICTURES = np.random.default_rng(0).integers(0, 256, (9, SIZE, SIZE, 3), np.uint8)
 COLOR = (0.1, -0.2, 0.3)
 
 
 def encode(blend):
-    config = context_encoder.ContextEncoderConfig(TINY)
-    like = jax.eval_shape(lambda: context_encoder.init_state(config, jnp.zeros(3)))
+    like = jax.eval_shape(
+        lambda: context_encoder.init_state(CONTEXT_ENCODER, jnp.zeros(3))
+    )
     weights = random_weights(like.average)
-    return jax.jit(baselines.context_encoder_fill(weights, COLOR, blend=blend))
+    return baselines.context_encoder_fill(weights, COLOR, blend=blend)
 
 
 MODEL = analytic_model(SIZE)

@@ -9,15 +9,14 @@ import numpy as np
 import optax
 import pytest
 from conftest import TINY, random_weights
+from conftest import VAE as CONFIG
 from scipy import integrate, stats
 
 from inpaint_jax import parallel
 from inpaint_jax.baselines import vae
-from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.networks import Generator, VariationalEncoder
 from inpaint_jax.training import Network
 
-CONFIG = VaeConfig(TINY, batch_size=8, ema_decay=0.25)
 PIXELS = 16 * 16 * 3
 
 
@@ -41,7 +40,7 @@ def start():
         Network(variables, optax.adam(0.0).init(variables["params"]))
         for variables in map(random_weights, (like.encoder[0], like.decoder[0]))
     )
-    return vae.VaeState(jnp.asarray(0), encoder, decoder, decoder.variables)
+    return vae.VaeState(jnp.zeros((), jnp.int32), encoder, decoder, decoder.variables)
 
 
 @pytest.fixture(scope="module")
