@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -197,7 +198,8 @@ class ContextEncoder:
         known: np.ndarray,
     ) -> np.ndarray:
         fill = context_encoder.context_encoder_fill(state.average, state.color)
-        return np.asarray(fill(images, known, None))
+        keys = jax.random.split(jax.random.key(0), len(images))  # Not looked at.
+        return np.asarray(fill(jnp.asarray(images), jnp.asarray(known), keys))
 
 
 class Vae:

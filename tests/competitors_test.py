@@ -169,7 +169,7 @@ def test_a_cut_file_is_refused(kind, path, tmp_path):
 
 def test_an_unknown_name_lists_the_known(kind):
     for name in (*competitor_names(kind), r"a \.safetensors file"):
-        with pytest.raises(ModelError, match=f"no model 'nobody'.*{name}"):
+        with pytest.raises(ModelError, match=f"no {kind} 'nobody'.*{name}"):
             read_competitor(kind, "nobody")
 
 

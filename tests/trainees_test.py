@@ -112,7 +112,8 @@ def test_a_context_encoder_is_judged_by_its_errors_in_the_holes():
     state = trainee.init_state()
     mean = TRAINING.images.mean((0, 1, 2)) / 127.5 - 1
     np.testing.assert_allclose(state.color, mean, atol=1e-6)
-    known = masks_in_turn(context_encoder.MASKS, jax.random.key(0), 12, (16, 16))
+    kinds = tuple(context_encoder.MASKS.values())
+    known = masks_in_turn(kinds, jax.random.key(0), 12, (16, 16))
     fill = context_encoder.context_encoder_fill(state.average, mean)
     y = images.to_float(HELD_BACK.images)
     completed = np.asarray(fill(y, known, None), float)

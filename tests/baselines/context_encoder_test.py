@@ -110,7 +110,7 @@ def reference_step(state, images, config):
     flipped = jnp.stack(flips)[:, None, None, None]
     images = jnp.where(flipped, jnp.flip(images, 2), images)
     known = masks.masks_in_turn(
-        context_encoder.MASKS, key_mask, len(images), images.shape[1:3]
+        tuple(context_encoder.MASKS.values()), key_mask, len(images), images.shape[1:3]
     )
 
     def complete(params):
@@ -224,7 +224,7 @@ def test_many_devices_are_as_good_as_one(trained):
 def test_it_is_trained_on_the_papers_masks():
     names = ("center", "pattern", "random80", "half")
     key = jax.random.key(0)
-    for function, name in zip(context_encoder.MASKS, names, strict=True):
+    for function, name in zip(context_encoder.MASKS.values(), names, strict=True):
         expected = masks.mask_function(name)(key, (SIZE, SIZE))
         np.testing.assert_array_equal(function(key, (SIZE, SIZE)), expected)
 
