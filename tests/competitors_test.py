@@ -41,7 +41,8 @@ def state_of(kind):
         return Network(variables, optax.adam(0.0).init(variables["params"]))
 
     found = {name: network(getattr(like, name)) for name in like._fields[1:3]}
-    found |= {"step": jnp.asarray(3), "average": random_weights(like.average)}
+    average = jax.tree.map(lambda x: 1.5 * x, random_weights(like.average))
+    found |= {"step": jnp.asarray(3), "average": average}
     if kind == "context_encoder":
         found["color"] = COLOR
     return type(like)(**found)

@@ -189,15 +189,15 @@ def test_the_average_follows_the_network(trained):
 
 def test_it_fills_what_is_painted_over_with_the_networks_pixels(trained):
     images = batch(7)
+    # Of a network that does not forget what it sees on the way.
+    lively = jax.tree.map(lambda x: 2 * x, random_weights(trained.average))
     known = np.random.default_rng(0).integers(0, 2, (8, SIZE, SIZE, 1))
     painted = jnp.where(known == 1, images, COLOR)
-    filled = jax.jit(functools.partial(reference_network, train=False))(
-        trained.average, painted
-    )
-    fill = context_encoder_fill(trained.average, COLOR)
+    filled = jax.jit(functools.partial(reference_network, train=False))(lively, painted)
+    fill = context_encoder_fill(lively, COLOR)
     found = fill(jnp.where(known == 1, images, jnp.nan), known, None)
     np.testing.assert_allclose(found, jnp.where(known == 1, images, filled), atol=1e-5)
-    assert jnp.abs(found - painted).max() > 0.01
+    assert jnp.abs(filled - filled[:1]).max() > 0.01
 
 
 def test_one_batch_over_and_over_is_learnt(start):
