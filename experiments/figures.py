@@ -9,7 +9,7 @@ not there yet, and writes figure-<N>.png into the output folder.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -88,7 +88,12 @@ def _difference(examples: Sequence[Examples]) -> np.ndarray:
 def _error(examples: Sequence[Examples]) -> np.ndarray:
     """How far the last method's results are from the originals, ``[N]``."""
     last = examples[-1]
-    return np.array([-row["psnr_hole"] for row in last.rows])
+    exact = float("inf")  # Has no PSNR.
+    return np.array([-(row["psnr_hole"] or exact) for row in last.rows])
+
+
+def _caption(row: Mapping[str, Any]) -> str:
+    return "exact" if row["psnr"] is None else f"{row['psnr']:.1f} dB"
 
 
 _AGAINST_CE = ("context_encoder", "latent")
@@ -175,7 +180,7 @@ def _draw_plate(
             original = examples[0].originals[i]
             completed = [each.completed[i] for each in examples]
             row, texts = [original, examples[0].masked[i], *completed], ["", ""]
-            texts += [f"{each.rows[i]['psnr']:.1f} dB" for each in examples]
+            texts += [_caption(each.rows[i]) for each in examples]
             if plate.errors:
                 errors = [np.abs(each - original.astype(float)) for each in completed]
                 row += [

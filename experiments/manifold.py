@@ -18,8 +18,8 @@ from inpaint_jax.losses import importance_weights
 from inpaint_jax.search import Clock, adam
 from inpaint_jax.types import Model
 
-_SHOWN = (0, 5, 20, 50, 100, 200, 400, 800, 1500)  # Steps with a picture.
-_SAMPLES = 1000
+_SHOWN = 9  # Points with a picture below.
+_THUMBNAILS = 40
 _POINTS = 40  # Of the path, more of them early on.
 
 
@@ -37,7 +37,15 @@ class Way(NamedTuple):
     around: np.ndarray
 
 
-def follow(model: Model, image: np.ndarray, mask: np.ndarray, key: jax.Array) -> Way:
+def follow(
+    model: Model,
+    image: np.ndarray,
+    mask: np.ndarray,
+    key: jax.Array,
+    *,
+    steps: int = 1500,
+    samples: int = 1000,
+) -> Way:
     """Searches as the paper does, and notes where the latent is.
 
     Args:
@@ -45,9 +53,11 @@ def follow(model: Model, image: np.ndarray, mask: np.ndarray, key: jax.Array) ->
       image: ``[S, S, 3]`` in [-1, 1].
       mask: ``[S, S, 1]``, 1 = known, 0 = missing.
       key: PRNG key, consumed.
+      steps: Of the search.
+      samples: Random images around.
     """
     key_search, key_samples = jax.random.split(key)
-    config = SearchConfig()
+    config = SearchConfig(steps=steps)
     strategy = adam(config, model.latent_size)
     weights = importance_weights(jnp.asarray(mask), config.window)[None]
     objectives = make_objectives(
@@ -58,19 +68,19 @@ def follow(model: Model, image: np.ndarray, mask: np.ndarray, key: jax.Array) ->
         principal=False,
     )
     states = start_searches(strategy, objectives, key_search[None])
-    spaced = np.geomspace(1, config.steps, _POINTS).round().astype(int)
-    stops = np.unique([*spaced, *_SHOWN])
+    spaced = np.geomspace(1, steps, _POINTS).round().astype(int)
+    stops = np.unique([0, *spaced])
     capacity = int(np.diff(stops).max())
     latents, done = [], np.int64(0)
     for stop in stops:
-        clock = Clock(np.int32(done), np.int32(config.steps))
+        clock = Clock(np.int32(done), np.int32(steps))
         states, _ = advance_searches(
             strategy, objectives, states, stop - done, clock, capacity=capacity
         )
         latents.append(states.latent[0])
         done = stop
     generate = jax.jit(jax.vmap(model.generate))
-    around = gan.sample_latents(key_samples, _SAMPLES, model.latent_size)
+    around = gan.sample_latents(key_samples, samples, model.latent_size)
     return Way(
         stops,
         np.asarray(generate(jnp.stack(latents))),
@@ -111,16 +121,16 @@ def draw(path: Path, way: Way, title: str) -> None:
         ("solution", passed[-1], "k"),
     ):
         axes.annotate(name, point, (8, 8), textcoords="offset points", color=color)
-    for i in np.linspace(0, len(around) - 1, 40).astype(int):
+    for i in np.linspace(0, len(around) - 1, _THUMBNAILS).astype(int):
         thumbnail = OffsetImage(to_uint8(way.around[i]), zoom=0.45, alpha=0.6)
         axes.add_artist(AnnotationBbox(thumbnail, around[i], frameon=False))
     axes.set_title(f"{title}: the path of z, t-SNE of the generated images")
     axes.legend(loc="upper right")
     axes.set_axis_off()
-    cells = below.subplots(1, len(_SHOWN))
-    for cell, step in zip(cells, _SHOWN, strict=True):
-        cell.imshow(to_uint8(way.images[np.searchsorted(way.steps, step)]))
-        cell.set_title(f"step {step}", fontsize=9)
+    shown = np.linspace(0, len(way.steps) - 1, _SHOWN).round().astype(int)
+    for cell, i in zip(below.subplots(1, _SHOWN), shown, strict=True):
+        cell.imshow(to_uint8(way.images[i]))
+        cell.set_title(f"step {way.steps[i]}", fontsize=9)
         cell.set_axis_off()
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
