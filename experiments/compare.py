@@ -10,6 +10,7 @@ again: started again, it does only what is missing, down to single images.
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -23,7 +24,7 @@ from experiments.comparison import (
     make_workdir,
     read_cases,
 )
-from experiments.tables import write_tables
+from experiments.tables import MARKERS, around_tables, insert_tables, write_tables
 from inpaint_jax.baselines import HoleError
 from inpaint_jax.masks import mask_function
 
@@ -44,6 +45,12 @@ _SLOW_LIMIT = flags.DEFINE_integer(
     "The first so many for a method that takes longer than --slow_seconds.",
     lower_bound=1,
 )
+_RESULTS = flags.DEFINE_string(
+    "results",
+    None,
+    f"A Markdown file to put the tables into, between its lines {MARKERS[0]} and "
+    f"{MARKERS[1]}.",
+)
 _SLOW_SECONDS = flags.DEFINE_float("slow_seconds", 2.0, "For one image.")
 
 
@@ -56,6 +63,9 @@ def main() -> int:
         for mask in _MASKS.value:
             mask_function(mask)
     workdir = make_workdir()
+    results = Path(_RESULTS.value).expanduser() if _RESULTS.value else None
+    if results is not None:
+        around_tables(results)  # Wrong ones are better refused now than in hours.
 
     # --- Cell by cell; what holds for all of a data set is read once ------------------
     rows: list[dict[str, Any]] = []
@@ -69,6 +79,8 @@ def main() -> int:
             return 0
         write_tables(workdir, rows, _LIMIT.value)
     print(f"look at {workdir / 'table.md'}")
+    if results is not None:
+        insert_tables(results, workdir)
     return 0
 
 

@@ -28,6 +28,8 @@ PAPER = {
 }
 """Table 1 of Yeh et al.: PSNR in dB of the context encoder and of theirs."""
 
+MARKERS = ("<!-- tables -->", "<!-- end of tables -->")
+
 _FIGURES = (
     ("PSNR, dB", "psnr", 2, max),
     ("PSNR in the hole, dB", "psnr_hole", 2, max),
@@ -55,6 +57,31 @@ def write_tables(folder: Path, rows: Sequence[Row], limit: int) -> None:
     """
     program.write_json(folder / "table.json", {"paper": PAPER, "cells": list(rows)})
     program.write_text(folder / "table.md", to_markdown(rows, limit))
+
+
+def around_tables(path: Path) -> tuple[str, str]:
+    """What stands before and after the tables of a Markdown file.
+
+    Args:
+      path: The file; its tables stand between the two lines of ``MARKERS``.
+
+    Raises:
+      program.UsageError: The file does not have the lines.
+    """
+    begin, end = MARKERS
+    before, found, rest = path.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise program.UsageError(f"{path} must have the lines {begin} and {end}")
+    return before, after
+
+
+def insert_tables(path: Path, folder: Path) -> None:
+    """Puts table.md of a folder into a Markdown file, as ``around_tables``."""
+    before, after = around_tables(path)
+    table = (folder / "table.md").read_text()
+    begin, end = MARKERS
+    program.write_text(path, f"{before}{begin}\n\n{table}\n{end}{after}")
 
 
 def to_markdown(rows: Sequence[Row], limit: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import tables
+from experiments.program import UsageError
 
 METHODS = "--methods=harmonic,patch_match,mean"
 MASKS = "--masks=center,random80"
@@ -107,6 +108,23 @@ def test_more_images_go_on_with_the_first(compared, compare, tmp_path):
     assert cells(workdir)["harmonic", "center"]["n"] == 12
     result = compare(workdir, *arguments, "--limit=5")
     assert "Noise, " not in result.stdout
+
+
+def test_the_tables_go_into_a_document(tmp_path):
+    (tmp_path / "table.md").write_text("| new |\n")
+    document = tmp_path / "results.md"
+    document.write_text(
+        "# Results\n\n<!-- tables -->\nold\n<!-- end of tables -->\n\nRead.\n"
+    )
+    for _ in range(2):
+        tables.insert_tables(document, tmp_path)
+        assert document.read_text() == (
+            "# Results\n\n<!-- tables -->\n\n| new |\n\n"
+            "<!-- end of tables -->\n\nRead.\n"
+        )
+    document.write_text("# Results\n")
+    with pytest.raises(UsageError, match=r"results\.md must have the lines"):
+        tables.insert_tables(document, tmp_path)
 
 
 def test_slow_methods_get_fewer_images(compare, tmp_path):
