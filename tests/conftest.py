@@ -1,7 +1,9 @@
 """What the tests share: where the real images are, and a model too small to be slow."""
 
 import dataclasses
+import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"
+TIME_LIMIT = 400  # Seconds that a program may take.
 TINY = Architecture(latent_size=8, width=4, image_size=16)
 # One recipe for all that train: a training step takes seconds to compile. The average
 # forgets so fast that a few steps reach its decay.
@@ -119,18 +122,54 @@ def environment(tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def program(environment):
+def launch(environment, tmp_path_factory):
+    """Runs a module of ``experiments`` in a fork of ``launcher``."""
+    folder = tmp_path_factory.mktemp("launcher")
+    command = [sys.executable, str(ROOT / "tests" / "launcher.py")]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        cwd=ROOT,
+        text=True,
+    ) as process:
+
+        def launch(module, arguments, cwd):
+            out, err = folder / "out", folder / "err"
+            request = {"module": module, "arguments": arguments}
+            request |= {"cwd": str(cwd), "out": str(out), "err": str(err)}
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], TIME_LIMIT)
+            if not ready:
+                process.kill()
+                raise subprocess.TimeoutExpired([module, *arguments], TIME_LIMIT)
+            status = int(process.stdout.readline())
+            said = out.read_text(), err.read_text()
+            return subprocess.CompletedProcess([module, *arguments], status, *said)
+
+        yield launch
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def program(launch):
     """Runs ``python -m experiments.<name> flags...`` as a user would."""
 
-    def run(name: str, *arguments: str, check: bool = True, env=None, **options):
-        result = subprocess.run(
-            [sys.executable, "-m", f"experiments.{name}", *arguments],
-            capture_output=True,
-            text=True,
-            env=env or environment,
-            timeout=400,
-            **options,
-        )
+    def run(name, *arguments, check=True, env=None, cwd=ROOT):
+        module = f"experiments.{name}"
+        if env is None:
+            result = launch(module, arguments, cwd)
+        else:
+            result = subprocess.run(
+                [sys.executable, "-m", module, *arguments],
+                capture_output=True,
+                text=True,
+                env=env,
+                cwd=cwd,
+                timeout=TIME_LIMIT,
+            )
         if check:
             assert result.returncode == 0, result.stderr
         return result

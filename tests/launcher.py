@@ -1,0 +1,47 @@
+"""Runs programs in forks of one process, which has imported what all of them import.
+
+Reads a request a line: module, arguments, folder, and files for standard output and
+error; answers each with its exit status. A fork ends as a program of its own would.
+"""
+
+import json
+import os
+import runpy
+import sys
+
+# What takes long to import. JAX has no backend yet: none would survive a fork.
+import flax.linen  # noqa: F401
+import matplotlib.figure  # noqa: F401
+import orbax.checkpoint  # noqa: F401
+
+import inpaint_jax  # noqa: F401
+
+
+def main() -> None:
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        process = os.fork()
+        if process == 0:
+            become(**request)
+            return
+        _, status = os.waitpid(process, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def become(module: str, arguments: list[str], cwd: str, out: str, err: str) -> None:
+    """Runs the module as ``python -m`` does; leaves with what it leaves with."""
+    os.chdir(cwd)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for number, file in (
+        (0, nothing),
+        (1, os.open(out, flags)),
+        (2, os.open(err, flags)),
+    ):
+        os.dup2(file, number)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
