@@ -53,7 +53,7 @@ def write_curves(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -
                 xycoords=("data", "axes fraction"),
                 verticalalignment="top",
             )
-    _save(figure, path)
+    save(figure, path)
 
 
 def write_figures(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -> None:
@@ -75,10 +75,11 @@ def write_figures(path: Path, metrics: _Rows, quality: _Rows, best: int | None) 
             axes.axvline(best, color="grey", linestyle=":")
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)
     program.write_bytes(path, picture.getvalue())

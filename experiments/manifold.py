@@ -1,6 +1,5 @@
 """The way of one search over the manifold of generated images (Figure 3b)."""
 
-import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from experiments import program
+from experiments import curves, program
 from inpaint_jax import SearchConfig, gan
 from inpaint_jax.batch_search import advance_searches, make_objectives, start_searches
 from inpaint_jax.images import to_uint8
@@ -132,6 +131,4 @@ def draw(path: Path, way: Way, title: str) -> None:
         cell.imshow(to_uint8(way.images[i]))
         cell.set_title(f"step {way.steps[i]}", fontsize=9)
         cell.set_axis_off()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=90)
-    program.write_bytes(path, picture.getvalue())
+    curves.save(figure, path)

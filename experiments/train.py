@@ -313,7 +313,7 @@ def _remember_config(path: Path, config: recipes.Recipe, dataset: data.Dataset) 
 
 def _as_json(config: recipes.Recipe) -> dict[str, Any]:
     """The configuration as JSON gives it back."""
-    row = dataclasses.asdict(config)  # type: ignore[call-overload]
+    row = dataclasses.asdict(config)
     return json.loads(json.dumps(row))
 
 

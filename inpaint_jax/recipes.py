@@ -1,7 +1,7 @@
 """Recipes: all that says how a DCGAN is trained (``gan``); what every recipe has."""
 
 import dataclasses
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from jax.typing import DTypeLike
 
@@ -12,7 +12,9 @@ GENERATOR_LOSSES = ("non_saturating", "saturating")
 
 
 class Recipe(Protocol):
-    """What every recipe has."""
+    """What every recipe has; it is a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def architecture(self) -> Architecture: ...
