@@ -18,7 +18,7 @@ from absl import flags
 
 import inpaint_jax
 from experiments import batches, dataset_flags, evaluation, methods, program, workfolder
-from inpaint_jax import data
+from inpaint_jax import data, images
 from inpaint_jax.types import SEARCHES, Model
 
 _COMPARISON = flags.DEFINE_string(
@@ -183,7 +183,7 @@ class Examples(NamedTuple):
     @property
     def masked(self) -> np.ndarray:
         """``[N, S, S, 3]`` uint8, the hole black."""
-        return np.where(self.masks > 0, self.originals, 0).astype(np.uint8)
+        return images.with_hole(self.originals, self.masks)
 
 
 class Stopped(Exception):  # noqa: N818 Nothing is wrong.

@@ -269,7 +269,7 @@ def _write_grid(
     drawn, _ = batches.draw_masks(
         ids, evaluation.mask, evaluation.seed, originals.shape[1:3]
     )
-    masked = np.where(drawn > 0, originals, 0).astype(np.uint8)
+    masked = images.with_hole(originals, drawn)
     sheet = images.grid(
         list(zip(originals, masked, completed, strict=True)),
         column_labels=["original", "masked", "completed"],

@@ -77,7 +77,7 @@ class Report:
         name = f"{picture.stem}.png"
         pictures = {
             "completed": [image_lib.to_uint8(each) for each in found.completed],
-            "masked": [np.where(mask > 0, original, 0).astype(np.uint8)],
+            "masked": [image_lib.with_hole(original, mask)],
         }
         if found.generated is not None:
             pictures["generated"] = [image_lib.to_uint8(found.generated)]

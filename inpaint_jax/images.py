@@ -192,6 +192,11 @@ def to_uint8(image: Any) -> np.ndarray:
     return np.rint((image.clip(-1, 1) + 1) * np.float32(127.5)).astype(np.uint8)
 
 
+def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Images ``[..., H, W, 3]`` uint8, black where masks ``[..., H, W, 1]`` are 0."""
+    return np.where(mask > 0, image, 0).astype(np.uint8)
+
+
 def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Writes a PNG as a whole or not at all, making its folder.
 

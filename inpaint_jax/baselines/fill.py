@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from inpaint_jax.images import to_float, to_uint8
+from inpaint_jax.images import to_float, to_uint8, with_hole
 
 Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """Images ``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` (1 = known, 0 = missing)
@@ -49,6 +49,6 @@ class HostFill:
         seeds = np.asarray(jax.vmap(jax.random.bits)(keys))
         for each, hole, seed in zip(completed, holes, seeds, strict=True):
             if hole.any() and not hole.all():
-                masked = np.where(hole[..., None], 0, to_uint8(each)).astype(np.uint8)
+                masked = with_hole(to_uint8(each), ~hole[..., None])
                 each[hole] = to_float(self.of_one(masked, hole, int(seed)))[hole]
         return jnp.asarray(completed)
