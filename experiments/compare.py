@@ -5,7 +5,8 @@
 
 Leaves in the work folder: table.md and table.json, and a folder for each cell, which is
 an evaluation as of ``experiments.evaluate``. A cell once computed is not computed
-again: started again, it does only what is missing, down to single images.
+again: started again, it does only what is missing, down to single images. The table has
+all cells that there are, also those that this run was not asked for.
 """
 
 import itertools
@@ -25,7 +26,6 @@ from experiments.comparison import (
     read_cases,
 )
 from experiments.tables import MARKERS, around_tables, insert_tables, write_tables
-from inpaint_jax.baselines import HoleError
 from inpaint_jax.masks import mask_function
 
 for _module in (comparison, compilation_cache, dataset_flags):
@@ -41,8 +41,9 @@ _LIMIT = flags.DEFINE_integer(
 )
 _SLOW_LIMIT = flags.DEFINE_integer(
     "slow_limit",
-    64,
-    "The first so many for a method that takes longer than --slow_seconds.",
+    32,
+    "The first so many for a method that takes longer than --slow_seconds; of as many "
+    "there is also a table for all methods.",
     lower_bound=1,
 )
 _RESULTS = flags.DEFINE_string(
@@ -52,6 +53,8 @@ _RESULTS = flags.DEFINE_string(
     f"{MARKERS[1]}.",
 )
 _SLOW_SECONDS = flags.DEFINE_float("slow_seconds", 2.0, "For one image.")
+
+_MEANS = ("psnr", "psnr_hole", "ssim", "swd")
 
 
 def main() -> int:
@@ -67,17 +70,26 @@ def main() -> int:
     if results is not None:
         around_tables(results)  # Wrong ones are better refused now than in hours.
 
+    # --- The table as it stands: what earlier runs computed stays in it --------------
+    masks = dict.fromkeys([*MASKS, *_MASKS.value])
+    whole = itertools.product(cases.values(), COLUMNS.items(), masks)
+    cells = [
+        Cell(case, mask, name, column, workdir) for case, (name, column), mask in whole
+    ]
+    rows = [_row(cell, found) if (found := cell.found()) else None for cell in cells]
+
     # --- Cell by cell; what holds for all of a data set is read once ------------------
-    rows: list[dict[str, Any]] = []
-    table = itertools.product([cases[name] for name in chosen], methods, _MASKS.value)
-    for case, name, mask in table:
-        cell = Cell(case, mask, name, COLUMNS[name], workdir)
+    asked = set(itertools.product(chosen, methods, _MASKS.value))
+    for i, cell in enumerate(cells):
+        if (cell.case.name, cell.name, cell.mask) not in asked:
+            continue
         try:
-            rows.append(_row(cell))
+            rows[i] = _row(cell, _compute(cell))
         except Stopped:
             print("stopped by signal: start again to go on")
             return 0
-        write_tables(workdir, rows, _LIMIT.value)
+        table = [row for row in rows if row is not None]
+        write_tables(workdir, table, _LIMIT.value, _SLOW_LIMIT.value)
     print(f"look at {workdir / 'table.md'}")
     if results is not None:
         insert_tables(results, workdir)
@@ -98,12 +110,18 @@ def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]
     return list(wanted)
 
 
-def _row(cell: Cell) -> dict[str, Any]:
-    """A cell's figures; for one that cannot be, the reason.
+def _compute(cell: Cell) -> dict[str, Any]:
+    """As ``Cell.compute``, of fewer images where the method is slow."""
+    found = cell.compute(min(_SLOW_LIMIT.value, _LIMIT.value))
+    if "refused" in found:
+        return found
+    if found["figures"]["seconds"]["median"] > _SLOW_SECONDS.value:
+        return found
+    return cell.compute(_LIMIT.value)
 
-    Raises:
-      Stopped: A signal asked to.
-    """
+
+def _row(cell: Cell, found: dict[str, Any]) -> dict[str, Any]:
+    """A cell's figures; for one that cannot be, the reason."""
     row: dict[str, Any] = {
         "dataset": cell.case.name,
         "title": cell.case.title,
@@ -111,21 +129,18 @@ def _row(cell: Cell) -> dict[str, Any]:
         "method": cell.name,
         "label": cell.column.title,
     }
-    try:
-        found = cell.compute(min(_SLOW_LIMIT.value, _LIMIT.value))
-        if found["figures"]["seconds"]["median"] <= _SLOW_SECONDS.value:
-            found = cell.compute(_LIMIT.value)
-    except HoleError as error:
-        return row | {"refused": str(error)}
+    if "refused" in found:
+        return row | {"refused": found["refused"]}
     figures = found["figures"]
+    means = {name: figures[name]["mean"] for name in _MEANS if name in figures}
     return row | {
         "n": found["n"],
-        **{name: figures.get(name, {}).get("mean") for name in ("psnr", "ssim")},
-        "psnr_hole": figures.get("psnr_hole", {}).get("mean"),
+        **dict.fromkeys(_MEANS),
+        **means,
         "psnr_sem": figures.get("psnr", {}).get("sem"),
-        "swd": figures["swd"]["mean"],
         "seconds": figures["seconds"]["median"],
         "device": found["device"],
+        "first": cell.first(_SLOW_LIMIT.value),
     }
 
 

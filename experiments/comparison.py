@@ -7,6 +7,7 @@ is read from there, by the table as by the figures.
 import dataclasses
 import functools
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -17,8 +18,18 @@ import numpy as np
 from absl import flags
 
 import inpaint_jax
-from experiments import batches, dataset_flags, evaluation, methods, program, workfolder
+from experiments import (
+    batches,
+    dataset_flags,
+    evaluation,
+    methods,
+    parts,
+    program,
+    workfolder,
+)
 from inpaint_jax import data, images
+from inpaint_jax.baselines import HoleError
+from inpaint_jax.pretrained import ModelError
 from inpaint_jax.types import SEARCHES, Model
 
 _COMPARISON = flags.DEFINE_string(
@@ -36,6 +47,7 @@ MASKS = ("center", "pattern", "random80", "half")
 
 _REQUIRED = {"title", "train", "test"}
 _NETWORKS = {"model", "context_encoder", "vae"}
+_METRICS, _REFUSED = "metrics.json", "refused.json"  # Of a cell.
 _SEED = 0
 _BATCH_SIZE = 64
 
@@ -213,46 +225,81 @@ class Cell:
         """Where the evaluation is."""
         return self.workdir / "-".join([self.case.name, self.mask, self.name])
 
-    def metrics(self) -> dict[str, Any] | None:
-        """What the evaluation's ``metrics.json`` says, if there is one."""
-        try:
-            found: dict[str, Any] = json.loads(
-                (self.folder / "metrics.json").read_text()
-            )
-        except (OSError, ValueError):
-            return None
-        return found
+    @functools.cached_property
+    def _evaluation_row(self) -> dict[str, Any]:
+        """The configuration of the evaluation, as JSON gives it back."""
+        row: dict[str, Any] = json.loads(json.dumps(self._evaluation(None).row()))
+        return row
+
+    def found(self) -> dict[str, Any] | None:
+        """What is known of the cell, if it was computed as it is described now.
+
+        Returns:
+          ``metrics.json`` of the evaluation, or ``{"refused": reason}`` where the
+          method cannot fill such holes.
+        """
+        for name in (_METRICS, _REFUSED):
+            try:
+                found: dict[str, Any] = json.loads((self.folder / name).read_text())
+                if found["config"] == self._evaluation_row:
+                    return found
+            except (OSError, ValueError, LookupError, TypeError, ModelError):
+                continue
+        return None
 
     def compute(self, limit: int) -> dict[str, Any]:
-        """Makes sure of the first images, and returns the metrics.
+        """Makes sure of the first images.
 
         Args:
           limit: How many images, at least; where there were more they are kept.
 
+        Returns:
+          As ``found``.
+
         Raises:
-          HoleError: The method cannot fill such holes.
+          program.UsageError: The folder's evaluation is of another description.
           Stopped: A signal asked to.
         """
-        found = self.metrics()
-        source = self.case.open_test(limit)
-        if found is None or found["n"] < len(source):
+        found = self.found()
+        if found is not None and "refused" in found:
+            return found
+        evaluation_ = self._evaluation(limit)
+        if found is None or found["n"] < len(evaluation_.source):
             print(f"{self.case.title}, {self.mask}: {self.column.title}", flush=True)
-            status = evaluation.run(
-                evaluation.Evaluation(
-                    workdir=self.folder,
-                    source=source,
-                    mask=self.mask,
-                    seed=_SEED,
-                    batch_size=_BATCH_SIZE,
-                    method=self.case.method(self.column),
-                )
-            )
-            found = self.metrics()
+            try:
+                status = evaluation.run(evaluation_)
+            except HoleError as error:
+                found = {"refused": str(error), "config": self._evaluation_row}
+                program.write_json(self.folder / _REFUSED, found)
+                return found
+            found = self.found()
             if found is None and status:
                 raise program.UsageError(f"{self.folder}: no image could be filled")
             if found is None:
                 raise Stopped
         return found
+
+    def first(self, count: int) -> dict[str, float]:
+        """Means of figures over the first images, of those for which there are any."""
+        lines = parts.Parts(self.folder / "parts").rows()
+        rows = {row["index"]: row for row in lines if "failed" not in row}
+        means = {}
+        for name in ("psnr", "psnr_hole", "ssim"):
+            values = [rows[i].get(name) for i in range(count) if i in rows]
+            numbers = [value for value in values if value is not None]
+            if numbers:
+                means[name] = math.fsum(numbers) / len(numbers)
+        return means
+
+    def _evaluation(self, limit: int | None) -> evaluation.Evaluation:
+        return evaluation.Evaluation(
+            workdir=self.folder,
+            source=self.case.open_test(limit),
+            mask=self.mask,
+            seed=_SEED,
+            batch_size=_BATCH_SIZE,
+            method=self.case.method(self.column),
+        )
 
     def examples(self, limit: int) -> Examples:
         """The first images, computed where they were not yet; as ``compute``."""

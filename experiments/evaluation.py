@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from experiments import (
     report,
     workfolder,
 )
+from experiments.stopwatch import Stopwatch
 from inpaint_jax import data, images, metrics, parallel
 
 _GRID_ROWS = 32
@@ -164,9 +164,10 @@ def _work(
         for step, batch in enumerate(overlap.ahead(read, shares)):
             if stop.at(step):
                 return True
-            began = time.monotonic()
-            found = complete(images.to_float(batch.originals), batch.masks, batch.keys)
-            seconds = (time.monotonic() - began) / max(1, len(batch.indices))
+            with Stopwatch() as watch:
+                floats = images.to_float(batch.originals)
+                found = complete(floats, batch.masks, batch.keys)
+            seconds = watch.seconds / max(1, len(batch.indices))
             writer.call(write, batch, found, seconds)
             done += processes * len(batch.indices)
             bar.update(min(done, len(source)) - bar.n)

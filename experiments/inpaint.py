@@ -12,7 +12,6 @@ import functools
 import glob
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from experiments import (
 )
 from experiments.methods import Complete, Method, prepare_fill
 from experiments.report import Report, Result
+from experiments.stopwatch import Stopwatch
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
 from inpaint_jax import parallel
@@ -149,13 +149,13 @@ def main() -> int:
     examples = _read_examples(pictures, mask_files, model.image_size, crop, report)
     with tqdm(total=batches * steps, unit="step", disable=None, smoothing=0.05) as bar:
         while batch := list(itertools.islice(examples, per_batch)):
-            began = time.monotonic()
             try:
-                results = work(batch, per_batch, bar.update)
+                with Stopwatch() as watch:
+                    results = work(batch, per_batch, bar.update)
             except HoleError as error:  # Of a fill that takes one picture at a time.
                 report.fail(batch[0].picture.id, f"{batch[0].picture}: {error}")
                 continue
-            seconds = (time.monotonic() - began) / len(batch)
+            seconds = watch.seconds / len(batch)
             for example, found in zip(batch, results, strict=False):
                 picture, image, mask, _ = example
                 report.add(picture, image, mask, found, seconds)

@@ -1,6 +1,7 @@
 """Ways to fill holes by name, as functions of a batch."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,11 @@ import inpaint_jax
 from inpaint_jax import baselines, parallel
 from inpaint_jax.completion import replicate
 from inpaint_jax.images import to_float
-from inpaint_jax.pretrained.competitors import load_context_encoder, read_competitor
+from inpaint_jax.pretrained.competitors import (
+    Competitor,
+    context_encoder_of,
+    read_competitor,
+)
 from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 FILLS: dict[str, baselines.Fill] = {
@@ -111,9 +116,8 @@ class Method:
         if self.name in FROM_TRAINING:
             row["train_dataset"] = self.training
         if self.name == "context_encoder":
-            network = read_competitor("context_encoder", self._context_encoder)
-            row["context_encoder"] = network.name
-            row["weights"] = _digest(network.variables)
+            row["context_encoder"] = self._network.name
+            row["weights"] = _digest(self._network.variables)
         return row
 
     def fill(self) -> baselines.Fill:
@@ -126,10 +130,8 @@ class Method:
         if self.name in FILLS:
             return FILLS[self.name]
         if self.name == "context_encoder":
-            return load_context_encoder(
-                self._context_encoder,
-                image_size=self.model.image_size,
-                blend=self.blend,
+            return context_encoder_of(
+                self._network, image_size=self.model.image_size, blend=self.blend
             )
         assert self.read_training is not None
         training = self.read_training()
@@ -179,9 +181,10 @@ class Method:
 
         return complete
 
-    @property
-    def _context_encoder(self) -> str:
-        return self.context_encoder or self.model.name
+    @functools.cached_property
+    def _network(self) -> Competitor:
+        name = self.context_encoder or self.model.name
+        return read_competitor("context_encoder", name)
 
 
 def _digest(tree: Any) -> str:

@@ -67,8 +67,7 @@ class Report:
           original: ``[S, S, 3]`` uint8, as the model saw it.
           mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
           found: What was made of it.
-          seconds: Wall time of its batch over the pictures in it; in the first batch
-            that includes the compilation.
+          seconds: Wall time of its batch, without compilation, over the pictures in it.
         """
         if not np.isfinite(found.completed[0]).all():
             reason = f"{picture}: the search met numbers that are not finite"

@@ -46,7 +46,9 @@ _FIGURES = (
 Row = dict[str, Any]
 
 
-def write_tables(folder: Path, rows: Sequence[Row], limit: int) -> None:
+def write_tables(
+    folder: Path, rows: Sequence[Row], limit: int, slow_limit: int
+) -> None:
     """Writes table.md and table.json.
 
     Args:
@@ -54,9 +56,10 @@ def write_tables(folder: Path, rows: Sequence[Row], limit: int) -> None:
       rows: A cell each: dataset, title, mask, method, label; n and figures, or
         ``refused`` with the reason.
       limit: How many images a cell has if it does not say so.
+      slow_limit: How many every cell has; ``first`` of a row is their figures.
     """
     program.write_json(folder / "table.json", {"paper": PAPER, "cells": list(rows)})
-    program.write_text(folder / "table.md", to_markdown(rows, limit))
+    program.write_text(folder / "table.md", to_markdown(rows, limit, slow_limit))
 
 
 def around_tables(path: Path) -> tuple[str, str]:
@@ -84,25 +87,38 @@ def insert_tables(path: Path, folder: Path) -> None:
     program.write_text(path, f"{before}{begin}\n\n{table}\n{end}{after}")
 
 
-def to_markdown(rows: Sequence[Row], limit: int) -> str:
+def to_markdown(rows: Sequence[Row], limit: int, slow_limit: int) -> str:
     """The tables as Markdown: the paper's, then all figures of each data set."""
     masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
     parts = [_paper_layout(rows, masks, titles)]
     for title in titles:
         of_title = [row for row in rows if row["title"] == title]
         parts.append(f"## {title}")
+        if any(row.get("n", limit) != limit for row in of_title):
+            parts.append(
+                f"**PSNR, dB, of the first {slow_limit}, which all cells have**"
+            )
+            first = [_of_first(row, slow_limit) for row in of_title]
+            parts.append(_figure_table(first, masks, "psnr", 2, max, slow_limit))
         for heading, figure, digits, best in _FIGURES:
             parts.append(f"**{heading}**")
             parts.append(_figure_table(of_title, masks, figure, digits, best, limit))
     devices = ", ".join(_in_order([row for row in rows if "n" in row], "device"))
     parts.append(
         f"A cell is of the first {limit} test images unless it says otherwise (n). "
-        f"Figures are means over images; seconds are the median, on: {devices}. The "
-        "distance is of all images together, and falls with their number: only cells "
-        "of as many compare. Bold is the best of its column; a dash is a "
-        "hole that the method cannot fill, a blank is not computed."
+        "Figures are means over images; seconds are the median, without compilation, "
+        f"on: {devices}. The distance is of all images together, and falls with their "
+        "number. Bold is the best of its column, of cells of as many images. A dash "
+        "is a hole that the method cannot fill, a blank is not computed."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _of_first(row: Row, count: int) -> Row:
+    """A row with the figures of the first images in the place of all."""
+    if "refused" in row:
+        return row
+    return {**row, "psnr": None, **row["first"], "n": min(count, row["n"])}
 
 
 def _paper_layout(
@@ -151,7 +167,9 @@ def _figure_table(
     winners = {}
     for mask in masks:
         values = [
-            row[figure] for row in rows if row["mask"] == mask and row.get(figure)
+            row[figure]
+            for row in rows
+            if row["mask"] == mask and row.get(figure) and row["n"] == limit
         ]
         if values:
             winners[mask] = f"{best(values):.{digits}f}"
@@ -165,8 +183,9 @@ def _figure_table(
         if row[figure] is None:
             return ""
         value = f"{row[figure]:.{digits}f}"
-        bold = f"**{value}**" if value == winners.get(mask) else value
-        return bold if row["n"] == limit else f"{bold} (n = {row['n']})"
+        if row["n"] != limit:
+            return f"{value} (n = {row['n']})"
+        return f"**{value}**" if value == winners.get(mask) else value
 
     body = [[labels[m], *(text(m, mask) for mask in masks)] for m in labels]
     published = PAPER.get(rows[0]["title"], {})

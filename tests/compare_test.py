@@ -88,15 +88,43 @@ def test_what_is_computed_is_not_computed_again(compared, compare, tmp_path):
     lost.unlink()
     arguments = (METHODS, MASKS, "--limit=5", "--slow_limit=3")
     result = compare(workdir, *arguments)
-    # PatchMatch's refusals are found again each time: they cost nothing.
     titles = [line for line in result.stdout.splitlines() if line.startswith("Noise")]
-    assert [title for title in titles if "PatchMatch" not in title] == [
-        "Noise, center: mean image, blended"
-    ] * 2
+    assert titles == ["Noise, center: mean image, blended"] * 2
     assert lost.exists()
     assert cells(workdir)["mean", "center"]["psnr"] == pytest.approx(before["mean"])
-    result = compare(workdir, "--methods=harmonic,mean", MASKS, "--limit=5")
+    result = compare(workdir, *arguments)
     assert "Noise, " not in result.stdout
+
+
+def test_a_run_of_some_cells_keeps_the_others_in_the_table(compared, compare, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(compared, workdir)
+    before = cells(workdir)
+    arguments = ("--methods=telea", "--masks=center", "--limit=5", "--slow_limit=3")
+    compare(workdir, *arguments)
+    after = cells(workdir)
+    assert set(after) == {*before, ("telea", "center")}
+    assert all(after[key] == row for key, row in before.items())
+
+
+def test_cells_of_another_description_are_not_taken(
+    compared, comparison, compare, tmp_path
+):
+    workdir, other = tmp_path / "run", tmp_path / "other.toml"
+    shutil.copytree(compared, workdir)
+    fewer = tmp_path / "fewer"
+    shutil.copytree(comparison.parent / "noise", fewer)
+    (fewer / "00.png").unlink()
+    text = comparison.read_text().replace("train = ", f'train = "images:{fewer}" #')
+    other.write_text(text)
+    arguments = (f"--comparison={other}", "--masks=center", "--limit=5")
+    compare(workdir, *arguments, "--methods=harmonic", "--slow_limit=3")
+    # Only the mean looks at training images.
+    assert ("mean", "center") not in cells(workdir)
+    assert ("harmonic", "center") in cells(workdir)
+    result = compare(workdir, *arguments, "--methods=mean", check=False)
+    assert result.returncode == 2
+    assert "belongs to a run with train_dataset = " in result.stderr
 
 
 def test_more_images_go_on_with_the_first(compared, compare, tmp_path):
@@ -130,8 +158,24 @@ def test_the_tables_go_into_a_document(tmp_path):
 def test_slow_methods_get_fewer_images(compare, tmp_path):
     arguments = ("--methods=harmonic", "--masks=center", "--limit=6", "--slow_limit=2")
     compare(tmp_path, *arguments, "--slow_seconds=0")
-    assert cells(tmp_path)["harmonic", "center"]["n"] == 2
-    assert "(n = 2)" in (tmp_path / "table.md").read_text()
+    row = cells(tmp_path)["harmonic", "center"]
+    assert row["n"] == 2
+    for name, mean in row["first"].items():
+        assert mean == pytest.approx(row[name])
+    text = (tmp_path / "table.md").read_text()
+    assert f"| harmonic | {row['psnr']:.2f} (n = 2) |" in text
+    assert "**PSNR, dB, of the first 2, which all cells have**" in text
+    assert f"| harmonic | **{row['psnr']:.2f}** |" in text
+
+
+def test_figures_of_the_first_images(compared):
+    folder = compared / "noise-center-harmonic"
+    lines = (folder / "parts" / "00000-00000.jsonl").read_text().splitlines()
+    rows = sorted((json.loads(line) for line in lines), key=lambda row: row["index"])
+    first = cells(compared)["harmonic", "center"]["first"]
+    assert set(first) == {"psnr", "psnr_hole", "ssim"}
+    for name, mean in first.items():
+        assert mean == pytest.approx(np.mean([row[name] for row in rows[:3]]))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +237,7 @@ def test_figures_of_the_cells(program, comparison, tmp_path):
 
 
 def test_the_best_of_a_column_is_bold_and_the_papers_figures_stand_beside():
-    def row(method, mask, psnr, seconds, n=8):
+    def row(method, mask, psnr, seconds, n=8, first=None):
         return {
             "title": "Cars",
             "mask": mask,
@@ -202,19 +246,25 @@ def test_the_best_of_a_column_is_bold_and_the_papers_figures_stand_beside():
             "n": n,
             **{"psnr": psnr, "psnr_hole": psnr - 5, "ssim": 0.5, "swd": 9.0},
             **{"seconds": seconds, "device": "cpu"},
+            "first": {"psnr": first or psnr},
         }
 
     rows = [
-        row("context_encoder", "center", 15.0, 0.1),
-        row("latent", "center", 14.04, 4.0, n=4),
+        row("context_encoder", "center", 15.0, 0.1, first=13.0),
+        row("latent", "center", 15.04, 4.0, n=4),
         {**row("tv", "center", 0, 0), "refused": "no"},
         row("tv", "half", 9.0, 0.2),
     ]
-    lines = tables.to_markdown(rows, 8).splitlines()
-    assert "| center | 15.0 / 14.0 | 14.1 / 13.5 |" in lines
+    lines = tables.to_markdown(rows, 8, 4).splitlines()
+    assert "| center | 15.0 / 15.0 | 14.1 / 13.5 |" in lines
     assert "| half |  /  | 12.6 / 11.1 |" in lines
-    assert "| context_encoder | **15.00** |  |" in lines
-    assert "| latent | 14.04 (n = 4) |  |" in lines
-    assert "| tv | - | **9.00** |" in lines
     assert "| *the paper's ours* | 13.5 | 11.1 |" in lines
     assert "| context_encoder | **0.100** |  |" in lines
+    begin = lines.index("**PSNR, dB, of the first 4, which all cells have**")
+    of_first, of_all = lines[begin:][:8], lines[begin:][8:]
+    # Fewer images are others: theirs is not the best of a column of more.
+    assert "| latent | 15.04 (n = 4) |  |" in of_all
+    assert "| context_encoder | **15.00** |  |" in of_all
+    assert "| tv | - | **9.00** |" in of_all
+    assert "| latent | **15.04** |  |" in of_first
+    assert "| context_encoder | 13.00 |  |" in of_first

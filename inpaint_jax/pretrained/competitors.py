@@ -116,9 +116,22 @@ def load_context_encoder(
         images of another size.
     """
     found = read_competitor("context_encoder", name)
+    return context_encoder_of(found, image_size=image_size, blend=blend)
+
+
+def context_encoder_of(
+    found: Competitor, *, image_size: int | None = None, blend: bool = False
+) -> Fill:
+    """As ``load_context_encoder``, of one that is read already.
+
+    Raises:
+      ModelError: It is for images of another size.
+    """
     side, variables = found.architecture.image_size, found.variables
     if image_size not in (None, side):
-        raise ModelError(f"{name} is for images of {side} pixels, not {image_size}")
+        raise ModelError(
+            f"{found.name} is for images of {side} pixels, not {image_size}"
+        )
     return context_encoder_fill(variables["network"], variables["color"], blend=blend)
 
 
