@@ -139,11 +139,13 @@ def _train_step(
     batch_size = share.devices * images.shape[0]
     key = jax.random.fold_in(_keys(config)[2], state.step)
     key_flip, key_z, key_real, key_fake, key_judged = jax.random.split(key, 5)
-    keys_flip, keys_real, keys_fake, keys_judged = (
+    keys_real, keys_fake, keys_judged = (
         share.take(jax.random.split(key, batch_size))
-        for key in (key_flip, key_real, key_fake, key_judged)
+        for key in (key_real, key_fake, key_judged)
     )
-    real = augment.flip_at_random(keys_flip, images) if config.flip else images
+    real = images
+    if config.flip:
+        real = training.flip_at_random(key_flip, images, share)
     latents = share.take(
         sample_latents(key_z, batch_size, config.architecture.latent_size)
     )

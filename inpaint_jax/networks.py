@@ -113,21 +113,25 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
 
-    The generator in reverse, with the two classes of a softmax at the end.
+    The generator in reverse, with the two classes of a softmax at the end. Of a VAE it
+    is the encoder: there mean and logarithm of the variance of a normal distribution of
+    latents, ``[B, 2 L]``, take their place.
 
     Attributes:
       architecture: Sizes.
-      dtype: As for ``Generator``; the logits are float32 at least.
+      dtype: As for ``Generator``; what comes out is float32 at least.
       axis_name: As for ``Generator``.
+      outputs: How many numbers come out.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
     axis_name: str | None = None
+    outputs: int = 2
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        dense = nn.Dense(2, kernel_init=_NORMAL, dtype=self.dtype)
+        dense = nn.Dense(self.outputs, kernel_init=_NORMAL, dtype=self.dtype)
         size, axis = self.architecture, self.axis_name
         return _downward(image, train, size, self.dtype, dense, axis)
 
@@ -154,30 +158,6 @@ class Encoder(nn.Module):
         outputs = self.architecture.latent_size
         dense = nn.Dense(outputs, kernel_init=small, dtype=self.dtype)
         return _downward(image, train, self.architecture, self.dtype, dense)
-
-
-class VariationalEncoder(nn.Module):
-    """Images ``[B, S, S, 3]`` to a normal distribution of latents each.
-
-    The discriminator with another end: the mean and the logarithm of the variance,
-    ``[B, 2 L]``.
-
-    Attributes:
-      architecture: Sizes.
-      dtype: As for ``Generator``.
-      axis_name: As for ``Generator``.
-    """
-
-    architecture: Architecture
-    dtype: DTypeLike | None = None
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        size, axis = self.architecture, self.axis_name
-        outputs = 2 * size.latent_size
-        dense = nn.Dense(outputs, kernel_init=_NORMAL, dtype=self.dtype)
-        return _downward(image, train, size, self.dtype, dense, axis)
 
 
 class ContextEncoder(nn.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from inpaint_jax import parallel
+from inpaint_jax import augment, parallel
 from inpaint_jax.networks import Module, Variables
 
 
@@ -40,6 +40,14 @@ def run_step(
     share = parallel.Share(1 if mesh is None else mesh.size)
     bound = functools.partial(step, share=share)
     return parallel.split(bound, (None, 0), mesh, joined=True)(state, images)
+
+
+def flip_at_random(
+    key: jax.Array, images: jax.Array, share: parallel.Share
+) -> jax.Array:
+    """A share's images ``[B, S, S, 3]``, mirrored by keys drawn for the whole batch."""
+    keys = share.take(jax.random.split(key, share.devices * len(images)))
+    return augment.flip_at_random(keys, images)
 
 
 def apply(

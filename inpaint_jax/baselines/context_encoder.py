@@ -17,7 +17,7 @@ import optax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from inpaint_jax import augment, masks, parallel, training
+from inpaint_jax import masks, parallel, training
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
 from inpaint_jax.losses import FAKE, REAL
@@ -177,8 +177,7 @@ def _train_step(
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_mask = jax.random.split(key)
     if config.flip:
-        keys = share.take(jax.random.split(key_flip, batch_size))
-        images = augment.flip_at_random(keys, images)
+        images = training.flip_at_random(key_flip, images, share)
     known = share.take(
         masks.masks_in_turn(
             tuple(MASKS.values()), key_mask, batch_size, (height, width)

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from inpaint_jax import augment, parallel, training
-from inpaint_jax.networks import Generator, Variables, VariationalEncoder
+from inpaint_jax import parallel, training
+from inpaint_jax.networks import Discriminator, Generator, Variables
 from inpaint_jax.recipes import check_common
 from inpaint_jax.training import Network
 from inpaint_jax.types import Architecture
@@ -87,7 +87,7 @@ def init_state(config: VaeConfig) -> VaeState:
     key_e, key_d = jax.random.split(jax.random.key(config.seed))
     size = config.architecture
     images = jnp.zeros((2, size.image_size, size.image_size, 3))
-    e = VariationalEncoder(size).init(key_e, images, train=True)
+    e = encoder_network(size).init(key_e, images, train=True)
     d = Generator(size).init(key_d, jnp.zeros((2, size.latent_size)), train=True)
     optimizer = _optimizer(config)
     return VaeState(
@@ -128,12 +128,11 @@ def _train_step(
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_noise = jax.random.split(key)
     if config.flip:
-        keys = share.take(jax.random.split(key_flip, batch_size))
-        images = augment.flip_at_random(keys, images)
+        images = training.flip_at_random(key_flip, images, share)
     noise = share.take(jax.random.normal(key_noise, (batch_size, size.latent_size)))
 
     def loss(params: tuple[Any, Any]) -> tuple[jax.Array, Any]:
-        encoder = VariationalEncoder(size, axis_name=axis_name)
+        encoder = encoder_network(size, axis_name)
         found, e_stats = training.apply(
             encoder, state.encoder.variables, params[0], images
         )
@@ -182,7 +181,7 @@ def measure(
       ``squared_error`` and ``divergence`` as in ``Metrics``, the first where the latent
       is the mean of its distribution, and ``loss``.
     """
-    encoder = VariationalEncoder(architecture)
+    encoder = encoder_network(architecture)
     found = encoder.apply(state.encoder.variables, images, train=False)
     mean, log_variance = jnp.split(jnp.asarray(found), 2, axis=1)
     decoded = Generator(architecture).apply(state.average, mean, train=False)
@@ -190,6 +189,14 @@ def measure(
     divergence = _divergence(mean, log_variance)
     loss = _loss(error, divergence, images[0].size)
     return {"loss": loss, "squared_error": error, "divergence": divergence}
+
+
+def encoder_network(size: Architecture, axis_name: str | None = None) -> Discriminator:
+    """Images ``[B, S, S, 3]`` to mean and log variance of their latents, ``[B, 2 L]``.
+
+    The discriminator with another end, as the decoder is the generator.
+    """
+    return Discriminator(size, axis_name=axis_name, outputs=2 * size.latent_size)
 
 
 def _divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:

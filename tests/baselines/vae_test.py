@@ -14,7 +14,7 @@ from scipy import integrate, stats
 
 from inpaint_jax import parallel
 from inpaint_jax.baselines import vae
-from inpaint_jax.networks import Generator, VariationalEncoder
+from inpaint_jax.networks import Generator
 from inpaint_jax.training import Network
 
 PIXELS = 16 * 16 * 3
@@ -87,7 +87,7 @@ def reference_step(state, images, config):
     def losses(params):
         size = config.architecture
         variables = state.encoder.variables, state.decoder.variables
-        found = run(VariationalEncoder(size), variables[0], params[0], images)
+        found = run(vae.encoder_network(size), variables[0], params[0], images)
         mean, deviation = found[:, :latent_size], jnp.exp(found[:, latent_size:]) ** 0.5
         z = mean + deviation * noise
         decoded = run(Generator(size), variables[1], params[1], z)
@@ -139,7 +139,7 @@ def test_what_it_measures(trained):
 
     @jax.jit
     def encode_and_decode(images):
-        found = VariationalEncoder(TINY).apply(
+        found = vae.encoder_network(TINY).apply(
             trained.encoder.variables, images, train=False
         )
         mean = found[:, : TINY.latent_size]
