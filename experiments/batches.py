@@ -111,21 +111,27 @@ def measure(
 
     Args:
       batch: What was filled.
-      found: Fields ``[B, ...]``: ``image``, in [-1, 1], and losses.
+      found: Fields ``[B, ...]``: ``image``, in [-1, 1], losses, and ``refused``, why an
+        image could not be filled, or nothing.
       seconds: That an image took.
       keep: Called with a file name and the completed picture ``[S, S, 3]`` uint8,
         before the row that names it is there.
     """
     rows = list(batch.failed)
+    losses = {
+        name: of for name, of in found.items() if name not in ("image", "refused")
+    }
     for i, index in enumerate(batch.indices):
-        if not np.isfinite(found["image"][i]).all():
-            reason = f"{batch.ids[i]}: the search met numbers that are not finite"
-            rows.append({"index": index, "failed": reason})
+        refused = str(found["refused"][i]) if "refused" in found else ""
+        if not refused and not np.isfinite(found["image"][i]).all():
+            refused = "the search met numbers that are not finite"
+        if refused:
+            rows.append({"index": index, "failed": f"{batch.ids[i]}: {refused}"})
             continue
         completed = images.to_uint8(found["image"][i])
         keep(batch.files[i], completed)
         figures = {
-            **{field: of[i] for field, of in found.items() if field != "image"},
+            **{name: of[i] for name, of in losses.items()},
             **report.figures(batch.originals[i], batch.masks[i], completed),
             "seconds": seconds,
         }

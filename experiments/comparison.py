@@ -264,7 +264,8 @@ class Cell:
         if found is not None and "refused" in found:
             return found
         evaluation_ = self._evaluation(limit)
-        if found is None or found["n"] < len(evaluation_.source):
+        done = 0 if found is None else found["n"] + len(found["failed"])
+        if found is None or done < len(evaluation_.source):
             print(f"{self.case.title}, {self.mask}: {self.column.title}", flush=True)
             try:
                 status = evaluation.run(evaluation_)

@@ -123,7 +123,7 @@ _PLATES = {
     "10": Plate(MASKS, _AGAINST_CE, 2, case=1),
     "11": Plate(MASKS, _AGAINST_CE, 2, case=2),
     "12": Plate(("center",), _AGAINST_CE, 4, errors=True),
-    "13": Plate(("center", "half"), ("latent",), 4, among=64, choose=_error),
+    "13": Plate(("center", "half"), ("latent",), 4, among=32, choose=_error),
 }
 _OTHERS = ("2", "3b")
 _ALL = sorted([*_PLATES, *_OTHERS], key=lambda name: int(name.rstrip("b")))

@@ -43,7 +43,8 @@ BLENDED = ("latent", "context_encoder", "nearest")
 
 Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
 """Images, masks and keys of this process's part of a batch to fields ``[B, ...]``:
-``image``, the completed ones, and losses where there are any."""
+``image``, the completed ones, losses where there are any, and ``refused`` where some
+cannot be filled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,10 +199,12 @@ def _digest(tree: Any) -> str:
 def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
     """A baseline, compiled, each batch divided over a mesh.
 
-    A library's (``HostFill``) raises its own errors: ``FillError``, ``HoleError``.
+    A library's (``HostFill``) raises ``FillError``, and ``HoleError`` if it can fill no
+    hole of a batch. Else ``refused`` is among the fields, the reason for each image
+    whose hole it cannot fill and nothing for the others.
     """
     if isinstance(fill, baselines.HostFill):
-        return lambda *batch: {"image": np.asarray(fill(*batch))}
+        return functools.partial(_fill_one_by_one, fill)
     # Arrays that a fill is bound to are arguments of what is compiled.
     bound = fill if isinstance(fill, tree_util.Partial) else tree_util.Partial(fill)
     bound = parallel.replicate(bound, mesh)
@@ -216,3 +219,18 @@ def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
         return {"image": parallel.local(of_part(bound, *batch))}
 
     return complete
+
+
+def _fill_one_by_one(
+    fill: baselines.HostFill, images: np.ndarray, masks: np.ndarray, keys: jax.Array
+) -> dict[str, np.ndarray]:
+    completed, refused = np.full_like(images, np.nan), [""] * len(images)
+    for i in range(len(images)):
+        one = slice(i, i + 1)
+        try:
+            completed[one] = fill(images[one], masks[one], keys[one])
+        except baselines.HoleError as error:
+            refused[i] = str(error)
+    if all(refused):
+        raise baselines.HoleError(refused[0])
+    return {"image": completed, "refused": np.array(refused)}

@@ -103,6 +103,25 @@ def test_a_hole_that_cannot_be_filled_costs_only_its_own_picture(
     assert "no patch of 7x7 known pixels" in found["failed"][0]["reason"]
 
 
+def test_an_evaluation_goes_on_without_the_holes_that_cannot_be_filled(
+    evaluate, noise_folder, tmp_path
+):
+    # About half of such holes leave 7x7 pixels in a row.
+    result = evaluate("run", "--method=patch_match", "--mask=random08", check=False)
+    assert result.returncode == 1
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 < found["n"] < 12
+    assert found["n"] + len(found["failed"]) == 12
+    for reason in found["failed"]:
+        assert "no patch of 7x7 known pixels" in reason
+        assert reason in result.stderr
+    completed = {path.name for path in (tmp_path / "run" / "completed").iterdir()}
+    failed = {reason.partition(":")[0] for reason in found["failed"]}
+    assert completed == {
+        path.name for path in noise_folder.iterdir() if path.stem not in failed
+    }
+
+
 def test_an_evaluation_of_every_kind_of_method(
     evaluate, noise_folder, context_encoder_file
 ):
