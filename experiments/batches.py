@@ -123,10 +123,13 @@ def measure(
     }
     for i, index in enumerate(batch.indices):
         refused = str(found["refused"][i]) if "refused" in found else ""
-        if not refused and not np.isfinite(found["image"][i]).all():
-            refused = "the search met numbers that are not finite"
         if refused:
-            rows.append({"index": index, "failed": f"{batch.ids[i]}: {refused}"})
+            reason = f"{batch.ids[i]}: {refused}"
+            rows.append({"index": index, "failed": reason, "refused": refused})
+            continue
+        if not np.isfinite(found["image"][i]).all():
+            reason = f"{batch.ids[i]}: the search met numbers that are not finite"
+            rows.append({"index": index, "failed": reason})
             continue
         completed = images.to_uint8(found["image"][i])
         keep(batch.files[i], completed)

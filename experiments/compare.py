@@ -25,7 +25,13 @@ from experiments.comparison import (
     make_workdir,
     read_cases,
 )
-from experiments.tables import MARKERS, around_tables, insert_tables, write_tables
+from experiments.tables import (
+    MARKERS,
+    around_tables,
+    insert_tables,
+    masks_of_table,
+    write_tables,
+)
 from inpaint_jax.masks import mask_function
 
 for _module in (comparison, compilation_cache, dataset_flags):
@@ -58,6 +64,12 @@ _MEANS = ("psnr", "psnr_hole", "ssim", "swd")
 
 
 def main() -> int:
+    workdir = make_workdir()
+    with program.lock(workdir):
+        return _compare(workdir)
+
+
+def _compare(workdir: Path) -> int:
     # --- What is asked ---------------------------------------------------------------
     cases = read_cases()
     chosen = _choose("datasets", _DATASETS.value or list(cases), list(cases))
@@ -65,35 +77,42 @@ def main() -> int:
     with program.usage_errors():
         for mask in _MASKS.value:
             mask_function(mask)
-    workdir = make_workdir()
     results = Path(_RESULTS.value).expanduser() if _RESULTS.value else None
     if results is not None:
-        around_tables(results)  # Wrong ones are better refused now than in hours.
+        around_tables(results)  # A wrong one is better refused now than in hours.
 
     # --- The table as it stands: what earlier runs computed stays in it --------------
-    masks = dict.fromkeys([*MASKS, *_MASKS.value])
+    masks = dict.fromkeys([*MASKS, *masks_of_table(workdir), *_MASKS.value])
     whole = itertools.product(cases.values(), COLUMNS.items(), masks)
     cells = [
         Cell(case, mask, name, column, workdir) for case, (name, column), mask in whole
     ]
     rows = [_row(cell, found) if (found := cell.found()) else None for cell in cells]
+    names = set(itertools.product(chosen, methods, _MASKS.value))
+    asked = {
+        i: cell
+        for i, cell in enumerate(cells)
+        if (cell.case.name, cell.name, cell.mask) in names
+    }
+    for cell in asked.values():
+        cell.check()  # What is not there is better missed now than in hours.
 
     # --- Cell by cell; what holds for all of a data set is read once ------------------
-    asked = set(itertools.product(chosen, methods, _MASKS.value))
-    for i, cell in enumerate(cells):
-        if (cell.case.name, cell.name, cell.mask) not in asked:
-            continue
+    for i, cell in asked.items():
         try:
             rows[i] = _row(cell, _compute(cell))
         except Stopped:
             print("stopped by signal: start again to go on")
             return 0
         table = [row for row in rows if row is not None]
-        write_tables(workdir, table, _LIMIT.value, _SLOW_LIMIT.value)
+        write_tables(workdir, table, _SLOW_LIMIT.value)
     print(f"look at {workdir / 'table.md'}")
     if results is not None:
         insert_tables(results, workdir)
-    return 0
+    failed = sum(row["failed"] for i in asked if (row := rows[i]) and "failed" in row)
+    if failed:
+        program.warn(f"{failed} images failed: metrics.json of their cells says why")
+    return 1 if failed else 0
 
 
 def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -135,6 +154,7 @@ def _row(cell: Cell, found: dict[str, Any]) -> dict[str, Any]:
     means = {name: figures[name]["mean"] for name in _MEANS if name in figures}
     return row | {
         "n": found["n"],
+        "failed": len(found["failed"]),
         **dict.fromkeys(_MEANS),
         **means,
         "psnr_sem": figures.get("psnr", {}).get("sem"),

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,17 +116,17 @@ class Case:
         return inpaint_jax.load_model(self.network("model"))
 
     @functools.cached_property
-    def training(self) -> np.ndarray:
-        """``[N, S, S, 3]`` uint8, the training images."""
-        size, crop = self.model.image_size, self.model.metadata.get("crop")
-        return dataset_flags.load(self.train, "train", size=size, crop=crop).images
+    def training(self) -> methods.Training:
+        """The training images."""
+        return methods.Training(self._open(self.train, "train"))
 
     def open_test(self, limit: int | None) -> data.Source:
         """The first test images."""
+        return self._open(self.test, "test", limit)
+
+    def _open(self, name: str, split: str, limit: int | None = None) -> data.Source:
         size, crop = self.model.image_size, self.model.metadata.get("crop")
-        return dataset_flags.open_source(
-            self.test, "test", size=size, crop=crop, limit=limit
-        )
+        return dataset_flags.open_source(name, split, size=size, crop=crop, limit=limit)
 
     def method(self, column: Column) -> methods.Method:
         """The method of a column, for this data set."""
@@ -135,8 +135,7 @@ class Case:
             self.model,
             column.search,
             blend=column.blend,
-            training=program.absolute(self.train),
-            read_training=lambda: self.training,
+            training=self.training if column.method in methods.FROM_TRAINING else None,
             context_encoder=self.network("context_encoder"),
         )
 
@@ -150,7 +149,10 @@ def read_cases() -> dict[str, Case]:
     path = Path(_COMPARISON.value).expanduser()
     try:
         tables = tomllib.loads(path.read_text())
-        return {name: _read_case(name, table) for name, table in tables.items()}
+        cases = {name: _read_case(name, table) for name, table in tables.items()}
+        if len({case.title for case in cases.values()}) < len(cases):
+            raise ValueError("two data sets have one title")
+        return cases
     except (OSError, ValueError) as error:
         raise program.UsageError(f"{path}: {error}") from error
 
@@ -197,6 +199,17 @@ class Examples(NamedTuple):
         """``[N, S, S, 3]`` uint8, the hole black."""
         return images.with_hole(self.originals, self.masks)
 
+    def select(self, wanted: Collection[str]) -> "Examples":
+        """Those of some ids."""
+        kept = [i for i, id in enumerate(self.ids) if id in wanted]
+        return Examples(
+            [self.ids[i] for i in kept],
+            self.originals[kept],
+            self.masks[kept],
+            self.completed[kept],
+            [self.rows[i] for i in kept],
+        )
+
 
 class Stopped(Exception):  # noqa: N818 Nothing is wrong.
     """A signal asked to stop."""
@@ -235,8 +248,8 @@ class Cell:
         """What is known of the cell, if it was computed as it is described now.
 
         Returns:
-          ``metrics.json`` of the evaluation, or ``{"refused": reason}`` where the
-          method cannot fill such holes.
+          ``metrics.json`` of the evaluation; or, where the method could fill none of
+          ``n`` holes, ``{"n": n, "refused": reason}``.
         """
         for name in (_METRICS, _REFUSED):
             try:
@@ -261,16 +274,16 @@ class Cell:
           Stopped: A signal asked to.
         """
         found = self.found()
-        if found is not None and "refused" in found:
-            return found
         evaluation_ = self._evaluation(limit)
-        done = 0 if found is None else found["n"] + len(found["failed"])
-        if found is None or done < len(evaluation_.source):
+        count = len(evaluation_.source)
+        done = 0 if found is None else found["n"] + len(found.get("failed", ()))
+        if found is None or done < count:
             print(f"{self.case.title}, {self.mask}: {self.column.title}", flush=True)
             try:
                 status = evaluation.run(evaluation_)
             except HoleError as error:
-                found = {"refused": str(error), "config": self._evaluation_row}
+                row = self._evaluation_row
+                found = {"n": count, "refused": str(error), "config": row}
                 program.write_json(self.folder / _REFUSED, found)
                 return found
             found = self.found()
@@ -280,17 +293,27 @@ class Cell:
                 raise Stopped
         return found
 
-    def first(self, count: int) -> dict[str, float]:
-        """Means of figures over the first images, of those for which there are any."""
+    def first(self, count: int) -> dict[str, Any]:
+        """What ``n`` of the first images were filled, and their mean ``psnr``.
+
+        Of an image that was filled exactly there is no PSNR.
+        """
         lines = parts.Parts(self.folder / "parts").rows()
         rows = {row["index"]: row for row in lines if "failed" not in row}
-        means = {}
-        for name in ("psnr", "psnr_hole", "ssim"):
-            values = [rows[i].get(name) for i in range(count) if i in rows]
-            numbers = [value for value in values if value is not None]
-            if numbers:
-                means[name] = math.fsum(numbers) / len(numbers)
-        return means
+        values = [rows[i]["psnr"] for i in range(count) if i in rows]
+        numbers = [value for value in values if value is not None]
+        mean = math.fsum(numbers) / len(numbers) if numbers else None
+        return {"n": len(values), "psnr": mean}
+
+    def check(self) -> None:
+        """Looks for what the cell takes: images, networks, libraries.
+
+        Raises:
+          DataError: The images cannot be read.
+          FillError: A library is not installed.
+          ModelError: There is no such network.
+        """
+        _ = self._evaluation_row
 
     def _evaluation(self, limit: int | None) -> evaluation.Evaluation:
         return evaluation.Evaluation(

@@ -28,6 +28,7 @@ from experiments import (
 )
 from experiments.stopwatch import Stopwatch
 from inpaint_jax import data, images, metrics, parallel
+from inpaint_jax.baselines import HoleError
 
 _GRID_ROWS = 32
 _SWD_IMAGES = 2048
@@ -84,6 +85,9 @@ def run(evaluation: Evaluation) -> int:
 
     Returns:
       The exit status: 0, also when told to stop; 1 where images failed, 2 if all did.
+
+    Raises:
+      HoleError: The method can fill none of the holes.
     """
     source, row = evaluation.source, evaluation.row()
     folder = workfolder.WorkFolder(program.make_folder(evaluation.workdir), source)
@@ -114,9 +118,12 @@ def run(evaluation: Evaluation) -> int:
             return 0
 
         # --- All together ------------------------------------------------------------
-        return int(
-            distributed.from_first(lambda: _merge(evaluation, folder, plan, mesh.size))
+        outcome = distributed.from_first(
+            lambda: _merge(evaluation, folder, plan, mesh.size)
         )
+        if isinstance(outcome, str):
+            raise HoleError(outcome)
+        return int(outcome)
 
 
 def _work(
@@ -167,11 +174,12 @@ def _work(
             with Stopwatch() as watch:
                 floats = images.to_float(batch.originals)
                 found = complete(floats, batch.masks, batch.keys)
-            seconds = watch.seconds / max(1, len(batch.indices))
+            # Copies that fill a batch up are as much work as others.
+            seconds = watch.seconds / len(batch.originals)
             writer.call(write, batch, found, seconds)
             done += processes * len(batch.indices)
             bar.update(min(done, len(source)) - bar.n)
-    return False
+        return stop.at(rounds)
 
 
 def _local_batch_size(evaluation: Evaluation, mesh: Mesh) -> int:
@@ -187,9 +195,16 @@ def _merge(
     folder: workfolder.WorkFolder,
     plan: workfolder.Plan,
     devices: int,
-) -> int:
-    """Writes what all processes found together; returns the exit status."""
-    rows, failed = folder.merged(plan)
+) -> int | str:
+    """Writes what all processes found together.
+
+    Returns:
+      The exit status; or, if the method can fill none of the holes, why.
+    """
+    rows, failures = folder.merged(plan)
+    if not rows and all("refused" in each for each in failures):
+        return str(failures[0]["refused"])
+    failed = [each["failed"] for each in failures]
     for reason in failed:
         program.warn(reason)
     if not rows:

@@ -123,6 +123,8 @@ def _read_figures(paths: list[str], kind: str) -> dict[str, dict[str, Any]]:
             found, config = results["figures"], results["config"]
             if config["method"] != method:
                 raise program.UsageError(f"{path} is of --method={config['method']}")
+            if kind == "context_encoder" and config["blend"]:
+                raise program.UsageError(f"{path} is of blended results")
             how = config.get("search", "paper"), config.get("refinement")
             model = config["model" if kind == "dcgan" else kind]
             names = [name for name in _FIGURES if name in found]

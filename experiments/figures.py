@@ -137,21 +137,33 @@ def main() -> int:
     cases = list(read_cases().values())
     output = program.make_folder(Path(_OUTPUT.value))
     workdir = make_workdir()
-    for name in _ALL if _FIGURE.value == "all" else [_FIGURE.value]:
+    everything = _FIGURE.value == "all"
+    status = 0
+    for name in _ALL if everything else [_FIGURE.value]:
         path = output / f"figure-{name}.png"
         try:
-            if name in _PLATES:
-                sheet = _draw_plate(name, _PLATES[name], cases, workdir)
-                images.write_png(path, sheet)
-            elif name == "2":
-                images.write_png(path, _draw_samples(cases[0]))
-            else:
-                _draw_way(path, cases[0])
+            _draw(name, path, cases, workdir)
         except Stopped:
             print("stopped by signal: start again to go on")
             return 0
+        except Exception as error:
+            reason = program.complaint(error)
+            if reason is None or not everything:
+                raise
+            program.warn(f"figure {name}: {reason}")
+            status = 1
+            continue
         print(f"look at {path}")
-    return 0
+    return status
+
+
+def _draw(name: str, path: Path, cases: Sequence[Case], workdir: Path) -> None:
+    if name in _PLATES:
+        images.write_png(path, _draw_plate(name, _PLATES[name], cases, workdir))
+    elif name == "2":
+        images.write_png(path, _draw_samples(cases[0]))
+    else:
+        _draw_way(path, cases[0])
 
 
 def _draw_plate(
@@ -172,6 +184,9 @@ def _draw_plate(
             )
             for name in plate.methods
         ]
+        # Those that every method has filled.
+        common = set.intersection(*(set(each.ids) for each in examples))
+        examples = [each.select(common) for each in examples]
         chosen = np.arange(min(plate.rows, len(examples[0].ids)))
         if plate.choose is not None:
             ranks = np.argsort(-plate.choose(examples), kind="stable")

@@ -35,7 +35,7 @@ from experiments.stopwatch import Stopwatch
 from inpaint_jax import images as image_lib
 from inpaint_jax import masks as mask_lib
 from inpaint_jax import parallel
-from inpaint_jax.baselines import HoleError, HostFill
+from inpaint_jax.baselines import HostFill
 from inpaint_jax.pictures import (
     ImageError,
     Picture,
@@ -149,12 +149,8 @@ def main() -> int:
     examples = _read_examples(pictures, mask_files, model.image_size, crop, report)
     with tqdm(total=batches * steps, unit="step", disable=None, smoothing=0.05) as bar:
         while batch := list(itertools.islice(examples, per_batch)):
-            try:
-                with Stopwatch() as watch:
-                    results = work(batch, per_batch, bar.update)
-            except HoleError as error:  # Of a fill that takes one picture at a time.
-                report.fail(batch[0].picture.id, f"{batch[0].picture}: {error}")
-                continue
+            with Stopwatch() as watch:
+                results = work(batch, per_batch, bar.update)
             seconds = watch.seconds / len(batch)
             for example, found in zip(batch, results, strict=False):
                 picture, image, mask, _ = example
@@ -258,7 +254,7 @@ def _choose_work(method: Method) -> tuple[Work, int, int]:
         return functools.partial(_search, method), at_once, method.search.config.steps
     fill = method.fill()
     complete = prepare_fill(fill, parallel.make_mesh(jax.local_devices()[:1]))
-    # A hole that a library cannot fill is not to spoil others.
+    # Libraries take them one at a time anyway: progress can be seen.
     at_once = 1 if isinstance(fill, HostFill) else _BATCH_SIZE.value
     return functools.partial(_fill, complete), at_once, 1
 
@@ -282,7 +278,11 @@ def _fill(
         jax.numpy.stack([example.key for example in filled]),
     )
     progress(1)
-    return [Result(each[None]) for each in found["image"]]
+    refused = found.get("refused", [""] * size)
+    return [
+        Result(each[None], refused=str(reason))
+        for each, reason in zip(found["image"], refused, strict=True)
+    ]
 
 
 def _search(

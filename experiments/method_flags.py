@@ -1,6 +1,5 @@
 """The flags that say how holes are filled, for every program that fills some."""
 
-import numpy as np
 from absl import flags
 
 from experiments import dataset_flags, methods, program, search_flags
@@ -68,18 +67,20 @@ def read(model: Model, search: methods.Search) -> methods.Method:
       search: How it is searched.
     """
 
-    training = _TRAIN_DATASET.value
-
-    def read_training() -> np.ndarray:
-        size, crop = model.image_size, model.metadata.get("crop")
-        return dataset_flags.load(training or "", "train", size=size, crop=crop).images
-
+    training = None
+    if _TRAIN_DATASET.value is not None:
+        source = dataset_flags.open_source(
+            _TRAIN_DATASET.value,
+            "train",
+            size=model.image_size,
+            crop=model.metadata.get("crop"),
+        )
+        training = methods.Training(source)
     return methods.Method(
         METHOD.value,
         model,
         search,
         blend=METHOD.value == "latent" if BLEND.value is None else BLEND.value,
-        training=training and program.absolute(training),
-        read_training=read_training,
+        training=training,
         context_encoder=_CONTEXT_ENCODER.value,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from jax import tree_util
 from jax.sharding import Mesh
 
 import inpaint_jax
-from inpaint_jax import baselines, parallel
+from experiments import program
+from inpaint_jax import baselines, data, parallel
 from inpaint_jax.completion import replicate
 from inpaint_jax.images import to_float
 from inpaint_jax.pretrained.competitors import (
@@ -43,8 +45,8 @@ BLENDED = ("latent", "context_encoder", "nearest")
 
 Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
 """Images, masks and keys of this process's part of a batch to fields ``[B, ...]``:
-``image``, the completed ones, losses where there are any, and ``refused`` where some
-cannot be filled."""
+``image``, the completed ones, losses where there are any, and ``refused`` where holes
+may be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,22 @@ class Search:
 
 
 @dataclasses.dataclass(frozen=True)
+class Training:
+    """Training images, which are read when they are first looked at.
+
+    Attributes:
+      source: Where they are.
+    """
+
+    source: data.Source
+
+    @functools.cached_property
+    def images(self) -> np.ndarray:
+        """``[N, S, S, 3]`` uint8."""
+        return data.read(self.source, progress=True).images
+
+
+@dataclasses.dataclass(frozen=True)
 class Method:
     """A way to fill holes, with all that it takes beside the images.
 
@@ -83,8 +101,7 @@ class Method:
       model: What is searched; for other methods it only says how to crop and resize.
       search: Of the latent search.
       blend: Whether a method that is ``BLENDED`` is; else its result is pasted.
-      training: Name of the training images, for those ``FROM_TRAINING``.
-      read_training: Reads them: ``[N, S, S, 3]`` uint8.
+      training: The training images, for those ``FROM_TRAINING``.
       context_encoder: Name of a context encoder or its file; None: the one called as
         the model is.
     """
@@ -93,14 +110,14 @@ class Method:
     model: Model
     search: Search = Search()
     blend: bool = True
-    training: str | None = None
-    read_training: Callable[[], np.ndarray] | None = None
+    training: Training | None = None
     context_encoder: str | None = None
 
     def row(self) -> dict[str, Any]:
         """What two runs must share to go on with each other's images.
 
         Raises:
+          FillError: The library that it takes is not installed.
           ModelError: There is no such context encoder.
         """
         row: dict[str, Any] = {"method": self.name}
@@ -114,8 +131,11 @@ class Method:
             row |= self.search.row()
         if self.name in BLENDED:
             row["blend"] = self.blend
-        if self.name in FROM_TRAINING:
-            row["train_dataset"] = self.training
+        if self.name in FILLS:
+            row |= _settings(FILLS[self.name])
+        if self.training is not None:
+            row["train_dataset"] = program.absolute(self.training.source.name)
+            row["train_images"] = len(self.training.source)
         if self.name == "context_encoder":
             row["context_encoder"] = self._network.name
             row["weights"] = _digest(self._network.variables)
@@ -134,8 +154,8 @@ class Method:
             return context_encoder_of(
                 self._network, image_size=self.model.image_size, blend=self.blend
             )
-        assert self.read_training is not None
-        training = self.read_training()
+        assert self.training is not None
+        training = self.training.images
         if self.name == "mean":
             return baselines.guided_fill(to_float(training.mean(0, dtype=np.float64)))
         return baselines.nearest_fill(training, blend=self.blend)
@@ -196,15 +216,26 @@ def _digest(tree: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def _settings(fill: baselines.Fill) -> dict[str, Any]:
+    """What a fill's results depend on beside the images: its defaults, or its library.
+
+    Raises:
+      FillError: The library is not installed.
+    """
+    if isinstance(fill, baselines.HostFill):
+        return {"library": fill.version()}
+    parameters = inspect.signature(fill).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
 def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
     """A baseline, compiled, each batch divided over a mesh.
 
-    A library's (``HostFill``) raises ``FillError``, and ``HoleError`` if it can fill no
-    hole of a batch. Else ``refused`` is among the fields, the reason for each image
-    whose hole it cannot fill and nothing for the others.
+    Of a library's (``HostFill``) ``refused`` is among the fields, for each image the
+    reason why its hole cannot be filled, or nothing; it raises ``FillError``.
     """
     if isinstance(fill, baselines.HostFill):
-        return functools.partial(_fill_one_by_one, fill)
+        return functools.partial(_attempt, fill)
     # Arrays that a fill is bound to are arguments of what is compiled.
     bound = fill if isinstance(fill, tree_util.Partial) else tree_util.Partial(fill)
     bound = parallel.replicate(bound, mesh)
@@ -221,16 +252,8 @@ def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
     return complete
 
 
-def _fill_one_by_one(
+def _attempt(
     fill: baselines.HostFill, images: np.ndarray, masks: np.ndarray, keys: jax.Array
 ) -> dict[str, np.ndarray]:
-    completed, refused = np.full_like(images, np.nan), [""] * len(images)
-    for i in range(len(images)):
-        one = slice(i, i + 1)
-        try:
-            completed[one] = fill(images[one], masks[one], keys[one])
-        except baselines.HoleError as error:
-            refused[i] = str(error)
-    if all(refused):
-        raise baselines.HoleError(refused[0])
+    completed, refused = fill.attempt(images, masks, keys)
     return {"image": completed, "refused": np.array(refused)}

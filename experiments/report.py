@@ -26,6 +26,7 @@ class Result(NamedTuple):
       figures: Of the best, for its row in results.json.
       losses: ``[C]`` total losses, where there are several candidates.
       seeds: ``[C]`` which of the picture's searches each candidate is.
+      refused: Why its hole cannot be filled, or nothing.
     """
 
     completed: np.ndarray
@@ -33,6 +34,7 @@ class Result(NamedTuple):
     figures: Mapping[str, Any] = {}
     losses: np.ndarray | None = None
     seeds: np.ndarray | None = None
+    refused: str = ""
 
 
 class Report:
@@ -69,6 +71,9 @@ class Report:
           found: What was made of it.
           seconds: Wall time of its batch, without compilation, over the pictures in it.
         """
+        if found.refused:
+            self.fail(picture.id, f"{picture}: {found.refused}")
+            return
         if not np.isfinite(found.completed[0]).all():
             reason = f"{picture}: the search met numbers that are not finite"
             self.fail(picture.id, reason)

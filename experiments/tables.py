@@ -1,5 +1,7 @@
 """The comparison's tables: Markdown to read, JSON to compute with."""
 
+import itertools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,20 +48,26 @@ _FIGURES = (
 Row = dict[str, Any]
 
 
-def write_tables(
-    folder: Path, rows: Sequence[Row], limit: int, slow_limit: int
-) -> None:
+def write_tables(folder: Path, rows: Sequence[Row], count: int) -> None:
     """Writes table.md and table.json.
 
     Args:
       folder: Where.
       rows: A cell each: dataset, title, mask, method, label; n and figures, or
         ``refused`` with the reason.
-      limit: How many images a cell has if it does not say so.
-      slow_limit: How many every cell has; ``first`` of a row is their figures.
+      count: Of how many images, the first ones, ``first`` of a row is.
     """
     program.write_json(folder / "table.json", {"paper": PAPER, "cells": list(rows)})
-    program.write_text(folder / "table.md", to_markdown(rows, limit, slow_limit))
+    program.write_text(folder / "table.md", to_markdown(rows, count))
+
+
+def masks_of_table(folder: Path) -> list[str]:
+    """The masks of the cells that table.json has, if there is one."""
+    try:
+        cells = json.loads((folder / "table.json").read_text())["cells"]
+        return _in_order(cells, "mask")
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def around_tables(path: Path) -> tuple[str, str]:
@@ -87,51 +95,59 @@ def insert_tables(path: Path, folder: Path) -> None:
     program.write_text(path, f"{before}{begin}\n\n{table}\n{end}{after}")
 
 
-def to_markdown(rows: Sequence[Row], limit: int, slow_limit: int) -> str:
+def to_markdown(rows: Sequence[Row], count: int) -> str:
     """The tables as Markdown: the paper's, then all figures of each data set."""
     masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
-    parts = [_paper_layout(rows, masks, titles)]
+    first = [_of_first(row) for row in rows]
+    parts = [_paper_layout(rows, first, count)]
     for title in titles:
         of_title = [row for row in rows if row["title"] == title]
-        parts.append(f"## {title}")
-        if any(row.get("n", limit) != limit for row in of_title):
-            parts.append(
-                f"**PSNR, dB, of the first {slow_limit}, which all cells have**"
-            )
-            first = [_of_first(row, slow_limit) for row in of_title]
-            parts.append(_figure_table(first, masks, "psnr", 2, max, slow_limit))
+        full = max((row.get("n", 0) for row in of_title), default=0)
+        parts.append(f"## {title}, {full} test images")
+        if any(row.get("n", full) != full for row in of_title):
+            parts.append(f"**PSNR, dB, of the first {count}**")
+            short = [row for row in first if row["title"] == title]
+            parts.append(_figure_table(short, masks, "psnr", 2, max))
         for heading, figure, digits, best in _FIGURES:
             parts.append(f"**{heading}**")
-            parts.append(_figure_table(of_title, masks, figure, digits, best, limit))
+            parts.append(_figure_table(of_title, masks, figure, digits, best))
     devices = ", ".join(_in_order([row for row in rows if "n" in row], "device"))
     parts.append(
-        f"A cell is of the first {limit} test images unless it says otherwise (n). "
-        "Figures are means over images; seconds are the median, without compilation, "
-        f"on: {devices}. The distance is of all images together, and falls with their "
-        "number. Bold is the best of its column, of cells of as many images. A dash "
-        "is a hole that the method cannot fill, a blank is not computed."
+        "A cell is of the first test images, as many as its heading says unless it "
+        "names another number (n). Figures are means over images; seconds are the "
+        f"median, without compilation, on: {devices}. The distance is of all images "
+        "together, and falls with their number. Bold is the best of its column, of "
+        "cells of as many images as the heading says. A dash is a hole that the method "
+        "cannot fill, a blank is not computed."
     )
     return "\n\n".join(parts) + "\n"
 
 
-def _of_first(row: Row, count: int) -> Row:
-    """A row with the figures of the first images in the place of all."""
-    if "refused" in row:
-        return row
-    return {**row, "psnr": None, **row["first"], "n": min(count, row["n"])}
+def _of_first(row: Row) -> Row:
+    """A row with the PSNR of the first images in the place of that of all."""
+    return row if "refused" in row else row | row["first"]
 
 
-def _paper_layout(
-    rows: Sequence[Row], masks: Sequence[str], titles: Sequence[str]
-) -> str:
-    """Table 1 as the paper has it: masks down, data sets across, CE / ours."""
-    found = {(row["title"], row["mask"], row["method"]): row for row in rows}
+def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
+    """Table 1 as the paper has it: masks down, data sets across, CE / ours.
 
-    def pair(title: str, mask: str) -> str:
-        values = [
-            found.get((title, mask, method), {}).get("psnr")
-            for method in ("context_encoder", "latent")
-        ]
+    Where the two do not have the same images, it is of the first ones alone.
+    """
+    pair = ("context_encoder", "latent")
+
+    def by_place(rows: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
+        return {(row["title"], row["mask"], row["method"]): row for row in rows}
+
+    def counts(place: tuple[str, str]) -> set[int]:
+        found = [by_place(rows).get((*place, method), {}) for method in pair]
+        return {row["n"] for row in found if "n" in row}
+
+    masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
+    alike = all(len(counts(each)) < 2 for each in itertools.product(titles, masks))
+    cells = by_place(rows if alike else first)
+
+    def measured(title: str, mask: str) -> str:
+        values = [cells.get((title, mask, method), {}).get("psnr") for method in pair]
         return " / ".join("" if value is None else f"{value:.1f}" for value in values)
 
     def published(title: str, mask: str) -> str:
@@ -143,13 +159,15 @@ def _paper_layout(
         header += [title, f"{title}, paper"]
     body = []
     for mask in masks:
-        cells = [mask]
+        line = [mask]
         for title in titles:
-            cells += [pair(title, mask), published(title, mask)]
-        body.append(cells)
+            line += [measured(title, mask), published(title, mask)]
+        body.append(line)
+    images = "" if alike else f", of the first {count} test images"
     return (
         "**Table 1 of the paper: PSNR in dB of the context encoder / of the latent "
-        "search**, each beside what the paper has\n\n" + _markdown(header, body)
+        f"search{images}**; beside each what the paper has, of its own images\n\n"
+        + _markdown(header, body)
     )
 
 
@@ -159,17 +177,17 @@ def _figure_table(
     figure: str,
     digits: int,
     best: Callable[..., float],
-    limit: int,
 ) -> str:
     """Methods down, masks across; PSNR with the paper's own two rows."""
     cells = {(row["method"], row["mask"]): row for row in rows}
     labels = {row["method"]: row["label"] for row in rows}
+    full = max((row["n"] for row in rows if "n" in row), default=0)
     winners = {}
     for mask in masks:
         values = [
             row[figure]
             for row in rows
-            if row["mask"] == mask and row.get(figure) and row["n"] == limit
+            if row["mask"] == mask and row.get("n") == full and row[figure] is not None
         ]
         if values:
             winners[mask] = f"{best(values):.{digits}f}"
@@ -183,7 +201,7 @@ def _figure_table(
         if row[figure] is None:
             return ""
         value = f"{row[figure]:.{digits}f}"
-        if row["n"] != limit:
+        if row["n"] != full:
             return f"{value} (n = {row['n']})"
         return f"**{value}**" if value == winners.get(mask) else value
 

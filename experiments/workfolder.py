@@ -56,9 +56,26 @@ class WorkFolder:
     def plan(self) -> Plan:
         """Finds what is missing.
 
+        Where something is missing, what an earlier attempt merged is out of date, and
+        removed.
+        """
+        self._find_done()
+        missing = [i for i in range(len(self.source)) if i not in self._done]
+        if missing:
+            for name in MERGED:
+                (self.path / name).unlink(missing_ok=True)
+        return Plan(self.parts.next_attempt(), missing)
+
+    def done(self) -> list[dict[str, Any]]:
+        """The rows of what is done, in the data set's order."""
+        self._find_done()
+        return [self._done[index] | {"index": index} for index in sorted(self._done)]
+
+    def _find_done(self) -> None:
+        """Looks at lines and pictures.
+
         An image is done when there is a row of it, the picture that was filled is still
-        the one in the data set, and the completed one can be read. Where something is
-        missing, what an earlier attempt merged is out of date, and removed.
+        the one in the data set, and the completed one can be read.
         """
         ids = self.source.ids
         index_of: dict[Any, int] | None = None
@@ -76,16 +93,6 @@ class WorkFolder:
         self._done = {}
         for i in range(0, len(indices), _AT_ONCE):
             self._done |= self._borne_out(indices[i : i + _AT_ONCE], claimed)
-        missing = [i for i in range(len(self.source)) if i not in self._done]
-        if missing:
-            for name in MERGED:
-                (self.path / name).unlink(missing_ok=True)
-        return Plan(self.parts.next_attempt(), missing)
-
-    def done(self) -> list[dict[str, Any]]:
-        """The rows of what is done, in the data set's order."""
-        self.plan()
-        return [self._done[index] | {"index": index} for index in sorted(self._done)]
 
     def count_done(self, plan: Plan) -> int:
         """How many images are done, by the plan and the lines that followed it."""
@@ -93,8 +100,8 @@ class WorkFolder:
         fresh = {row["index"] for row in lines if "failed" not in row}
         return len(self.source) - len(plan.missing) + len(fresh)
 
-    def merged(self, plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
-        """All rows in the data set's order, and why images failed.
+    def merged(self, plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """All rows in the data set's order, and those of images that failed.
 
         Args:
           plan: Of the attempt that has just ended.
@@ -116,7 +123,7 @@ class WorkFolder:
                 )
             time.sleep(1)
         fresh = {index: found[index] for index in plan.missing}
-        failed = [row["failed"] for row in fresh.values() if "failed" in row]
+        failed = [row for row in fresh.values() if "failed" in row]
         whole = self._done | {i: row for i, row in fresh.items() if "failed" not in row}
         return [whole[index] | {"index": index} for index in sorted(whole)], failed
 

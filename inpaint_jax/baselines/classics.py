@@ -4,29 +4,12 @@ Telea's fast marching and Navier-Stokes are OpenCV's, the biharmonic equation is
 scikit-image's; both come with the extra ``competitors``.
 """
 
-import importlib
-from typing import Any
-
 import numpy as np
 
-from inpaint_jax.baselines.fill import FillError, HostFill
+from inpaint_jax.baselines.fill import HostFill, require
 
 _RADIUS = 3
 """Of the neighbourhood, in pixels; OpenCV's own examples use it."""
-
-
-def require(module: str, package: str) -> Any:
-    """A module of the extra ``competitors``.
-
-    Raises:
-      FillError: It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise FillError(
-            f"this fill needs {package}: pip install 'inpaint_jax[competitors]'"
-        ) from error
 
 
 def _telea(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
@@ -49,13 +32,13 @@ def _biharmonic(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(np.rint(255 * np.clip(filled, 0, 1)), np.uint8)
 
 
-telea_fill = HostFill(_telea)
+telea_fill = HostFill(_telea, "cv2", "OpenCV")
 """Telea, An image inpainting technique based on the fast marching method, 2004."""
 
-navier_stokes_fill = HostFill(_navier_stokes)
+navier_stokes_fill = HostFill(_navier_stokes, "cv2", "OpenCV")
 """Bertalmio et al., Navier-Stokes, fluid dynamics, and image and video inpainting,
 2001."""
 
-biharmonic_fill = HostFill(_biharmonic)
+biharmonic_fill = HostFill(_biharmonic, "skimage", "scikit-image")
 """Damelin and Hoang, On surface completion and image inpainting by biharmonic
 functions, 2018."""

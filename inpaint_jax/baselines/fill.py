@@ -1,7 +1,9 @@
 """What all baselines are: functions of a batch."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +32,15 @@ class HostFill:
 
     Attributes:
       of_one: An image ``[S, S, 3]`` uint8 with its hole black, the hole ``[S, S]`` bool
-        (at least one pixel, not all) and a seed to a completed image, uint8.
+        (at least one pixel, not all) and a seed to a completed image, uint8. Raises
+        ``HoleError`` if it cannot fill the hole.
+      module: The library's module; None: it needs none.
+      package: What people call the library.
     """
 
     of_one: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+    module: str | None = None
+    package: str = ""
 
     def __call__(
         self, images: ArrayLike, masks: ArrayLike, keys: jax.Array
@@ -44,11 +51,60 @@ class HostFill:
           FillError: The library is not installed.
           HoleError: It cannot fill one of the holes.
         """
+        completed, refused = self.attempt(images, masks, keys)
+        for reason in filter(None, refused):
+            raise HoleError(reason)
+        return jnp.asarray(completed)
+
+    def attempt(
+        self, images: ArrayLike, masks: ArrayLike, keys: jax.Array
+    ) -> tuple[np.ndarray, list[str]]:
+        """As a ``Fill``, but a hole that cannot be filled is of no harm to others.
+
+        Returns:
+          The completed images, NaN in such a hole, and for each image the reason, or
+          nothing.
+
+        Raises:
+          FillError: The library is not installed.
+        """
         given, holes = np.asarray(images), np.asarray(masks)[..., 0] < 0.5
         completed = np.where(holes[..., None], 0, given).astype(np.float32)
-        seeds = np.asarray(jax.vmap(jax.random.bits)(keys))
-        for each, hole, seed in zip(completed, holes, seeds, strict=True):
-            if hole.any() and not hole.all():
-                masked = with_hole(to_uint8(each), ~hole[..., None])
-                each[hole] = to_float(self.of_one(masked, hole, int(seed)))[hole]
-        return jnp.asarray(completed)
+        refused = [""] * len(given)
+        seeds = np.asarray(_seeds(keys))
+        for i, (each, hole) in enumerate(zip(completed, holes, strict=True)):
+            if not hole.any() or hole.all():
+                continue
+            masked = with_hole(to_uint8(each), ~hole[..., None])
+            try:
+                each[hole] = to_float(self.of_one(masked, hole, int(seeds[i])))[hole]
+            except HoleError as error:
+                each[hole], refused[i] = np.nan, str(error)
+        return completed, refused
+
+    def version(self) -> str:
+        """The library and its version; nothing if it needs none.
+
+        Raises:
+          FillError: It is not installed.
+        """
+        if self.module is None:
+            return ""
+        return f"{self.package} {require(self.module, self.package).__version__}"
+
+
+_seeds = jax.jit(jax.vmap(jax.random.bits))
+
+
+def require(module: str, package: str) -> Any:
+    """A module of the extra ``competitors``.
+
+    Raises:
+      FillError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise FillError(
+            f"this fill needs {package}: pip install 'inpaint_jax[competitors]'"
+        ) from error

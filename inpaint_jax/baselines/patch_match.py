@@ -5,8 +5,7 @@ The library is PyPatchMatch, of the extra ``competitors``.
 
 import numpy as np
 
-from inpaint_jax.baselines.classics import require
-from inpaint_jax.baselines.fill import FillError, HoleError, HostFill
+from inpaint_jax.baselines.fill import FillError, HoleError, HostFill, require
 
 RADIUS = 3
 """Of a patch: 7x7 pixels, as Barnes et al. have it."""
@@ -43,6 +42,6 @@ def _patch_match(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(filled)
 
 
-patch_match_fill = HostFill(_patch_match)
+patch_match_fill = HostFill(_patch_match, "patchmatch", "PyPatchMatch")
 """Barnes et al., PatchMatch: a randomized correspondence algorithm for structural image
 editing, 2009."""

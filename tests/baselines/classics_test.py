@@ -12,7 +12,7 @@ from problems import problem
 from skimage.restoration import inpaint_biharmonic
 
 from inpaint_jax import baselines
-from inpaint_jax.baselines import FillError, HostFill
+from inpaint_jax.baselines import FillError, HoleError, HostFill
 
 DIRECT = {
     "telea": lambda image, hole: cv2.inpaint(image, hole, 3, cv2.INPAINT_TELEA),
@@ -89,15 +89,40 @@ def test_an_images_seed_is_of_its_key_alone():
     [
         ("telea", "cv2"),
         ("navier_stokes", "cv2"),
-        ("biharmonic", "skimage.restoration"),
+        ("biharmonic", "skimage"),
         ("patch_match", "patchmatch"),
     ],
 )
 def test_a_missing_library_says_how_to_get_it(name, module, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    given = problem("left", size=16)
-    with pytest.raises(FillError, match=r"pip install 'inpaint_jax\[competitors\]'$"):
-        FILLS[name](*given)
+    for loaded in [module, *sys.modules]:
+        if loaded == module or loaded.startswith(f"{module}."):
+            monkeypatch.setitem(sys.modules, loaded, None)
+    for use in (FILLS[name].version, lambda: FILLS[name](*problem("left", size=16))):
+        with pytest.raises(FillError, match=r"install 'inpaint_jax\[competitors\]'$"):
+            use()
+
+
+def test_a_library_has_a_version():
+    assert baselines.telea_fill.version() == f"OpenCV {cv2.__version__}"
+    assert HostFill(lambda image, hole, seed: image).version() == ""
+
+
+def test_a_hole_that_cannot_be_filled_is_of_no_harm_to_others():
+    def of_one(image, hole, seed):
+        if hole.sum() < 20:
+            raise HoleError("too small")
+        return np.full_like(image, 255)
+
+    images, masks, keys = problem("left", count=3)
+    masks = masks.at[1].set(1).at[1, :2, :2].set(0)
+    fill = HostFill(of_one)
+    completed, refused = fill.attempt(images, masks, keys)
+    assert refused == ["", "too small", ""]
+    assert np.isnan(completed[1, :2, :2]).all()
+    alone = fill(images[::2], masks[::2], keys[::2])
+    np.testing.assert_array_equal(completed[::2], alone)
+    with pytest.raises(HoleError, match=r"^too small$"):
+        fill(images, masks, keys)
 
 
 def test_half_a_patch_match_is_none(monkeypatch):
