@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,13 @@ import optax
 import pytest
 from conftest import CONTEXT_ENCODER, TINY, VAE, random_weights
 
-from inpaint_jax import load_context_encoder, load_vae
-from inpaint_jax.baselines import context_encoder, context_encoder_fill, vae
+from inpaint_jax import data, load_context_encoder, load_vae, make_masks, pretrained
+from inpaint_jax.baselines import (
+    context_encoder,
+    context_encoder_fill,
+    harmonic_fill,
+    vae,
+)
 from inpaint_jax.checkpoints import Checkpoints
 from inpaint_jax.networks import Generator
 from inpaint_jax.pretrained import ModelError, files, load_model
@@ -214,3 +220,66 @@ def test_a_loaded_vae_makes_images_of_latents(tmp_path):
     )
     np.testing.assert_allclose(images, expected, atol=5e-3)
     assert np.std(images, axis=0).max() > 1e-4
+
+
+@pytest.mark.parametrize("blend", [False, True])
+def test_a_run_becomes_a_file_with_the_figures_of_what_it_pasted(
+    program, tiny_model_file, noise_folder, tmp_path, blend
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    run_folder(run, "context_encoder", state_of("context_encoder"))
+    config = json.loads((run / "config.json").read_text())
+    config |= {"dataset": "images:noise", "batch_size": 8}
+    (run / "config.json").write_text(json.dumps(config))
+    output, evaluated = tmp_path / "noise.safetensors", tmp_path / "evaluated"
+    export = ("export", f"--workdir={run}", f"--output={output}")
+    program(*export)
+    program(
+        "evaluate",
+        "--method=context_encoder",
+        f"--context_encoder={output}",
+        f"--model={tiny_model_file}",
+        f"--dataset=images:{noise_folder}",
+        f"--workdir={evaluated}",
+        f"--blend={blend}",
+    )
+    results = evaluated / "metrics.json"
+    result = program(*export, f"--results={results}", check=False)
+    if blend:
+        assert result.returncode == 2
+        assert "is of blended results" in result.stderr
+        return
+    metadata = read_competitor("context_encoder", output).metadata
+    measured = json.loads(results.read_text())["figures"]["psnr"]["mean"]
+    assert metadata["figures"]["center"]["psnr"] == measured
+    assert (metadata["steps"], metadata["images_seen"]) == (3, 24)
+
+
+SHIPPED = [(kind, name) for kind in KINDS for name in competitor_names(kind)]
+
+
+@pytest.mark.parametrize(("shipped_kind", "name"), SHIPPED)
+def test_shipped_ones_are_complete(shipped_kind, name):
+    path = Path(pretrained.__file__).parent / shipped_kind / f"{name}.safetensors"
+    assert path.stat().st_size <= 20_000_000
+    assert path.with_suffix(".md").is_file()
+    found = read_competitor(shipped_kind, name)
+    for field in ("crop", "dataset", "steps", "date"):
+        assert field in found.metadata
+
+
+def test_the_shipped_context_encoder_knows_faces(real_data):
+    faces = data.load(f"images:{real_data}/celeba64/test.zip", limit=32)
+    given = faces.images.astype(np.float32) / 127.5 - 1
+    keys = jax.random.split(jax.random.key(0), len(given))
+    known = make_masks("center", keys, given.shape[1:3])
+    hole = np.broadcast_to(known == 0, given.shape)
+
+    def error(fill):
+        return np.square(
+            np.asarray(fill(given, known, keys))[hole] - given[hole]
+        ).mean()
+
+    # Half of what a smooth fill leaves, and less.
+    assert error(load_context_encoder("celeba64")) < 0.5 * error(harmonic_fill)
