@@ -206,7 +206,7 @@ def _draw_plate(
             captions.append(texts)
             labels.append(f"{mask}, {examples[0].ids[i]}")
     titles = [plate.titles.get(name, _COLUMNS[name].title) for name in plate.methods]
-    errors_of = [f"error x{_AMPLIFIED:g}: {title}" for title in titles]
+    errors_of = [f"error: {title}" for title in titles]
     return images.grid(
         rows,
         column_labels=["original", "input", *titles, *(errors_of * plate.errors)],
