@@ -100,8 +100,8 @@ def test_errors_are_amplified(sheet):
     examples = {"context_encoder": example(1), "latent": example(2)}
     drawn, _ = sheet("12", examples)
     assert drawn["column_labels"][-2:] == [
-        "error x2: context encoder",
-        "error x2: ours",
+        "error: context encoder",
+        "error: ours",
     ]
     original, _, *completed, first, second = drawn["rows"][1]
     for result, error in zip(completed, (first, second), strict=True):
