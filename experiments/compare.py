@@ -6,7 +6,7 @@
 Leaves in the work folder: table.md and table.json, and a folder for each cell, which is
 an evaluation as of ``experiments.evaluate``. A cell once computed is not computed
 again: started again, it does only what is missing, down to single images. The table has
-all cells that there are, also those that this run was not asked for.
+all cells that are finished, also those that this run was not asked for.
 """
 
 import itertools

@@ -119,7 +119,7 @@ def run(evaluation: Evaluation) -> int:
 
         # --- All together ------------------------------------------------------------
         outcome = distributed.from_first(
-            lambda: _merge(evaluation, folder, plan, mesh.size)
+            lambda: _merge(evaluation, row, folder, plan, mesh.size)
         )
         if isinstance(outcome, str):
             raise HoleError(outcome)
@@ -192,6 +192,7 @@ def _local_batch_size(evaluation: Evaluation, mesh: Mesh) -> int:
 
 def _merge(
     evaluation: Evaluation,
+    config: dict[str, Any],
     folder: workfolder.WorkFolder,
     plan: workfolder.Plan,
     devices: int,
@@ -218,7 +219,7 @@ def _merge(
             "n": len(rows),
             "figures": summary,
             "failed": failed,
-            "config": evaluation.row(),
+            "config": config,
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "numpy")

@@ -138,13 +138,17 @@ def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
     def by_place(rows: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
         return {(row["title"], row["mask"], row["method"]): row for row in rows}
 
-    def counts(place: tuple[str, str]) -> set[int]:
-        found = [by_place(rows).get((*place, method), {}) for method in pair]
+    masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
+    cells = by_place(rows)
+
+    def counts(title: str, mask: str) -> set[int]:
+        found = [cells.get((title, mask, method), {}) for method in pair]
         return {row["n"] for row in found if "n" in row}
 
-    masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
-    alike = all(len(counts(each)) < 2 for each in itertools.product(titles, masks))
-    cells = by_place(rows if alike else first)
+    places = itertools.product(titles, masks)
+    alike = all(len(counts(title, mask)) < 2 for title, mask in places)
+    if not alike:
+        cells = by_place(first)
 
     def measured(title: str, mask: str) -> str:
         values = [cells.get((title, mask, method), {}).get("psnr") for method in pair]
