@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import second_order
-from inpaint_jax import search
+from inpaint_jax.search import strategies
 from inpaint_jax.types import SEARCHES, Model, SearchConfig
 
 
@@ -20,15 +20,15 @@ class Contender:
       first_passes: For a model, before the first step.
     """
 
-    make: Callable[[Model], search.Strategy]
+    make: Callable[[Model], strategies.Strategy]
     steps: int
     step_passes: float
     first_passes: Callable[[Model], float]
 
 
 def _adam(config: SearchConfig) -> Contender:
-    def make(model: Model) -> search.Strategy:
-        return search.adam(config, model.latent_size)
+    def make(model: Model) -> strategies.Strategy:
+        return strategies.adam(config, model.latent_size)
 
     def first_passes(model: Model) -> float:
         # A guess is an encoder's pass and the generator's. A start that is compared

@@ -12,7 +12,7 @@ from jax import lax
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inpaint_jax.networks import GRID, NORM_EPSILON, SLOPE, Variables
+from inpaint_jax.networks.dcgan import GRID, NORM_EPSILON, SLOPE, Variables
 from inpaint_jax.types import Architecture
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")

@@ -21,15 +21,10 @@ from absl import app, flags
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from inpaint_jax import (
-    batch_search,
-    completion,
-    gan,
-    inference,
-    parallel,
-    recipes,
-    search,
-)
+from inpaint_jax import completion, parallel
+from inpaint_jax.networks import inference
+from inpaint_jax.search import batches, strategies
+from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import SEARCHES, Architecture
 
 _WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
@@ -70,7 +65,7 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
     masks = shapes(lambda: jnp.zeros((batch, 64, 64, 1)), split)
     keys = shapes(lambda: jax.random.split(jax.random.key(0), batch), split)
     bind = jax.tree_util.Partial
-    objectives = search.Objective(
+    objectives = strategies.Objective(
         bind(
             inference.generate,
             shapes(lambda: inference.generator_weights(_ones(state.average)), whole),
@@ -89,8 +84,8 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
         weights=masks,
         guided=shapes(lambda: jnp.ones(batch, bool), split),
     )
-    strategy = search.adam(SEARCHES["paper"], architecture.latent_size)
-    start = functools.partial(batch_search.start_searches, strategy, mesh=mesh)
+    strategy = strategies.adam(SEARCHES["paper"], architecture.latent_size)
+    start = functools.partial(batches.start_searches, strategy, mesh=mesh)
     states = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split),
         jax.eval_shape(start, objectives, keys),
@@ -98,13 +93,13 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
     scalar = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
     return {
         # A loop's body is counted once, however often it is done.
-        "search step": batch_search.advance_searches.lower(
+        "search step": batches.advance_searches.lower(
             strategy,
             objectives,
             states,
             scalar,
-            search.Clock(scalar, scalar),
-            capacity=batch_search.CHUNK,
+            strategies.Clock(scalar, scalar),
+            capacity=batches.CHUNK,
             mesh=mesh,
         ),
         "blend": completion.fill_holes.lower(pictures, pictures, masks, mesh=mesh),

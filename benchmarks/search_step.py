@@ -20,8 +20,10 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from benchmarks import peers, timing, torch_search
-from inpaint_jax import gan, inference, recipes, search
-from inpaint_jax.networks import GRID, Variables
+from inpaint_jax.networks import inference
+from inpaint_jax.networks.dcgan import GRID, Variables
+from inpaint_jax.search import strategies
+from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import Architecture, SearchConfig
 
 _CONFIG = SearchConfig()
@@ -200,12 +202,14 @@ class Problem:
         def advance(networks, images, weights, latents, steps):
             def one(image, weight, latent):
                 known = jnp.ones_like(weight)
-                objective = search.Objective(*networks, image, known, weight)
-                strategy = search.adam(_CONFIG, latent.size)
+                objective = strategies.Objective(*networks, image, known, weight)
+                strategy = strategies.adam(_CONFIG, latent.size)
                 state = strategy.init(jax.random.key(0), objective)
                 state = state._replace(latent=latent, best_latent=latent)
-                clock = search.Clock(0, steps)
-                return search.advance(strategy, state, objective, steps, clock=clock)
+                clock = strategies.Clock(0, steps)
+                return strategies.advance(
+                    strategy, state, objective, steps, clock=clock
+                )
 
             return jax.vmap(one)(images, weights, latents)
 

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from inpaint_jax.curvature import linearise
 from inpaint_jax.losses import context_loss
-from inpaint_jax.search import Clock, Objective, Strategy, evaluate
+from inpaint_jax.search.directions import linearise
+from inpaint_jax.search.strategies import Clock, Objective, Strategy, evaluate
 from inpaint_jax.types import Losses, SearchConfig
 
 _CONFIG = SearchConfig()

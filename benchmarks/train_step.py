@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from benchmarks import peers, timing
 from benchmarks.search_step import search_step_flops
-from inpaint_jax import gan, recipes
+from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import Architecture
 
 _TOLERANCES = (1e-3, 1e-2)  # Relative, of the first and the second step.

@@ -31,20 +31,21 @@ from tqdm import tqdm
 
 import inpaint_jax
 from benchmarks import contenders, timing
-from experiments import dataset_flags, program
-from inpaint_jax import search
-from inpaint_jax.batch_search import (
+from experiments.flags import dataset as dataset_flags
+from experiments.runtime import program
+from inpaint_jax.completion import fill_holes, image_key
+from inpaint_jax.losses import importance_weights
+from inpaint_jax.masks import MASK_NAMES, mask_function
+from inpaint_jax.metrics import psnr_hole
+from inpaint_jax.pixels import to_float
+from inpaint_jax.pretrained import Parts, read_parts
+from inpaint_jax.search import strategies
+from inpaint_jax.search.batches import (
     advance_searches,
     finish_searches,
     make_objectives,
     start_searches,
 )
-from inpaint_jax.completion import fill_holes, image_key
-from inpaint_jax.images import to_float
-from inpaint_jax.losses import importance_weights
-from inpaint_jax.masks import MASK_NAMES, mask_function
-from inpaint_jax.metrics import psnr_hole
-from inpaint_jax.pretrained import Parts, read_parts
 from inpaint_jax.types import Model
 
 flags.adopt_module_key_flags(dataset_flags)
@@ -223,16 +224,21 @@ class Problem:
             )
         return rows
 
-    def _start(self, strategy: search.Strategy) -> Any:
+    def _start(self, strategy: strategies.Strategy) -> Any:
         return jax.block_until_ready(
             start_searches(strategy, self._objectives, self._keys)
         )
 
     def _advance(
-        self, strategy: search.Strategy, states: Any, before: int, after: int, end: int
+        self,
+        strategy: strategies.Strategy,
+        states: Any,
+        before: int,
+        after: int,
+        end: int,
     ) -> Any:
         """From some steps done to more, of ``end`` in all."""
-        clock = search.Clock(jnp.asarray(before), jnp.asarray(end))
+        clock = strategies.Clock(jnp.asarray(before), jnp.asarray(end))
         states, _ = advance_searches(
             strategy, self._objectives, states, after - before, clock, capacity=end
         )
@@ -241,7 +247,7 @@ class Problem:
     def _look(
         self,
         contender: contenders.Contender,
-        strategy: search.Strategy,
+        strategy: strategies.Strategy,
         states: Any,
         steps: int,
         seconds: float,

@@ -16,8 +16,9 @@ from typing import Any
 
 from absl import flags
 
-from experiments import comparison, compilation_cache, dataset_flags, program
-from experiments.comparison import (
+from experiments.flags import dataset as dataset_flags
+from experiments.paper import comparison
+from experiments.paper.comparison import (
     COLUMNS,
     MASKS,
     Cell,
@@ -25,13 +26,14 @@ from experiments.comparison import (
     make_workdir,
     read_cases,
 )
-from experiments.tables import (
+from experiments.paper.tables import (
     MARKERS,
     around_tables,
     insert_tables,
     masks_of_table,
     write_tables,
 )
+from experiments.runtime import compilation_cache, program
 from inpaint_jax.masks import mask_function
 
 for _module in (comparison, compilation_cache, dataset_flags):

@@ -21,15 +21,11 @@ from pathlib import Path
 from absl import flags
 
 import inpaint_jax
-from experiments import (
-    compilation_cache,
-    dataset_flags,
-    distributed,
-    evaluation,
-    method_flags,
-    program,
-    search_flags,
-)
+from experiments.filling import evaluation
+from experiments.flags import dataset as dataset_flags
+from experiments.flags import method as method_flags
+from experiments.flags import search as search_flags
+from experiments.runtime import compilation_cache, distributed, program
 from inpaint_jax import masks
 
 _DATASET = dataset_flags.define_dataset()

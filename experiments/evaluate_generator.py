@@ -24,15 +24,19 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import compilation_cache, dataset_flags, program, report
-from inpaint_jax import data, images, inception, metrics, quality
+from experiments.filling import report
+from experiments.flags import dataset as dataset_flags
+from experiments.runtime import compilation_cache, program
+from inpaint_jax import pixels
+from inpaint_jax.data import datasets, images
+from inpaint_jax.quality import generators, inception, sets
 from inpaint_jax.types import RefineConfig
 
 _DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
 
-_DEFAULTS = quality.QualityConfig()
+_DEFAULTS = generators.QualityConfig()
 _MODEL = flags.DEFINE_string(
     "model",
     "celeba64",
@@ -84,7 +88,7 @@ _SHOWN_RECONSTRUCTIONS = 10
 def main() -> int:
     # --- What is asked ----------------------------------------------------------------
     model = inpaint_jax.load_model(_MODEL.value)
-    config = quality.QualityConfig(
+    config = generators.QualityConfig(
         images=_LIMIT.value,
         reconstructions=_RECONSTRUCTIONS.value,
         steps=_STEPS.value,
@@ -110,10 +114,10 @@ def main() -> int:
         raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
 
     # --- Measure ----------------------------------------------------------------------
-    real = images.to_float(dataset.images)
-    groups = math.ceil(min(config.reconstructions, len(real)) / quality.GROUP)
+    real = pixels.to_float(dataset.images)
+    groups = math.ceil(min(config.reconstructions, len(real)) / generators.GROUP)
     with tqdm(total=groups * config.steps, unit="step", disable=None) as bar:
-        found = quality.measure(
+        found = generators.measure(
             model, real, config=config, seed=_SEED.value, progress=bar.update
         )
     row = {
@@ -131,7 +135,7 @@ def main() -> int:
     }
     if features is not None:
         row["fid"] = inception.frechet_inception_distance(
-            images.to_uint8(found.samples), dataset.images, features
+            pixels.to_uint8(found.samples), dataset.images, features
         )
 
     # --- Write ------------------------------------------------------------------------
@@ -151,7 +155,7 @@ def main() -> int:
     return 0
 
 
-def _only(dataset: data.Dataset, path: str, limit: int) -> data.Dataset:
+def _only(dataset: datasets.Dataset, path: str, limit: int) -> datasets.Dataset:
     """The first ``limit`` images whose ids a file lists."""
     try:
         ids = set(json.loads(Path(path).read_text()))
@@ -164,10 +168,10 @@ def _only(dataset: data.Dataset, path: str, limit: int) -> data.Dataset:
             f"split {_SPLIT.value}, has {listed.sum()}: give the data set and the "
             "--split that they are of"
         )
-    return data.select(dataset, listed & (listed.cumsum() <= limit))
+    return datasets.select(dataset, listed & (listed.cumsum() <= limit))
 
 
-def _figures(found: quality.Quality) -> dict[str, Any]:
+def _figures(found: generators.Quality) -> dict[str, Any]:
     ceiling = found.ceiling.astype(np.float64)
     return {
         "swd": report.by_level(found.swd),
@@ -181,14 +185,16 @@ def _figures(found: quality.Quality) -> dict[str, Any]:
     }
 
 
-def _of_real_images(real: np.ndarray, config: quality.QualityConfig) -> dict[str, Any]:
+def _of_real_images(
+    real: np.ndarray, config: generators.QualityConfig
+) -> dict[str, Any]:
     """What the same figures are for real images among themselves.
 
     The distance is between halves, each of half as many images, which raises it: a
     generator can be a little below.
     """
     half = len(real) // 2
-    halves = metrics.sliced_wasserstein(
+    halves = sets.sliced_wasserstein(
         real[:half],
         real[half : 2 * half],
         seed=_SEED.value,
@@ -196,7 +202,7 @@ def _of_real_images(real: np.ndarray, config: quality.QualityConfig) -> dict[str
     )
     return {
         "swd_of_halves": report.by_level(halves),
-        "ms_ssim": quality.diversity(real, config.pairs, seed=_SEED.value),
+        "ms_ssim": generators.diversity(real, config.pairs, seed=_SEED.value),
     }
 
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from absl import flags
 
-from experiments import program
-from inpaint_jax import curvature
+from experiments.runtime import program
 from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
 from inpaint_jax.pretrained.runs import KINDS, Run
+from inpaint_jax.search import directions
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -84,7 +84,7 @@ def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
         run.state.discriminator.variables,
         metadata=metadata,
     )
-    metric = curvature.metric_of(make_model(parts))
+    metric = directions.metric_of(make_model(parts))
     save_model(output, dataclasses.replace(parts, metric=metric))
 
 

@@ -15,16 +15,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import (
-    batches,
-    comparison,
-    compilation_cache,
-    dataset_flags,
-    manifold,
-    methods,
-    program,
-)
-from experiments.comparison import (
+from experiments.filling import batches, methods
+from experiments.flags import dataset as dataset_flags
+from experiments.paper import comparison, manifold
+from experiments.paper.comparison import (
     COLUMNS,
     MASKS,
     Case,
@@ -35,7 +29,10 @@ from experiments.comparison import (
     make_workdir,
     read_cases,
 )
-from inpaint_jax import gan, images, load_vae
+from experiments.runtime import compilation_cache, program
+from inpaint_jax import load_vae, pixels
+from inpaint_jax.data import images
+from inpaint_jax.training import gan
 from inpaint_jax.types import SearchConfig
 
 for _module in (comparison, compilation_cache, dataset_flags):
@@ -230,7 +227,7 @@ def _draw_way(path: Path, case: Case) -> None:
     """The search for the first test image, its center missing."""
     id, original = case.open_test(1).read(0)
     masks, keys = batches.draw_masks([id], "center", 0, original.shape)
-    way = manifold.follow(case.model, images.to_float(original), masks[0], keys[0])
+    way = manifold.follow(case.model, pixels.to_float(original), masks[0], keys[0])
     manifold.draw(path, way, f"{case.title}, {id}")
 
 

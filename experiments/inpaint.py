@@ -22,21 +22,18 @@ from absl import flags
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments import (
-    compilation_cache,
-    dataset_flags,
-    method_flags,
-    program,
-    search_flags,
-)
-from experiments.methods import Complete, Method, prepare_fill
-from experiments.report import Report, Result
-from experiments.stopwatch import Stopwatch
-from inpaint_jax import images as image_lib
+from experiments.filling.methods import Complete, Method, prepare_fill
+from experiments.filling.report import Report, Result
+from experiments.flags import dataset as dataset_flags
+from experiments.flags import method as method_flags
+from experiments.flags import search as search_flags
+from experiments.runtime import compilation_cache, program
+from experiments.runtime.stopwatch import Stopwatch
 from inpaint_jax import masks as mask_lib
-from inpaint_jax import parallel
+from inpaint_jax import parallel, pixels
 from inpaint_jax.baselines import HostFill
-from inpaint_jax.pictures import (
+from inpaint_jax.data import images as image_lib
+from inpaint_jax.data.pictures import (
     ImageError,
     Picture,
     find_masks,
@@ -273,7 +270,7 @@ def _fill(
     """A batch by a baseline."""
     filled = _fill_up(batch, size)
     found = complete(
-        np.stack([image_lib.to_float(example.image) for example in filled]),
+        np.stack([pixels.to_float(example.image) for example in filled]),
         np.stack([example.mask for example in filled]),
         jax.numpy.stack([example.key for example in filled]),
     )
@@ -299,7 +296,7 @@ def _search(
     keys = [fold(example.key, np.arange(count)) for example in filled]
     solution = inpaint_jax.inpaint(
         method.model,
-        np.repeat([image_lib.to_float(e.image) for e in filled], count, axis=0),
+        np.repeat([pixels.to_float(e.image) for e in filled], count, axis=0),
         np.repeat([e.mask for e in filled], count, axis=0),
         jax.numpy.concatenate(keys),
         config=method.search.config,

@@ -25,19 +25,16 @@ from absl import flags
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from experiments import (
-    compilation_cache,
-    dataset_flags,
-    distributed,
-    program,
-    recipe,
-    tracking,
-    trainees,
-)
-from experiments.stopping import check_finite
-from inpaint_jax import data, images, parallel, recipes
-from inpaint_jax.checkpoints import Checkpoints, State
-from inpaint_jax.data_order import batch_indices
+from experiments.flags import dataset as dataset_flags
+from experiments.flags import recipe
+from experiments.runtime import compilation_cache, distributed, program
+from experiments.runtime.stopping import check_finite
+from experiments.training import tracking, trainees
+from inpaint_jax import parallel, pixels
+from inpaint_jax.data import datasets, images
+from inpaint_jax.data.order import batch_indices
+from inpaint_jax.training import recipes
+from inpaint_jax.training.checkpoints import Checkpoints, State
 
 _DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags, distributed, recipe):
@@ -110,7 +107,7 @@ class _Run:
     """What the loop works with, beside the state."""
 
     trainee: trainees.Trainee
-    dataset: data.Dataset
+    dataset: datasets.Dataset
     mesh: Mesh
     workdir: Path
     checkpoints: Checkpoints
@@ -158,16 +155,16 @@ def _run(config: recipes.Recipe, mesh: Mesh, workdir: Path) -> int:
             return _train(run, state, start)
 
 
-def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
+def _load_data(size: int) -> tuple[datasets.Dataset, datasets.Dataset]:
     """The images to train on, and those to judge with."""
 
-    def load(name: str, split: str) -> data.Dataset:
+    def load(name: str, split: str) -> datasets.Dataset:
         return dataset_flags.load(name, split, size=size, crop=_CROP.value)
 
     dataset = load(_DATASET.value, _SPLIT.value)
     validation = _VALIDATION.value
     if not _EVALUATE_EVERY.value:
-        return dataset, data.select(dataset, np.zeros(len(dataset), bool))
+        return dataset, datasets.select(dataset, np.zeros(len(dataset), bool))
     if validation is None or validation.isdecimal():
         if len(dataset) < _FEWEST:
             raise program.UsageError(
@@ -175,7 +172,7 @@ def _load_data(size: int) -> tuple[data.Dataset, data.Dataset]:
                 "--evaluate_every=0 trains on all and judges nothing"
             )
         count = int(validation or min(1000, max(2, len(dataset) // 10)))
-        dataset, held_back = data.hold_back(dataset, count)
+        dataset, held_back = datasets.hold_back(dataset, count)
     elif validation.startswith("images:"):
         held_back = load(validation, "validation")
     elif _DATASET.value.startswith("images:"):
@@ -207,7 +204,7 @@ def _train(run: _Run, state: State, start: int) -> int:
                 len(dataset), config.batch_size, seed=config.seed, step=step - 1
             )
             batch = parallel.place(
-                images.to_float(dataset.images[rows[mine]]), run.mesh
+                pixels.to_float(dataset.images[rows[mine]]), run.mesh
             )
             # Steps are queued, not waited for; without this wait the queue would grow,
             # and a signal to stop would be heeded only when all of it is done.
@@ -288,7 +285,9 @@ def _draw_curves(run: _Run) -> None:
     )
 
 
-def _remember_config(path: Path, config: recipes.Recipe, dataset: data.Dataset) -> None:
+def _remember_config(
+    path: Path, config: recipes.Recipe, dataset: datasets.Dataset
+) -> None:
     """Writes the configuration, or checks it against the one that is there."""
     validation = program.absolute(_VALIDATION.value or "a tenth, at most 1000")
     if not _EVALUATE_EVERY.value:

@@ -19,11 +19,16 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from experiments import compilation_cache, dataset_flags, program, tracking
-from experiments.stopping import StopSignal, check_finite
-from inpaint_jax import curvature, data, encoder, images, pretrained
-from inpaint_jax.checkpoints import Checkpoints
-from inpaint_jax.data_order import batch_indices
+from experiments.flags import dataset as dataset_flags
+from experiments.runtime import compilation_cache, program
+from experiments.runtime.stopping import StopSignal, check_finite
+from experiments.training import tracking
+from inpaint_jax import pixels, pretrained
+from inpaint_jax.data import datasets
+from inpaint_jax.data.order import batch_indices
+from inpaint_jax.search import directions
+from inpaint_jax.training import encoder
+from inpaint_jax.training.checkpoints import Checkpoints
 from inpaint_jax.types import Model
 
 _DATASET = dataset_flags.define_dataset()
@@ -127,7 +132,7 @@ def _run(config: encoder.EncoderConfig, parts: pretrained.Parts, workdir: Path) 
         dataclasses.replace(
             parts,
             encoders=tuple(state.encoders),
-            metric=curvature.metric_of(model),
+            metric=directions.metric_of(model),
             metadata={**parts.metadata, "encoder": row},
         ),
     )
@@ -139,7 +144,7 @@ def _train(
     config: encoder.EncoderConfig,
     state: encoder.EncoderState,
     model: Model,
-    dataset: data.Dataset,
+    dataset: datasets.Dataset,
     checkpoints: Checkpoints,
     log: tracking.Rows,
     stop: StopSignal,
@@ -153,7 +158,7 @@ def _train(
             rows = batch_indices(
                 len(dataset), config.batch_size, seed=config.seed, step=step - 1
             )
-            batch = images.to_float(dataset.images[rows])
+            batch = pixels.to_float(dataset.images[rows])
             jax.block_until_ready(metrics)  # Or the queue of steps would grow.
             state, metrics = encoder.train_step(
                 state, batch, model.generate, config=config

@@ -12,10 +12,10 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from inpaint_jax import parallel
-from inpaint_jax.batch_search import guided_of, keys_of, search_batch
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
-from inpaint_jax.refine import halves_of, refine_batch
+from inpaint_jax.search.batches import guided_of, keys_of, search_batch
+from inpaint_jax.search.refinement import halves_of, refine_batch
 from inpaint_jax.types import Model, RefineConfig, SearchConfig, Solution
 
 

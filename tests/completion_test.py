@@ -9,7 +9,8 @@ from fakes import analytic_model
 from PIL import Image
 
 import inpaint_jax
-from inpaint_jax import images as image_lib
+from inpaint_jax import pixels
+from inpaint_jax.data import images as image_lib
 from inpaint_jax.types import SEARCHES, RefineConfig, SearchConfig
 
 SHORT = SearchConfig(steps=5)
@@ -222,7 +223,7 @@ def test_the_shipped_model_fills_a_portrait():
     picture = image_lib.crop_and_resize(
         np.asarray(Image.open(DEMO / "obama_portrait.png"))
     )
-    images = image_lib.to_float(picture)[None]
+    images = pixels.to_float(picture)[None]
 
     model = inpaint_jax.load_model("celeba64")
     keys = jax.random.split(jax.random.key(0), len(images))

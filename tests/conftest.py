@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax import gan, recipes
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.pretrained import Parts, save_model
+from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import Architecture
 
 # Before anything is computed: some tests look at how work is spread over devices.

@@ -17,13 +17,14 @@ import optax
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from inpaint_jax import masks, parallel, training
+from inpaint_jax import masks, parallel
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
 from inpaint_jax.losses import FAKE, REAL
-from inpaint_jax.networks import ContextEncoder, Discriminator, Variables
-from inpaint_jax.recipes import check_common
-from inpaint_jax.training import Network
+from inpaint_jax.networks.dcgan import ContextEncoder, Discriminator, Variables
+from inpaint_jax.training import updates
+from inpaint_jax.training.recipes import check_common
+from inpaint_jax.training.updates import Network
 from inpaint_jax.types import Architecture
 
 MASKS: dict[str, masks.MaskFunction] = {
@@ -161,7 +162,7 @@ def train_step(
       The next state and the step's figures.
     """
     step = functools.partial(_train_step, config=config)
-    return training.run_step(step, state, images, mesh)
+    return updates.run_step(step, state, images, mesh)
 
 
 def _train_step(
@@ -177,7 +178,7 @@ def _train_step(
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_mask = jax.random.split(key)
     if config.flip:
-        images = training.flip_at_random(key_flip, images, share)
+        images = updates.flip_at_random(key_flip, images, share)
     known = share.take(
         masks.masks_in_turn(
             tuple(MASKS.values()), key_mask, batch_size, (height, width)
@@ -189,7 +190,7 @@ def _train_step(
     judge = Discriminator(config.discriminator_architecture, axis_name=share.axis_name)
 
     def forward(params: Any) -> tuple[jax.Array, Any]:
-        filled, statistics = training.apply(
+        filled, statistics = updates.apply(
             context_encoder, state.network.variables, params, seen
         )
         return jnp.where(known > 0.5, images, filled), statistics
@@ -200,8 +201,8 @@ def _train_step(
 
     def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
         variables = state.discriminator.variables
-        on_real, stats = training.apply(judge, variables, params, images)
-        on_completed, stats = training.apply(
+        on_real, stats = updates.apply(judge, variables, params, images)
+        on_completed, stats = updates.apply(
             judge, {**variables, "batch_stats": stats}, params, completed
         )
         loss = -jax.nn.log_softmax(on_real)[:, REAL].mean()
@@ -212,7 +213,7 @@ def _train_step(
         state.discriminator.variables["params"]
     )
     gradient, d_stats = share.mean((gradient, d_stats))
-    discriminator = training.update(
+    discriminator = updates.update(
         state.discriminator, of_discriminator, gradient, d_stats
     )
 
@@ -220,7 +221,7 @@ def _train_step(
         squared = jnp.square(completed - images).sum((1, 2, 3))
         hole = (squared / (3 * jnp.maximum((1 - known).sum((1, 2, 3)), 1))).mean()
         variables = discriminator.variables
-        logits, _ = training.apply(judge, variables, variables["params"], completed)
+        logits, _ = updates.apply(judge, variables, variables["params"], completed)
         adversarial = -jax.nn.log_softmax(logits)[:, REAL].mean()
         weight = config.adversarial_weight
         return (1 - weight) * hole + weight * adversarial, (hole, adversarial)
@@ -228,8 +229,8 @@ def _train_step(
     image_gradient, (hole, adversarial) = jax.grad(loss, has_aux=True)(completed)
     (gradient,) = pull_back(image_gradient)
     gradient, statistics = share.mean((gradient, statistics))
-    network = training.update(state.network, of_network, gradient, statistics)
-    average = training.moving_average(
+    network = updates.update(state.network, of_network, gradient, statistics)
+    average = updates.moving_average(
         state.average, network.variables, state.step, config.ema_decay
     )
     return (

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from inpaint_jax.images import to_float, to_uint8, with_hole
+from inpaint_jax.pixels import to_float, to_uint8, with_hole
 
 Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """Images ``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` (1 = known, 0 = missing)

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from inpaint_jax import parallel, training
-from inpaint_jax.networks import Discriminator, Generator, Variables
-from inpaint_jax.recipes import check_common
-from inpaint_jax.training import Network
+from inpaint_jax import parallel
+from inpaint_jax.networks.dcgan import Discriminator, Generator, Variables
+from inpaint_jax.training import updates
+from inpaint_jax.training.recipes import check_common
+from inpaint_jax.training.updates import Network
 from inpaint_jax.types import Architecture
 
 
@@ -116,7 +117,7 @@ def train_step(
       The next state and the step's figures.
     """
     step = functools.partial(_train_step, config=config)
-    return training.run_step(step, state, images, mesh)
+    return updates.run_step(step, state, images, mesh)
 
 
 def _train_step(
@@ -128,18 +129,18 @@ def _train_step(
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_noise = jax.random.split(key)
     if config.flip:
-        images = training.flip_at_random(key_flip, images, share)
+        images = updates.flip_at_random(key_flip, images, share)
     noise = share.take(jax.random.normal(key_noise, (batch_size, size.latent_size)))
 
     def loss(params: tuple[Any, Any]) -> tuple[jax.Array, Any]:
         encoder = encoder_network(size, axis_name)
-        found, e_stats = training.apply(
+        found, e_stats = updates.apply(
             encoder, state.encoder.variables, params[0], images
         )
         mean, log_variance = jnp.split(found, 2, axis=1)
         latents = mean + jnp.exp(log_variance / 2) * noise
         decoder = Generator(size, axis_name=axis_name)
-        decoded, d_stats = training.apply(
+        decoded, d_stats = updates.apply(
             decoder, state.decoder.variables, params[1], latents
         )
         metrics = Metrics(
@@ -155,12 +156,12 @@ def _train_step(
     )
     gradients, statistics = share.mean((gradients, statistics))
     encoder, decoder = (
-        training.update(network, _optimizer(config), gradient, stats)
+        updates.update(network, _optimizer(config), gradient, stats)
         for network, gradient, stats in zip(
             networks, gradients, statistics, strict=True
         )
     )
-    average = training.moving_average(
+    average = updates.moving_average(
         state.average, decoder.variables, state.step, config.ema_decay
     )
     return VaeState(state.step + 1, encoder, decoder, average), share.mean(metrics)

@@ -14,11 +14,12 @@ from typing import Any
 
 import jax
 
-from inpaint_jax import curvature, inference, networks
-from inpaint_jax.networks import Variables
+from inpaint_jax.networks import dcgan, inference
+from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import load_run
+from inpaint_jax.search import directions
 from inpaint_jax.types import PRECISIONS, Architecture, Model
 
 _FOLDER = Path(__file__).parent
@@ -63,7 +64,7 @@ class Parts:
       generator: Its variables, ``{"params", "batch_stats"}``.
       discriminator: Likewise.
       encoders: Those of each encoder, if it has any.
-      metric: ``curvature.regional_metric`` of the generator, or None.
+      metric: ``directions.regional_metric`` of the generator, or None.
       metadata: What JSON can say of it: data, crop, steps, date, figures.
     """
 
@@ -94,7 +95,7 @@ def read_parts(name: str | Path) -> Parts:
         nested["generator"],
         nested["discriminator"],
         tuple(encoders[str(each)] for each in range(len(encoders))),
-        None if triangles is None else curvature.from_triangles(triangles),
+        None if triangles is None else directions.from_triangles(triangles),
         metadata,
     )
 
@@ -116,14 +117,14 @@ def save_model(path: Path, parts: Parts) -> None:
         "encoders": encoders,
     }
     if parts.metric is not None:
-        variables["metric"] = curvature.to_triangles(parts.metric)
+        variables["metric"] = directions.to_triangles(parts.metric)
     files.write(path, _KIND, variables, parts.architecture, parts.metadata)
 
 
 def digest(parts: Parts) -> str:
     """A checksum of generator and discriminator: which model it is by its weights."""
     networks_of = {"generator": parts.generator, "discriminator": parts.discriminator}
-    flat = networks.flatten(networks_of)
+    flat = dcgan.flatten(networks_of)
     return files.checksum(flat)
 
 

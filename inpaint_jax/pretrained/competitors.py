@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from inpaint_jax import inference
 from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.baselines.fill import Fill
-from inpaint_jax.networks import Variables
+from inpaint_jax.networks import inference
+from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run

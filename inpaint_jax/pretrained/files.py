@@ -13,8 +13,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inpaint_jax import networks
-from inpaint_jax.networks import Variables
+from inpaint_jax.networks import dcgan
+from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.types import Architecture
 
 
@@ -79,7 +79,7 @@ def read(path: Path, kind: str) -> tuple[Variables, Architecture, dict[str, Any]
     if header.get("sha256") != checksum(tensors, described):
         raise ModelError(f"{path} is damaged: it does not match its own checksum")
     metadata = json.loads(described)
-    nested = networks.unflatten(
+    nested = dcgan.unflatten(
         {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
     )
     return nested, Architecture(**metadata["architecture"]), metadata
@@ -109,7 +109,7 @@ def write(
         key: np.asarray(
             value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
         )
-        for key, value in networks.flatten(variables).items()
+        for key, value in dcgan.flatten(variables).items()
     }
     for key, value in tensors.items():
         if not np.isfinite(value).all():

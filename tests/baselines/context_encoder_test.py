@@ -15,8 +15,8 @@ from jax import lax
 from inpaint_jax import masks, parallel
 from inpaint_jax.baselines import context_encoder, context_encoder_fill
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
-from inpaint_jax.networks import Discriminator
-from inpaint_jax.training import Network
+from inpaint_jax.networks.dcgan import Discriminator
+from inpaint_jax.training.updates import Network
 
 SIZE = 16
 COLOR = np.array([0.1, -0.2, 0.3], np.float32)

@@ -14,8 +14,8 @@ from scipy import integrate, stats
 
 from inpaint_jax import parallel
 from inpaint_jax.baselines import vae
-from inpaint_jax.networks import Generator
-from inpaint_jax.training import Network
+from inpaint_jax.networks.dcgan import Generator
+from inpaint_jax.training.updates import Network
 
 PIXELS = 16 * 16 * 3
 

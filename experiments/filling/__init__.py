@@ -1,0 +1,1 @@
+"""Filling holes: reading, masks, methods, measuring, writing."""

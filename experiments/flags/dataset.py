@@ -1,0 +1,45 @@
+"""The flags that name data sets, and reading what they name."""
+
+from absl import flags
+
+from inpaint_jax.data import datasets
+
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
+
+
+def define_dataset() -> flags.FlagHolder[str]:
+    """``--dataset``, for a program that cannot do without."""
+    return flags.DEFINE_string(
+        "dataset",
+        None,
+        "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or "
+        "images:PATH with PATH a folder, a zip or a glob of them.",
+        required=True,
+    )
+
+
+def load(
+    name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
+) -> datasets.Dataset:
+    """All of a data set from ``--data_dir``, with a progress bar."""
+    source = open_source(name, split, size=size, crop=crop, limit=limit)
+    return datasets.read(source, progress=True)
+
+
+def open_source(
+    name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
+) -> datasets.Source:
+    """``datasets.open_source`` from ``--data_dir``.
+
+    Bounding boxes come with a data set; of pictures, each is its own box.
+    """
+    if crop == "box" and name.startswith("images:"):
+        crop = "none"
+    return datasets.open_source(
+        name,
+        split=split,
+        data_dir=_DATA_DIR.value,
+        crop=crop,
+        size=size,
+        limit=limit,
+    )

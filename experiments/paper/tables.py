@@ -1,0 +1,229 @@
+"""The comparison's tables: Markdown to read, JSON to compute with."""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.runtime import program
+
+PAPER = {
+    "CelebA": {
+        "center": (21.3, 19.4),
+        "pattern": (19.2, 17.4),
+        "random80": (20.6, 22.8),
+        "half": (15.5, 13.7),
+    },
+    "SVHN": {
+        "center": (22.3, 19.0),
+        "pattern": (22.3, 19.8),
+        "random80": (24.1, 33.0),
+        "half": (19.1, 14.6),
+    },
+    "Cars": {
+        "center": (14.1, 13.5),
+        "pattern": (14.0, 14.1),
+        "random80": (16.1, 18.9),
+        "half": (12.6, 11.1),
+    },
+}
+"""Table 1 of Yeh et al.: PSNR in dB of the context encoder and of theirs."""
+
+MARKERS = ("<!-- tables -->", "<!-- end of tables -->")
+
+_FIGURES = (
+    ("PSNR, dB", "psnr", 2, max),
+    ("PSNR in the hole, dB", "psnr_hole", 2, max),
+    ("SSIM", "ssim", 3, max),
+    (
+        "Sliced Wasserstein distance of the completed images to the originals",
+        "swd",
+        1,
+        min,
+    ),
+    ("Seconds an image", "seconds", 3, min),
+)
+
+Row = dict[str, Any]
+
+
+def write_tables(folder: Path, rows: Sequence[Row], count: int) -> None:
+    """Writes table.md and table.json.
+
+    Args:
+      folder: Where.
+      rows: A cell each: dataset, title, mask, method, label; n and figures, or
+        ``refused`` with the reason.
+      count: Of how many images, the first ones, ``first`` of a row is.
+    """
+    program.write_json(folder / "table.json", {"paper": PAPER, "cells": list(rows)})
+    program.write_text(folder / "table.md", to_markdown(rows, count))
+
+
+def masks_of_table(folder: Path) -> list[str]:
+    """The masks of the cells that table.json has, if there is one."""
+    try:
+        cells = json.loads((folder / "table.json").read_text())["cells"]
+        return _in_order(cells, "mask")
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def around_tables(path: Path) -> tuple[str, str]:
+    """What stands before and after the tables of a Markdown file.
+
+    Args:
+      path: The file; its tables stand between the two lines of ``MARKERS``.
+
+    Raises:
+      program.UsageError: The file does not have the lines.
+    """
+    begin, end = MARKERS
+    before, found, rest = path.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise program.UsageError(f"{path} must have the lines {begin} and {end}")
+    return before, after
+
+
+def insert_tables(path: Path, folder: Path) -> None:
+    """Puts table.md of a folder into a Markdown file, as ``around_tables``."""
+    before, after = around_tables(path)
+    table = (folder / "table.md").read_text()
+    begin, end = MARKERS
+    program.write_text(path, f"{before}{begin}\n\n{table}\n{end}{after}")
+
+
+def to_markdown(rows: Sequence[Row], count: int) -> str:
+    """The tables as Markdown: the paper's, then all figures of each data set."""
+    masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
+    first = [_of_first(row) for row in rows]
+    parts = [_paper_layout(rows, first, count)]
+    for title in titles:
+        of_title = [row for row in rows if row["title"] == title]
+        full = max((row.get("n", 0) for row in of_title), default=0)
+        parts.append(f"## {title}, {full} test images")
+        if any(row.get("n", full) != full for row in of_title):
+            parts.append(f"**PSNR, dB, of the first {count}**")
+            short = [row for row in first if row["title"] == title]
+            parts.append(_figure_table(short, masks, "psnr", 2, max))
+        for heading, figure, digits, best in _FIGURES:
+            parts.append(f"**{heading}**")
+            parts.append(_figure_table(of_title, masks, figure, digits, best))
+    devices = ", ".join(_in_order([row for row in rows if "n" in row], "device"))
+    parts.append(
+        "A cell is of the first test images, as many as its heading says unless it "
+        "names another number (n). Figures are means over images; seconds are the "
+        f"median, without compilation, on: {devices}. The distance is of all images "
+        "together, and falls with their number. Bold is the best of its column, of "
+        "cells of as many images as the heading says. A dash is a hole that the method "
+        "cannot fill, a blank is not computed."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_first(row: Row) -> Row:
+    """A row with the PSNR of the first images in the place of that of all."""
+    return row if "refused" in row else row | row["first"]
+
+
+def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
+    """Table 1 as the paper has it: masks down, data sets across, CE / ours.
+
+    Where the two do not have the same images, it is of the first ones alone.
+    """
+    pair = ("context_encoder", "latent")
+
+    def by_place(rows: Sequence[Row]) -> dict[tuple[str, str, str], Row]:
+        return {(row["title"], row["mask"], row["method"]): row for row in rows}
+
+    masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
+    cells = by_place(rows)
+
+    def counts(title: str, mask: str) -> set[int]:
+        found = [cells.get((title, mask, method), {}) for method in pair]
+        return {row["n"] for row in found if "n" in row}
+
+    places = itertools.product(titles, masks)
+    alike = all(len(counts(title, mask)) < 2 for title, mask in places)
+    if not alike:
+        cells = by_place(first)
+
+    def measured(title: str, mask: str) -> str:
+        values = [cells.get((title, mask, method), {}).get("psnr") for method in pair]
+        return " / ".join("" if value is None else f"{value:.1f}" for value in values)
+
+    def published(title: str, mask: str) -> str:
+        values = PAPER.get(title, {}).get(mask)
+        return "" if values is None else f"{values[0]:.1f} / {values[1]:.1f}"
+
+    header = ["mask"]
+    for title in titles:
+        header += [title, f"{title}, paper"]
+    body = []
+    for mask in masks:
+        line = [mask]
+        for title in titles:
+            line += [measured(title, mask), published(title, mask)]
+        body.append(line)
+    images = "" if alike else f", of the first {count} test images"
+    return (
+        "**Table 1 of the paper: PSNR in dB of the context encoder / of the latent "
+        f"search{images}**; beside each what the paper has, of its own images\n\n"
+        + _markdown(header, body)
+    )
+
+
+def _figure_table(
+    rows: Sequence[Row],
+    masks: Sequence[str],
+    figure: str,
+    digits: int,
+    best: Callable[..., float],
+) -> str:
+    """Methods down, masks across; PSNR with the paper's own two rows."""
+    cells = {(row["method"], row["mask"]): row for row in rows}
+    labels = {row["method"]: row["label"] for row in rows}
+    full = max((row["n"] for row in rows if "n" in row), default=0)
+    winners = {}
+    for mask in masks:
+        values = [
+            row[figure]
+            for row in rows
+            if row["mask"] == mask and row.get("n") == full and row[figure] is not None
+        ]
+        if values:
+            winners[mask] = f"{best(values):.{digits}f}"
+
+    def text(method: str, mask: str) -> str:
+        row = cells.get((method, mask))
+        if row is None:
+            return ""
+        if "refused" in row:
+            return "-"
+        if row[figure] is None:
+            return ""
+        value = f"{row[figure]:.{digits}f}"
+        if row["n"] != full:
+            return f"{value} (n = {row['n']})"
+        return f"**{value}**" if value == winners.get(mask) else value
+
+    body = [[labels[m], *(text(m, mask) for mask in masks)] for m in labels]
+    published = PAPER.get(rows[0]["title"], {})
+    if figure == "psnr" and published:
+        for i, who in enumerate(("context encoder", "ours")):
+            values = [published.get(mask) for mask in masks]
+            texts = [f"{each[i]:.1f}" if each else "" for each in values]
+            body.append([f"*the paper's {who}*", *texts])
+    return _markdown(["", *masks], body)
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *body))
+
+
+def _in_order(rows: Sequence[Row], name: str) -> list[str]:
+    """The values of a field, each once, as they first come."""
+    return list(dict.fromkeys(row[name] for row in rows))

@@ -1,0 +1,57 @@
+"""Leaving: when told to, with everything saved; a training also when it diverged."""
+
+import signal
+from typing import Any, Self
+
+from experiments.runtime import program
+from inpaint_jax.training import updates
+from inpaint_jax.training.checkpoints import Checkpoints
+
+
+class StopSignal:
+    """Notes SIGTERM and SIGINT: the run saves what it is at and leaves.
+
+    A context manager. The second signal is not noted but takes its usual effect, for
+    whoever cannot wait.
+    """
+
+    def __init__(self) -> None:
+        self.received = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, *_: object) -> None:
+        self.received = True
+        self.__exit__()
+
+
+def check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
+    """Ends a run that diverged, before that is saved.
+
+    A number that is not finite never becomes finite again, so that looking at what is
+    logged or saved is often enough.
+
+    Args:
+      tree: The state and the figures after ``step``.
+      step: How many steps were done.
+      checkpoints: Of the run.
+
+    Raises:
+      program.UsageError: A number is not finite.
+    """
+    if updates.is_finite(tree):
+        return
+    good = checkpoints.latest_step
+    raise program.UsageError(
+        f"training diverged: a number is not finite by step {step}; the last good "
+        f"checkpoint is {'none' if good is None else f'of step {good}'}. "
+        "Try a lower --learning_rate or another --seed"
+    )

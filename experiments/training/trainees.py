@@ -1,0 +1,283 @@
+"""What ``experiments.train`` trains: a DCGAN, or one of its competitors' networks."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from experiments.training import curves
+from inpaint_jax import masks
+from inpaint_jax.baselines import context_encoder, vae
+from inpaint_jax.data import datasets
+from inpaint_jax.networks import dcgan, inference
+from inpaint_jax.pixels import to_float
+from inpaint_jax.pretrained import Parts, make_model
+from inpaint_jax.quality import generators
+from inpaint_jax.training import gan
+from inpaint_jax.training.recipes import Recipe, TrainConfig
+
+Row = Mapping[str, Any]
+"""A line of metrics.jsonl or quality.jsonl."""
+
+_SAMPLES = 64
+_JUDGED = 1000  # Held-back images, at most.
+
+
+class Trainee(Protocol):
+    """One kind of network, its recipe and the images it is trained on.
+
+    A state that is looked at, by ``samples`` and ``judge``, is in NumPy
+    (``parallel.local``).
+
+    Attributes:
+      recipe: How it is trained.
+      criterion: The figure of ``judge`` by which the best checkpoint is chosen: that
+        of the lowest.
+    """
+
+    recipe: Any
+    criterion: str
+
+    def init_state(self) -> Any:
+        """The state before the first step."""
+
+    def train_step(
+        self, state: Any, images: jax.Array, mesh: Mesh | None
+    ) -> tuple[Any, Any]:
+        """The next state and the step's figures, a named tuple of scalars."""
+
+    def samples(self, state: Any) -> np.ndarray:
+        """``[64, S, S, 3]`` in [-1, 1], to look at how far training got."""
+
+    def judge(self, state: Any) -> dict[str, Any]:
+        """Figures on images that were held back."""
+
+    def say_step(self, row: Row) -> str:
+        """A line of metrics.jsonl, for the progress bar."""
+
+    def say_verdict(self, row: Row) -> str:
+        """A line of quality.jsonl, for the terminal."""
+
+    def write_curves(
+        self,
+        path: Path,
+        steps: Sequence[Row],
+        verdicts: Sequence[Row],
+        best: int | None,
+    ) -> None:
+        """A PNG of how it went."""
+
+
+class Dcgan:
+    """The network that is searched; by the sliced Wasserstein distance of samples."""
+
+    criterion = "swd"
+    write_curves = staticmethod(curves.write_curves)
+
+    def __init__(
+        self,
+        recipe: TrainConfig,
+        dataset: datasets.Dataset,
+        held_back: datasets.Dataset,
+    ):
+        del dataset  # Nothing but its images, batch by batch.
+        self.recipe = recipe
+        self._images = _to_judge_with(held_back)
+        # A few per cent of the training's own time at the default interval.
+        self._work = generators.QualityConfig(
+            images=_JUDGED, directions=128, pairs=500, reconstructions=64, steps=200
+        )
+        self._real_ms_ssim: float | None = None
+
+    def init_state(self) -> gan.TrainState:
+        return gan.init_state(self.recipe)
+
+    def train_step(
+        self, state: gan.TrainState, images: jax.Array, mesh: Mesh | None
+    ) -> tuple[gan.TrainState, gan.Metrics]:
+        return gan.train_step(state, images, config=self.recipe, mesh=mesh)
+
+    def samples(self, state: gan.TrainState) -> np.ndarray:
+        return _generate(state.average, _uniform(self.recipe))
+
+    def judge(self, state: gan.TrainState) -> dict[str, Any]:
+        seed = self.recipe.seed
+        architecture = self.recipe.architecture
+        networks_of = state.average, state.discriminator.variables
+        model = make_model(Parts("run", architecture, *networks_of))
+        found = generators.measure(model, self._images, config=self._work, seed=seed)
+        if self._real_ms_ssim is None:
+            self._real_ms_ssim = generators.diversity(
+                self._images, self._work.pairs, seed=seed
+            )
+        return {
+            "swd": found.mean_swd,
+            **{f"swd_{level}": distance for level, distance in found.swd.items()},
+            "ms_ssim": found.ms_ssim,
+            "real_ms_ssim": self._real_ms_ssim,
+            "ceiling": float(found.ceiling.mean(dtype=np.float64)),
+        }
+
+    def say_step(self, row: Row) -> str:
+        return f"D {row['discriminator_loss']:.2f}, G {row['generator_loss']:.2f}"
+
+    def say_verdict(self, row: Row) -> str:
+        return (
+            f"SWD {row['swd']:.1f}, MS-SSIM {row['ms_ssim']:.3f} "
+            f"(real: {row['real_ms_ssim']:.3f}), ceiling {row['ceiling']:.2f} dB"
+        )
+
+
+class ContextEncoder:
+    """The paper's competitor; by the squared error in the holes."""
+
+    criterion = "hole_loss"
+    write_curves = staticmethod(curves.write_figures)
+
+    def __init__(
+        self,
+        recipe: context_encoder.ContextEncoderConfig,
+        dataset: datasets.Dataset,
+        held_back: datasets.Dataset,
+    ):
+        self.recipe = recipe
+        self._color = to_float(dataset.images.mean((0, 1, 2), dtype=np.float64))
+        self._images = _to_judge_with(held_back)
+        shown = held_back if len(held_back) else dataset
+        self._shown = to_float(shown.images[: _SAMPLES // 2])
+
+    def init_state(self) -> context_encoder.ContextEncoderState:
+        return context_encoder.init_state(self.recipe, self._color)
+
+    def train_step(
+        self,
+        state: context_encoder.ContextEncoderState,
+        images: jax.Array,
+        mesh: Mesh | None,
+    ) -> tuple[context_encoder.ContextEncoderState, context_encoder.Metrics]:
+        return context_encoder.train_step(state, images, config=self.recipe, mesh=mesh)
+
+    def samples(self, state: context_encoder.ContextEncoderState) -> np.ndarray:
+        """Pairs: an image with its hole, and completed."""
+        known = self._masks(len(self._shown))
+        masked = np.where(known > 0.5, self._shown, state.color)
+        pairs = np.stack([masked, self._fill(state, self._shown, known)], 1)
+        return pairs.reshape(-1, *pairs.shape[2:])
+
+    def judge(self, state: context_encoder.ContextEncoderState) -> dict[str, Any]:
+        known = self._masks(len(self._images))
+        squared = np.square(self._fill(state, self._images, known) - self._images)
+        errors = squared.sum((1, 2, 3)) / (3 * (1 - known).sum((1, 2, 3)))
+        kinds = list(context_encoder.MASKS)
+        of_kind = {kind: errors[i :: len(kinds)] for i, kind in enumerate(kinds)}
+        return {
+            "hole_loss": float(errors.mean()),
+            **{
+                f"hole_loss_{kind}": float(found.mean())
+                for kind, found in of_kind.items()
+                if len(found)
+            },
+        }
+
+    def say_step(self, row: Row) -> str:
+        return f"hole {row['hole_loss']:.4f}, D {row['discriminator_loss']:.2f}"
+
+    def say_verdict(self, row: Row) -> str:
+        return f"squared error in the holes {row['hole_loss']:.4f}"
+
+    def _masks(self, count: int) -> np.ndarray:
+        """The same ones each time."""
+        side = self.recipe.architecture.image_size
+        key = jax.random.key(self.recipe.seed)
+        kinds = tuple(context_encoder.MASKS.values())
+        drawn = masks.masks_in_turn(kinds, key, count, (side, side))
+        return np.asarray(drawn)
+
+    def _fill(
+        self,
+        state: context_encoder.ContextEncoderState,
+        images: np.ndarray,
+        known: np.ndarray,
+    ) -> np.ndarray:
+        fill = context_encoder.context_encoder_fill(state.average, state.color)
+        keys = jax.random.split(jax.random.key(0), len(images))  # Not looked at.
+        return np.asarray(fill(jnp.asarray(images), jnp.asarray(known), keys))
+
+
+class Vae:
+    """A VAE to look at beside the DCGAN; by its loss."""
+
+    criterion = "loss"
+    write_curves = staticmethod(curves.write_figures)
+
+    def __init__(
+        self,
+        recipe: vae.VaeConfig,
+        dataset: datasets.Dataset,
+        held_back: datasets.Dataset,
+    ):
+        del dataset
+        self.recipe = recipe
+        self._images = _to_judge_with(held_back)
+
+    def init_state(self) -> vae.VaeState:
+        return vae.init_state(self.recipe)
+
+    def train_step(
+        self, state: vae.VaeState, images: jax.Array, mesh: Mesh | None
+    ) -> tuple[vae.VaeState, vae.Metrics]:
+        return vae.train_step(state, images, config=self.recipe, mesh=mesh)
+
+    def samples(self, state: vae.VaeState) -> np.ndarray:
+        key = jax.random.key(self.recipe.seed)
+        shape = _SAMPLES, self.recipe.architecture.latent_size
+        return _generate(state.average, jax.random.normal(key, shape))
+
+    def judge(self, state: vae.VaeState) -> dict[str, Any]:
+        found = vae.measure(state, self._images, architecture=self.recipe.architecture)
+        return {name: float(value) for name, value in found.items()}
+
+    def say_step(self, row: Row) -> str:
+        return f"error {row['squared_error']:.4f}, KL {row['divergence']:.1f}"
+
+    def say_verdict(self, row: Row) -> str:
+        return f"error {row['squared_error']:.4f}, KL {row['divergence']:.1f} nats"
+
+
+def make(
+    recipe: Recipe, dataset: datasets.Dataset, held_back: datasets.Dataset
+) -> Trainee:
+    """The trainee of a recipe."""
+    kinds: dict[type, Any] = {
+        TrainConfig: Dcgan,
+        context_encoder.ContextEncoderConfig: ContextEncoder,
+        vae.VaeConfig: Vae,
+    }
+    return kinds[type(recipe)](recipe, dataset, held_back)
+
+
+def _to_judge_with(held_back: datasets.Dataset) -> np.ndarray:
+    if len(held_back) > _JUDGED:
+        _, held_back = datasets.hold_back(held_back, _JUDGED)
+    return to_float(held_back.images)
+
+
+def _uniform(recipe: TrainConfig) -> jax.Array:
+    size = recipe.architecture.latent_size
+    return gan.sample_latents(jax.random.key(recipe.seed), _SAMPLES, size)
+
+
+def _generate(variables: dcgan.Variables, latents: jax.Array) -> np.ndarray:
+    return np.asarray(_sample(variables, latents))
+
+
+@jax.jit
+def _sample(variables: dcgan.Variables, latents: jax.Array) -> jax.Array:
+    """Images ``[N, S, S, 3]`` of latents ``[N, L]``."""
+    weights = inference.generator_weights(variables)
+    return jax.vmap(functools.partial(inference.generate, weights))(latents)

@@ -1,0 +1,46 @@
+"""The order in which images are trained on."""
+
+import functools
+
+import numpy as np
+
+from inpaint_jax.data.datasets import DataError
+
+
+def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
+    """Which images make up the batch of a training step.
+
+    Every epoch is a permutation of all ``n`` images and batches run on across its end:
+    with position ``p = step * batch_size + i``, the batch's i-th index is
+    ``permutation(p // n)[p % n]``. Nothing is kept between steps, so a run that is
+    started again sees what it would have seen.
+
+    Args:
+      n: Number of images.
+      batch_size: Number of indices; it may exceed ``n``.
+      seed: Chooses the permutations; not negative.
+      step: Counts from 0.
+
+    Returns:
+      ``[batch_size]`` int64 in [0, n).
+
+    Raises:
+      DataError: ``n`` or ``batch_size`` below 1, or ``seed`` or ``step`` below 0.
+    """
+    if n < 1 or batch_size < 1 or seed < 0 or step < 0:
+        raise DataError(
+            f"no batch of {batch_size} from {n} images at step {step}, seed {seed}:"
+            " give at least 1, 1, 0 and 0"
+        )
+    first = step * batch_size
+    pieces = []
+    for epoch in range(first // n, (first + batch_size - 1) // n + 1):
+        start = max(first - epoch * n, 0)
+        stop = min(first + batch_size - epoch * n, n)
+        pieces.append(_permutation(n, seed, epoch)[start:stop])
+    return np.concatenate(pieces)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(n)

@@ -1,0 +1,1 @@
+"""The layers, the networks, and their inference forms."""

@@ -1,0 +1,251 @@
+"""The DCGAN (Radford et al., 2016) that the paper searches; section 3.4.
+
+The only module that knows Flax. Here the networks are as they are trained, a batch at a
+time; as they are searched, ``z -> image`` and ``image -> logits``, they are in
+``inference``.
+
+Inside, images are ``[H, W, B, C]``: what the convolutions work in.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+from jax.typing import DTypeLike
+
+from inpaint_jax.networks.convolutions import KERNEL_SIZE, downsample, upsample
+from inpaint_jax.types import Architecture
+
+Variables = Mapping[str, Any]
+"""``{"params": ..., "batch_stats": ...}`` as Flax lays them out."""
+
+Module = nn.Module
+
+GRID = 4
+"""Side of the image at the generator's first and the discriminator's last layer."""
+NORM_EPSILON = 1e-5
+"""What BatchNorm adds to a variance."""
+SLOPE = 0.2
+"""Of LeakyReLU below 0."""
+
+_NORMAL = nn.initializers.normal(0.02)
+
+
+class _BatchNorm(nn.Module):
+    """Batch normalisation with Radford's settings; statistics in float32 at least."""
+
+    dtype: DTypeLike | None
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=0.9,
+            epsilon=NORM_EPSILON,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            scale_init=lambda key, shape, dtype: (
+                1.0 + 0.02 * jax.random.normal(key, shape, dtype)
+            ),
+        )(x)
+
+
+class _Convolution(nn.Module):
+    """A convolution that doubles or halves the image."""
+
+    features: int
+    direction: str
+    dtype: DTypeLike | None
+    use_bias: bool = False
+    kernel_size: int = KERNEL_SIZE
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", _NORMAL, shape)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
+        x = (upsample if self.direction == "up" else downsample)(x, kernel)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            x = x + bias.astype(x.dtype)
+        return x
+
+
+class Generator(nn.Module):
+    """``[B, latent_size]`` in [-1, 1] to images ``[B, S, S, 3]`` in [-1, 1].
+
+    Dense to a 4x4 grid, then 5x5 stride-2 transposed convolutions that halve the
+    channels each time; BatchNorm and ReLU after all but the last, tanh at the end.
+
+    Attributes:
+      architecture: Sizes.
+      dtype: What layers compute in; parameters, BatchNorm's statistics and the images
+        are float32 at least. None: as the latents are.
+      axis_name: Of the mesh's axis over which a batch is split, for BatchNorm to take
+        its statistics over all of it; None: there is none, or each part for itself.
+    """
+
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
+        first, *inner = reversed(_channels(self.architecture))
+        dtype = self.dtype
+        x = nn.Dense(
+            GRID * GRID * first, use_bias=False, kernel_init=_NORMAL, dtype=dtype
+        )(z)
+        x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
+        x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
+        for features in inner:
+            x = _Convolution(features, "up", dtype)(x)
+            x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
+        x = jnp.tanh(at_least_float32(_Convolution(3, "up", dtype, use_bias=True)(x)))
+        return jnp.moveaxis(x, 2, 0)
+
+
+class Discriminator(nn.Module):
+    """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
+
+    The generator in reverse, with the two classes of a softmax at the end. Of a VAE it
+    is the encoder: there mean and logarithm of the variance of a normal distribution of
+    latents, ``[B, 2 L]``, take their place.
+
+    Attributes:
+      architecture: Sizes.
+      dtype: As for ``Generator``; what comes out is float32 at least.
+      axis_name: As for ``Generator``.
+      outputs: How many numbers come out.
+    """
+
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+    outputs: int = 2
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        dense = nn.Dense(self.outputs, kernel_init=_NORMAL, dtype=self.dtype)
+        size, axis = self.architecture, self.axis_name
+        return _downward(image, train, size, self.dtype, dense, axis)
+
+
+class Encoder(nn.Module):
+    """What is known of an image, and a guess, to a correction of the guess's latent.
+
+    The discriminator with other ends: ``[B, S, S, 7]``, which is the image with its
+    hole black, the mask and a generated image (``search.guesses`` puts them together),
+    to ``[B, L]``.
+
+    Attributes:
+      architecture: Sizes; its ``width`` is the encoder's own.
+      dtype: As for ``Generator``; the correction is float32 at least.
+    """
+
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        # Almost no correction at first: from random ones training is slow to return.
+        small = nn.initializers.normal(0.001)
+        outputs = self.architecture.latent_size
+        dense = nn.Dense(outputs, kernel_init=small, dtype=self.dtype)
+        return _downward(image, train, self.architecture, self.dtype, dense)
+
+
+class ContextEncoder(nn.Module):
+    """Images with holes ``[B, S, S, 3]`` in [-1, 1] to whole ones, in [-1, 1].
+
+    Pathak et al. (2016): 4x4 convolutions of stride 2 with LeakyReLU 0.2, for the
+    paper's 64 pixels of 64, 64, 128, 256 and 512 channels down to 2x2; a dense
+    bottleneck; and the same way back with ReLU and, at the end, tanh. BatchNorm on all
+    but the first and the last.
+
+    Attributes:
+      architecture: Sizes; its ``latent_size`` is the bottleneck's.
+      dtype: As for ``Generator``.
+      axis_name: As for ``Generator``.
+    """
+
+    architecture: Architecture
+    dtype: DTypeLike | None = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        dtype, size = self.dtype, self.architecture
+        channels = [size.width, *_channels(size)]
+
+        def normalise(x: jax.Array) -> jax.Array:
+            return _BatchNorm(dtype, self.axis_name)(x, train)
+
+        x = jnp.moveaxis(image, 0, 2)
+        for layer, features in enumerate(channels):
+            bias = layer == 0
+            x = _Convolution(features, "down", dtype, bias, kernel_size=4)(x)
+            x = nn.leaky_relu(x if layer == 0 else normalise(x), SLOPE)
+        height, width, batch, innermost = x.shape
+        x = jnp.moveaxis(x, 2, 0).reshape(batch, -1)
+        for features, activation in (
+            (size.latent_size, functools.partial(nn.leaky_relu, negative_slope=SLOPE)),
+            (height * width * innermost, nn.relu),
+        ):
+            dense = nn.Dense(features, False, dtype=dtype, kernel_init=_NORMAL)
+            x = activation(normalise(dense(x)))
+        x = jnp.moveaxis(x.reshape(batch, height, width, innermost), 0, 2)
+        for features in reversed(channels[:-1]):
+            x = _Convolution(features, "up", dtype, kernel_size=4)(x)
+            x = nn.relu(normalise(x))
+        x = _Convolution(3, "up", dtype, use_bias=True, kernel_size=4)(x)
+        return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """``x``, in float32 where it is of fewer bits."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def flatten(tree: Variables) -> dict[str, jax.Array]:
+    """Nested variables as ``{"params/Dense_0/kernel": ...}``."""
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+def unflatten(flat: Mapping[str, jax.Array]) -> Variables:
+    """Takes ``flatten`` back."""
+    return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _channels(architecture: Architecture) -> list[int]:
+    """Channels from the image inwards: ``width``, ``2 width``, ``4 width``, ..."""
+    layers = (architecture.image_size // GRID).bit_length() - 1
+    return [architecture.width * 2**layer for layer in range(layers)]
+
+
+def _downward(
+    image: jax.Array,
+    train: bool,
+    architecture: Architecture,
+    dtype: DTypeLike | None,
+    dense: nn.Dense,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, N]``.
+
+    5x5 stride-2 convolutions with LeakyReLU 0.2 and BatchNorm on all but the first, and
+    the dense layer. To be called in a compact method, whose module owns the layers.
+    """
+    x = jnp.moveaxis(image, 0, 2)
+    for layer, features in enumerate(_channels(architecture)):
+        x = _Convolution(features, "down", dtype, use_bias=layer == 0)(x)
+        if layer > 0:
+            x = _BatchNorm(dtype, axis_name)(x, train)
+        x = nn.leaky_relu(x, SLOPE)
+    x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
+    return at_least_float32(dense(x))

@@ -1,0 +1,214 @@
+"""The two networks of a DCGAN as a search runs them.
+
+A search passes through both thousands of times with the same weights, so whatever does
+not depend on z is done once, by ``generator_weights`` and ``discriminator_weights``:
+BatchNorm, an affine map in inference mode, is folded into kernels and biases, and the
+kernels are arranged for the products they enter.
+
+``generate`` and ``critic`` take one latent and one image, and agree with
+``networks.Generator`` and ``networks.Discriminator`` under ``train=False`` to rounding.
+Under ``jax.vmap`` the images of a batch share every matrix product. Both can be
+differentiated in the latent or the image, in reverse mode; the weights are constants.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+from jax.typing import DTypeLike
+
+from inpaint_jax.networks import convolutions
+from inpaint_jax.networks.convolutions import Kernel
+from inpaint_jax.networks.dcgan import (
+    GRID,
+    NORM_EPSILON,
+    SLOPE,
+    Variables,
+    at_least_float32,
+)
+
+_Kernel = jax.Array | Kernel
+_Layer = Callable[[jax.Array, _Kernel], jax.Array]
+
+
+class Weights(NamedTuple):
+    """What one network multiplies by and adds, BatchNorm folded in.
+
+    Attributes:
+      dense: ``[L, 4, 4, C]`` of a generator, ``[4 * 4 * C, 2]`` of a discriminator.
+      kernels: Of the convolutions, in their order.
+      biases: ``[channels]`` of every layer, in their order, the dense one included.
+    """
+
+    dense: jax.Array
+    kernels: tuple[_Kernel, ...]
+    biases: tuple[jax.Array, ...]
+
+
+def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> Weights:
+    """Prepares the variables of a ``networks.Generator``.
+
+    Args:
+      variables: ``{"params", "batch_stats"}``.
+      dtype: What to compute in.
+    """
+    params = variables["params"]
+    *inner, last = _convolutions(variables)
+    scale, bias = _affine(variables, 0)
+    dense = params["Dense_0"]["kernel"].reshape(-1, GRID, GRID, scale.size) * scale
+    kernels, biases = [], [bias]
+    for layer, convolution in enumerate(inner):
+        scale, bias = _affine(variables, layer + 1)
+        kernels.append(convolution["kernel"] * scale)
+        biases.append(bias)
+    kernels.append(last["kernel"])
+    biases.append(last["bias"])
+    return _arranged(dense, kernels, biases, convolutions.arrange_upsample, dtype)
+
+
+def discriminator_weights(
+    variables: Variables, dtype: DTypeLike = jnp.float32
+) -> Weights:
+    """Likewise those of a ``networks.Discriminator``."""
+    dense = variables["params"]["Dense_0"]
+    first, *inner = _convolutions(variables)
+    kernels, biases = [first["kernel"]], [first["bias"]]
+    for layer, convolution in enumerate(inner):
+        scale, bias = _affine(variables, layer)
+        kernels.append(convolution["kernel"] * scale)
+        biases.append(bias)
+    biases.append(dense["bias"])
+    arrange = convolutions.arrange_downsample
+    return _arranged(dense["kernel"], kernels, biases, arrange, dtype)
+
+
+@jax.jit
+def generate(weights: Weights, z: jax.Array) -> jax.Array:
+    """``[L]`` in [-1, 1] to an image ``[S, S, 3]`` in [-1, 1], at least float32."""
+    return render(weights, features(weights, z))
+
+
+@jax.jit
+def features(weights: Weights, z: jax.Array) -> jax.Array:
+    """The generator's first half: ``[L]`` to its features ``[8, 8, C]``, not negative.
+
+    They are float32 at least. ``render`` makes the image of them.
+    """
+    weights = jax.lax.stop_gradient(weights)
+    x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
+    x = jax.nn.relu(x + weights.biases[0])
+    x = jax.nn.relu(_upsample(x, weights.kernels[0]) + weights.biases[1])
+    return at_least_float32(x)
+
+
+@jax.jit
+def render(weights: Weights, features: jax.Array) -> jax.Array:
+    """Its second half: ``[8, 8, C]`` to an image ``[S, S, 3]``, at least float32."""
+    weights = jax.lax.stop_gradient(weights)
+    x = features.astype(weights.dense.dtype)
+    for kernel, bias in zip(weights.kernels[1:-1], weights.biases[2:-1], strict=True):
+        x = jax.nn.relu(_upsample(x, kernel) + bias)
+    x = _upsample(x, weights.kernels[-1]) + weights.biases[-1]
+    return jnp.tanh(at_least_float32(x))
+
+
+@jax.jit
+def critic(weights: Weights, image: jax.Array) -> jax.Array:
+    """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32.
+
+    Or, with the weights of an encoder, ``[S, S, 7]`` to a correction ``[L]``.
+    """
+    weights = jax.lax.stop_gradient(weights)
+    *inner, last = weights.biases
+    x = image.astype(weights.dense.dtype)
+    for kernel, bias in zip(weights.kernels, inner, strict=True):
+        x = jax.nn.leaky_relu(_downsample(x, kernel) + bias, SLOPE)
+    return at_least_float32(x.reshape(-1) @ weights.dense + last)
+
+
+def _convolutions(variables: Variables) -> list[Variables]:
+    params = variables["params"]
+    count = sum(name.startswith("_Convolution_") for name in params)
+    return [params[f"_Convolution_{layer}"] for layer in range(count)]
+
+
+def _affine(variables: Variables, layer: int) -> tuple[jax.Array, jax.Array]:
+    """BatchNorm in inference mode: a scale and a bias ``[C]``."""
+    params = variables["params"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
+    running = variables["batch_stats"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
+    scale = params["scale"] / jnp.sqrt(running["var"] + NORM_EPSILON)
+    return scale, params["bias"] - running["mean"] * scale
+
+
+def _arranged(
+    dense: jax.Array,
+    kernels: list[jax.Array],
+    biases: list[jax.Array],
+    arrange: Callable[[jax.Array], _Kernel],
+    dtype: DTypeLike,
+) -> Weights:
+    return Weights(
+        dense.astype(dtype),
+        tuple(arrange(kernel.astype(dtype)) for kernel in kernels),
+        tuple(bias.astype(dtype) for bias in biases),
+    )
+
+
+def _per_image(layer: _Layer) -> _Layer:
+    """A layer of ``[H, W, B, C]`` as one of ``[H, W, C]`` that still knows its batch.
+
+    ``jax.vmap`` by itself would put the batch first and leave the layer to choose its
+    form for a single image. A function with a rule of its own for ``vmap`` cannot be
+    differentiated, so it has a rule for that, too.
+    """
+
+    def transpose(image: jax.Array, cotangent: jax.Array, kernel: _Kernel) -> jax.Array:
+        # The layer is linear: of the image only its shape matters.
+        _, pull_back = jax.vjp(lambda image: layer(image, kernel), image)
+        return pull_back(cotangent)[0]
+
+    forward = jax.custom_vjp(_with_batch_rule(layer))
+    backward = jax.custom_vjp(_with_batch_rule(transpose))
+    forward.defvjp(
+        lambda image, kernel: (forward(image, kernel), (image, kernel)),
+        lambda saved, cotangent: (backward(saved[0], cotangent, saved[1]), None),
+    )
+    backward.defvjp(
+        lambda image, cotangent, kernel: (backward(image, cotangent, kernel), kernel),
+        lambda kernel, cotangent: (None, forward(cotangent, kernel), None),
+    )
+    return forward
+
+
+def _with_batch_rule(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Lets ``function(*images, kernel)`` of ``[H, W, B, C]`` take ``[H, W, C]``."""
+
+    @custom_vmap
+    def one(*arguments: Any) -> jax.Array:
+        *images, kernel = arguments
+        return function(*(image[:, :, None] for image in images), kernel)[:, :, 0]
+
+    @one.def_vmap
+    def batch(
+        size: int, batched: Sequence[Any], *arguments: Any
+    ) -> tuple[jax.Array, bool]:
+        *images, kernel = arguments
+        if any(jax.tree.leaves(batched[-1])):
+            raise NotImplementedError("the weights of a network cannot be vmapped over")
+        images = [
+            jnp.moveaxis(image, 0, 2)
+            if is_batched
+            else jnp.broadcast_to(
+                image[:, :, None], (*image.shape[:2], size, image.shape[2])
+            )
+            for image, is_batched in zip(images, batched[:-1], strict=True)
+        ]
+        return jnp.moveaxis(function(*images, kernel), 2, 0), True
+
+    return one
+
+
+_upsample = _per_image(convolutions.upsample)
+_downsample = _per_image(convolutions.downsample)

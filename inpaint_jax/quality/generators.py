@@ -1,0 +1,225 @@
+"""How good a generator is, by figures that need no other network.
+
+Three questions, three figures: do its images look like real ones (sliced Wasserstein
+distance), are they as different from each other as real ones are (MS-SSIM of pairs),
+and how much of what is real can it express at all (the PSNR of its reconstructions,
+when the search sees the whole picture: the ceiling).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inpaint_jax import metrics
+from inpaint_jax.quality import sets
+from inpaint_jax.search.batches import search_batch
+from inpaint_jax.search.refinement import refine_batch
+from inpaint_jax.types import Model, RefineConfig, SearchConfig
+
+GROUP = 64
+"""Images that are worked on at once, however many there are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class QualityConfig:
+    """How much work goes into the figures.
+
+    Attributes:
+      images: Generated images to compare with as many real ones, at most.
+      directions: Random projections of the sliced Wasserstein distance, a level.
+      pairs: Pairs of images whose MS-SSIM is averaged.
+      reconstructions: Real images to reconstruct, at most.
+      steps: Steps of a reconstruction's search.
+      refinement: How to take reconstructions beyond the generator's range; None: not.
+
+    Raises:
+      ValueError: A number is below 1.
+    """
+
+    images: int = 2048
+    directions: int = 512
+    pairs: int = 1000
+    reconstructions: int = 128
+    steps: int = 1500
+    refinement: RefineConfig | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "directions", "pairs", "reconstructions", "steps"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+class Quality(NamedTuple):
+    """The figures of a generator, and the images they were taken from.
+
+    Attributes:
+      swd: Sliced Wasserstein distance of samples to real images, times 1000, by level
+        of the pyramid, ``{S: ..., 16: ...}``; lower is better.
+      ms_ssim: Mean over pairs of samples; real images' own is the value to have, and a
+        higher one means that samples repeat each other.
+      ceiling: ``[R]`` dB, PSNR of the reconstruction of each real image.
+      samples: ``[N, S, S, 3]`` in [-1, 1].
+      reconstructions: ``[R, S, S, 3]`` in [-1, 1], of the first R real images.
+    """
+
+    swd: dict[int, float]
+    ms_ssim: float
+    ceiling: np.ndarray
+    samples: np.ndarray
+    reconstructions: np.ndarray
+
+    @property
+    def mean_swd(self) -> float:
+        """``swd``, averaged over the levels."""
+        return sum(self.swd.values()) / len(self.swd)
+
+
+def measure(
+    model: Model,
+    images: np.ndarray,
+    *,
+    config: QualityConfig,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> Quality:
+    """Compares a generator with real images that it was not trained on.
+
+    Args:
+      model: Whose generator to judge.
+      images: ``[N, S, S, 3]`` in [-1, 1], S a power of two of at least 16.
+      config: How much work to do.
+      seed: Of the latents, patches, projections and pairs.
+      progress: As for ``reconstruct``.
+
+    Returns:
+      The figures; a function of the arguments alone.
+
+    Raises:
+      ValueError: ``images`` are not of the model's size, or too small.
+    """
+    real = images[: config.images]
+    samples = sample(model, len(real), seed=seed)
+    reconstructions = reconstruct(
+        model,
+        images[: config.reconstructions],
+        steps=config.steps,
+        refinement=config.refinement,
+        seed=seed,
+        progress=progress,
+    )
+    return Quality(
+        sets.sliced_wasserstein(samples, real, seed=seed, directions=config.directions),
+        diversity(samples, config.pairs, seed=seed),
+        np.asarray(_psnr(reconstructions, images[: len(reconstructions)])),
+        samples,
+        reconstructions,
+    )
+
+
+def sample(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
+    """``[count, S, S, 3]`` in [-1, 1]: images of latents from U[-1, 1]."""
+    # Each latent has a key of its own: more samples begin with the same ones.
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(
+        jax.random.key(seed), jnp.arange(-(-count // GROUP) * GROUP)
+    )
+    latents = jax.vmap(
+        lambda key: jax.random.uniform(key, (model.latent_size,), minval=-1.0)
+    )(keys)
+    batches = latents.reshape(-1, GROUP, model.latent_size)
+    return np.concatenate([_generate(model.generate, z) for z in batches])[:count]
+
+
+def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
+    """Mean MS-SSIM over random pairs of ``[N, S, S, 3]``, no image with itself.
+
+    Raises:
+      ValueError: There are fewer than two images, or they are too small.
+    """
+    if len(images) < 2:
+        raise ValueError("diversity needs at least two images")
+    rng = np.random.default_rng(seed)
+    # A whole number of groups: one compilation.
+    count = -(-pairs // GROUP) * GROUP
+    first = rng.integers(0, len(images), count).reshape(-1, GROUP)
+    second = (first + rng.integers(1, len(images), first.shape)) % len(images)
+    values = [
+        _ms_ssim(images[a], images[b]) for a, b in zip(first, second, strict=True)
+    ]
+    return float(np.concatenate(values)[:pairs].mean(dtype=np.float64))
+
+
+def reconstruct(
+    model: Model,
+    images: np.ndarray,
+    *,
+    steps: int,
+    refinement: RefineConfig | None = None,
+    seed: int = 0,
+    progress: Callable[[int], object] | None = None,
+) -> np.ndarray:
+    """What the generator makes of whole pictures.
+
+    The paper's search with every pixel known: the context loss with all weights 1 and
+    no prior loss: how close the generator comes to a whole picture. A search that has
+    to fit less can come closer to that, and blending adds to it.
+
+    Args:
+      model: Whose generator to search.
+      images: ``[N, S, S, 3]`` in [-1, 1].
+      steps: Of the search.
+      refinement: How to change its features then; None: not at all.
+      seed: Of its starts.
+      progress: Called with the number of steps just done, in all ``steps`` for every
+        64 images.
+
+    Returns:
+      ``[N, S, S, 3]`` in [-1, 1].
+
+    Raises:
+      ValueError: ``images`` are not of the model's size.
+    """
+    size = model.image_size
+    if images.ndim != 4 or images.shape[1:] != (size, size, 3):
+        raise ValueError(
+            f"images must be [N, {size}, {size}, 3], not {list(images.shape)}"
+        )
+    judged = dataclasses.replace(model, critic=jax.tree_util.Partial(_indifferent))
+    config = SearchConfig(steps=steps, prior_weight=0.0)
+    key = jax.random.key(seed)
+    # Groups of one size: one compilation, however many images.
+    group = min(GROUP, len(images))
+    everywhere = jnp.ones((group, size, size, 1))
+    found = []
+    for start in range(0, len(images), group):
+        rows = np.arange(start, start + group) % len(images)
+        wanted = jnp.asarray(images[rows])
+        result, generated = search_batch(
+            judged,
+            wanted,
+            everywhere,
+            everywhere,
+            jax.vmap(jax.random.fold_in, (None, 0))(key, rows),
+            config=config,
+            progress=progress,
+        )
+        if refinement is not None:
+            generated = refine_batch(
+                judged, result.latent, wanted, everywhere, config=refinement
+            )
+        found.append(np.asarray(generated))
+    return np.concatenate(found)[: len(images)]
+
+
+def _indifferent(image: jax.Array) -> jax.Array:
+    """A critic that costs nothing, for a search that does not ask it."""
+    return jnp.zeros(2, image.dtype)
+
+
+_generate = jax.jit(lambda generate, latents: jax.vmap(generate)(latents))
+_ms_ssim = jax.jit(jax.vmap(metrics.ms_ssim))
+_psnr = jax.jit(jax.vmap(metrics.psnr))

@@ -1,0 +1,1 @@
+"""Training: one step function a network, recipes, what trainings share."""

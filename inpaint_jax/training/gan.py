@@ -1,0 +1,260 @@
+"""Training the DCGAN: eq. 1 of the paper with the procedure of Radford et al. (2016),
+and what has been found since to make such training better.
+
+Pure functions of a state: ``init_state`` makes one, ``train_step`` maps one to the
+next. All randomness comes from the seed in the configuration and the step's number,
+so a run that is stopped and started again ends where an unbroken one does.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from inpaint_jax import parallel
+from inpaint_jax.losses import FAKE, REAL
+from inpaint_jax.networks.dcgan import Discriminator, Generator, Variables
+from inpaint_jax.training import augment, updates
+from inpaint_jax.training.recipes import TrainConfig
+from inpaint_jax.training.updates import Network
+
+_R1_EVERY = 16  # Steps; the penalty weighs as many times more (Karras et al., 2020).
+
+
+class TrainState(NamedTuple):
+    """Everything that a checkpoint holds.
+
+    Attributes:
+      step: ``[]`` int32, steps done.
+      generator: The generator under training.
+      discriminator: The discriminator under training.
+      average: Moving average of the generator's variables: what samples are drawn
+        from and what ships.
+    """
+
+    step: jax.Array
+    generator: Network
+    discriminator: Network
+    average: Variables
+
+
+class Metrics(NamedTuple):
+    """Figures of one step, each ``[]``.
+
+    Attributes:
+      discriminator_loss: -log D(x) - log(1 - D(G(z))), mean over the batch, with
+        smoothed labels if so configured, without the penalty.
+      generator_loss: As the configuration chose.
+      real_score: Mean of D(x).
+      fake_score: Mean of D(G(z)), before the discriminator's update.
+    """
+
+    discriminator_loss: jax.Array
+    generator_loss: jax.Array
+    real_score: jax.Array
+    fake_score: jax.Array
+
+
+def _keys(config: TrainConfig) -> jax.Array:
+    """Keys of the generator's weights, the discriminator's, and all steps."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
+    """``[count, latent_size]`` from the paper's prior, U[-1, 1]."""
+    return jax.random.uniform(key, (count, latent_size), minval=-1.0, maxval=1.0)
+
+
+# Compiled, because then only the weights are drawn: what the networks make of the
+# dummy inputs is used by nobody and not computed.
+@functools.partial(jax.jit, static_argnames="config")
+def init_state(config: TrainConfig) -> TrainState:
+    """The state before the first step; a function of ``config`` alone."""
+    key_g, key_d, _ = _keys(config)
+    size = config.architecture
+    latents = jnp.zeros((2, size.latent_size))
+    images = jnp.zeros((2, size.image_size, size.image_size, 3))
+    g = Generator(size).init(key_g, latents, train=True)
+    d = Discriminator(size).init(key_d, images, train=True)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        generator=Network(g, _generator_optimizer(config).init(g["params"])),
+        discriminator=Network(d, _discriminator_optimizer(config).init(d["params"])),
+        # A copy: the state is donated to each step, and no buffer may be donated
+        # twice.
+        average=jax.tree.map(jnp.copy, g),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
+def train_step(
+    state: TrainState,
+    images: jax.Array,
+    *,
+    config: TrainConfig,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """One update of the discriminator, then one of the generator.
+
+    The generator's images serve both updates: it has not changed in between, so its
+    forward pass is done once and pulled back through when the discriminator's new
+    parameters have judged them.
+
+    Args:
+      state: Where training stands. Donated: do not use it again.
+      images: ``[B, S, S, 3]`` float32 in [-1, 1], real ones.
+      config: The recipe.
+      mesh: Over which ``images`` are split and ``state`` is copied; None: one device.
+        What comes out is the same on any number of them, to rounding.
+
+    Returns:
+      The next state and the step's figures.
+
+    Raises:
+      ValueError: ``config.batch_norm_groups`` is neither 1 nor a multiple of the
+        devices.
+    """
+    devices = 1 if mesh is None else mesh.size
+    if config.batch_norm_groups > 1 and config.batch_norm_groups % devices:
+        raise ValueError(
+            f"batch_norm_groups must be 1 or a multiple of the {devices} devices, "
+            f"not {config.batch_norm_groups}"
+        )
+    step = functools.partial(_train_step, config=config)
+    return updates.run_step(step, state, images, mesh)
+
+
+def _train_step(
+    state: TrainState, images: jax.Array, *, config: TrainConfig, share: parallel.Share
+) -> tuple[TrainState, Metrics]:
+    """``train_step`` for one device's share of the batch.
+
+    All is drawn for the whole batch and then divided. A gradient of a share's loss,
+    taken through statistics that all share in, is one of the sum of all losses; its
+    mean over the devices is that of the whole batch.
+    """
+    batch_size = share.devices * images.shape[0]
+    key = jax.random.fold_in(_keys(config)[2], state.step)
+    key_flip, key_z, key_real, key_fake, key_judged = jax.random.split(key, 5)
+    keys_real, keys_fake, keys_judged = (
+        share.take(jax.random.split(key, batch_size))
+        for key in (key_real, key_fake, key_judged)
+    )
+    real = images
+    if config.flip:
+        real = updates.flip_at_random(key_flip, images, share)
+    latents = share.take(
+        sample_latents(key_z, batch_size, config.architecture.latent_size)
+    )
+    generator, discriminator = state.generator, state.discriminator
+
+    # With groups every share is normalised by itself, in one part or several.
+    axis_name = share.axis_name if config.batch_norm_groups == 1 else None
+    groups = max(1, config.batch_norm_groups // share.devices)
+    apply = functools.partial(updates.apply, groups=groups)
+
+    def forward(params: Any) -> tuple[jax.Array, Any]:
+        network = Generator(config.architecture, config.dtype, axis_name)
+        return apply(network, generator.variables, params, latents)
+
+    fake, pull_back, g_stats = jax.vjp(
+        forward, generator.variables["params"], has_aux=True
+    )
+
+    judge = Discriminator(config.architecture, config.dtype, axis_name)
+    seen_real = _seen(keys_real, real, config)
+    seen_fake = _seen(keys_fake, fake, config)
+
+    def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
+        # Real and generated images are normalised apart, each by its own batch's
+        # statistics; the running ones see first the one, then the other.
+        on_real, stats = apply(judge, discriminator.variables, params, seen_real)
+        variables = {**discriminator.variables, "batch_stats": stats}
+        on_fake, stats = apply(judge, variables, params, seen_fake)
+        real_score = jax.nn.softmax(on_real)[:, REAL].mean()
+        fake_score = jax.nn.softmax(on_fake)[:, REAL].mean()
+        of_real = jax.nn.log_softmax(on_real).mean(0)
+        loss = -(1 - config.label_smoothing) * of_real[REAL]
+        loss -= config.label_smoothing * of_real[FAKE]
+        loss -= jax.nn.log_softmax(on_fake)[:, FAKE].mean()
+        logits = functools.partial(apply, judge, discriminator.variables, params)
+        penalty = _r1(logits, seen_real, state, config)
+        return loss + penalty, (loss, stats, real_score, fake_score)
+
+    d_gradient, (d_loss, d_stats, real_score, fake_score) = jax.grad(
+        discriminator_loss, has_aux=True
+    )(discriminator.variables["params"])
+    d_gradient, d_stats = share.mean((d_gradient, d_stats))
+    optimizer = _discriminator_optimizer(config)
+    discriminator = updates.update(discriminator, optimizer, d_gradient, d_stats)
+
+    def generator_loss(fake: jax.Array) -> jax.Array:
+        params = discriminator.variables["params"]
+        seen = _seen(keys_judged, fake, config)
+        logits, _ = apply(judge, discriminator.variables, params, seen)
+        log_probability = jax.nn.log_softmax(logits)
+        if config.generator_loss == "saturating":
+            return log_probability[:, FAKE].mean()
+        return -log_probability[:, REAL].mean()
+
+    g_loss, image_gradient = jax.value_and_grad(generator_loss)(fake)
+    (g_gradient,) = pull_back(image_gradient)
+    g_gradient, g_stats = share.mean((g_gradient, g_stats))
+    optimizer = _generator_optimizer(config)
+    generator = updates.update(generator, optimizer, g_gradient, g_stats)
+
+    average = updates.moving_average(
+        state.average, generator.variables, state.step, config.ema_decay
+    )
+    return (
+        TrainState(state.step + 1, generator, discriminator, average),
+        share.mean(Metrics(d_loss, g_loss, real_score, fake_score)),
+    )
+
+
+def _seen(keys: jax.Array, images: jax.Array, config: TrainConfig) -> jax.Array:
+    """What the discriminator gets to see of images ``[B, S, S, 3]``; keys ``[B]``."""
+    keys_augment, keys_noise = jax.vmap(jax.random.split, out_axes=1)(keys)
+    if config.augmentations:
+        images = augment.augment(keys_augment, images, config.augmentations)
+    if config.instance_noise:
+        noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(
+            keys_noise
+        )
+        images = images + config.instance_noise * noise
+    return images
+
+
+def _r1(
+    judge: Callable[[jax.Array], tuple[jax.Array, Any]],
+    real: jax.Array,
+    state: TrainState,
+    config: TrainConfig,
+) -> jax.Array:
+    """The R1 penalty of this step, ``[]``; 0 at most steps."""
+    if not config.r1_weight:
+        return jnp.zeros(())
+
+    def log_odds(images: jax.Array) -> jax.Array:
+        logits, _ = judge(images)
+        return (logits[:, REAL] - logits[:, FAKE]).sum()
+
+    def penalty() -> jax.Array:
+        gradient = jax.grad(log_odds)(real)
+        squared_norms = jnp.square(gradient).sum((1, 2, 3))
+        return _R1_EVERY * config.r1_weight / 2 * squared_norms.mean()
+
+    return jax.lax.cond(state.step % _R1_EVERY == 0, penalty, lambda: jnp.zeros(()))
+
+
+def _generator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    return optax.adam(config.learning_rate, b1=config.beta1)
+
+
+def _discriminator_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    rate = config.discriminator_learning_rate or config.learning_rate
+    return optax.adam(rate, b1=config.beta1)

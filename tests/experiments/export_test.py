@@ -1,0 +1,84 @@
+"""The export program, run as its users run it."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import RECIPE
+
+from inpaint_jax.pretrained import load_model
+from inpaint_jax.training.checkpoints import Checkpoints
+
+
+@pytest.fixture(scope="module")
+def workdir(tiny_state, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    config = dataclasses.asdict(RECIPE)
+    config |= {"dataset": "images:noise", "images": 8, "crop": "none"}
+    (path / "config.json").write_text(json.dumps(config))
+    with Checkpoints(path) as checkpoints:
+        checkpoints.save(tiny_state)
+    return path
+
+
+def test_a_run_becomes_a_model_file(program, workdir, noise_folder, tmp_path):
+    output = tmp_path / "noise.safetensors"
+    arguments = (f"--workdir={workdir}", f"--output={output}")
+    program("export", *arguments)
+    evaluated = tmp_path / "evaluated"
+    program(
+        "evaluate",
+        f"--dataset=images:{noise_folder}",
+        f"--model={output}",
+        f"--workdir={evaluated}",
+        "--steps=2",
+    )
+    results = evaluated / "metrics.json"
+    program("export", *arguments, f"--results={results}")
+    model, run = load_model(output), load_model(workdir)
+    assert model.name == "noise"
+    assert model.metadata["steps"] == 3
+    assert model.metadata["images_seen"] == 24
+    assert model.metadata["crop"] == "none"
+    measured = json.loads(results.read_text())["figures"]
+    figures = model.metadata["figures"]["center"]
+    assert figures["psnr"] == measured["psnr"]["mean"]
+    assert figures["swd"] == measured["swd"]["mean"]
+    assert (figures["n"], figures["steps"], figures["split"]) == (12, 2, "test")
+    z = np.linspace(-1, 1, 8, dtype=np.float32)
+    np.testing.assert_allclose(model.generate(z), run.generate(z), atol=5e-3)
+
+
+def test_the_quality_of_its_own_checkpoint_goes_along(program, workdir, tmp_path):
+    output, quality = tmp_path / "noise.safetensors", tmp_path / "quality.json"
+    found = {"images": 9, "split": "test", "swd": {"mean": 1.5}, "ms_ssim": 0.1}
+    found |= {"ceiling": {"psnr": 20.0}, "real": {}, "model": "noise"}
+    quality.write_text(json.dumps(found | {"steps_trained": 3}))
+    arguments = (f"--workdir={workdir}", f"--output={output}", f"--quality={quality}")
+    program("export", *arguments)
+    assert load_model(output).metadata["quality"]["swd"]["mean"] == 1.5
+    output.unlink()
+    quality.write_text(json.dumps(found | {"steps_trained": 2}))
+    result = program("export", *arguments, check=False)
+    assert result.returncode == 2
+    assert "of the checkpoint of step 2, not 3" in result.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output=model.bin"], "suffix"),
+        (["--output=m.safetensors", "--workdir=."], "config.json"),
+        (["--output=m.safetensors", "--results=none.json"], "none.json"),
+    ],
+)
+def test_one_line_says_what_is_wrong(program, workdir, tmp_path, arguments, message):
+    result = program(
+        "export", f"--workdir={workdir}", *arguments, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("*.safetensors"))

@@ -1,0 +1,100 @@
+"""What runs on a TPU or a GPU is lowered for them here, where there is neither."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from inpaint_jax import completion
+from inpaint_jax.networks import inference
+from inpaint_jax.search import batches, strategies
+from inpaint_jax.training import gan, recipes
+from inpaint_jax.types import SEARCHES, Architecture
+
+PLATFORMS = ("tpu", "cuda")
+# No other test's: what was traced for the CPU must not be found again.
+ARCHITECTURE = Architecture(latent_size=12, width=8, image_size=32)
+BATCH = 4
+
+
+@pytest.fixture(autouse=True)
+def accelerator(monkeypatch):
+    """Layers take the form that they have there."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+
+
+def lowered(function, *arguments):
+    """The text of ``function`` for both platforms, lowered for shapes alone."""
+    exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
+    assert exported.platforms == PLATFORMS
+    return exported.mlir_module()
+
+
+def objectives(dtype):
+    def make():
+        config = recipes.TrainConfig(architecture=ARCHITECTURE)
+        state = gan.init_state(config)
+        bind = jax.tree_util.Partial
+        of_g = inference.generator_weights(state.average, dtype)
+        of_d = inference.discriminator_weights(state.discriminator.variables, dtype)
+        known = jnp.ones((BATCH, 32, 32, 1))
+        return strategies.Objective(
+            bind(inference.generate, of_g),
+            bind(inference.critic, of_d),
+            image=jnp.zeros((BATCH, 32, 32, 3)),
+            mask=known,
+            weights=known,
+            metric=jnp.zeros((8, 8, 12, 12)),
+            guided=jnp.ones(BATCH, bool),
+        )
+
+    return jax.eval_shape(make)
+
+
+@pytest.mark.parametrize("name", list(SEARCHES))
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_search(name, dtype):
+    strategy = strategies.adam(SEARCHES[name], ARCHITECTURE.latent_size)
+    asked = objectives(dtype)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), BATCH))
+    states = jax.eval_shape(
+        functools.partial(batches.start_searches, strategy), asked, keys
+    )
+    clock = strategies.Clock(*[jax.ShapeDtypeStruct((), jnp.int32)] * 2)
+    text = lowered(
+        lambda *batch: batches.advance_searches(strategy, *batch, capacity=64),
+        asked,
+        states,
+        jax.ShapeDtypeStruct((), jnp.int32),
+        clock,
+    )
+    convolutions = [line for line in text.splitlines() if "convolution(" in line]
+    assert convolutions
+    of_type = "bf16>" if dtype == jnp.bfloat16 else "f32>"
+    assert all(of_type in line for line in convolutions)
+    # Turning into the principal directions and back is exact.
+    assert ("HIGHEST" in text) == SEARCHES[name].principal
+    lowered(functools.partial(batches.start_searches, strategy), asked, keys)
+    lowered(functools.partial(batches.finish_searches, strategy), asked, states)
+
+
+def test_the_blend():
+    pictures = jax.ShapeDtypeStruct((BATCH, 32, 32, 3), jnp.float32)
+    masks = jax.ShapeDtypeStruct((BATCH, 32, 32, 1), jnp.float32)
+    text = lowered(completion.fill_holes, pictures, pictures, masks)
+    # Rounded products would keep conjugate gradient from converging.
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    assert products
+    assert not [line for line in products if "HIGHEST" not in line]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_training_step(precision):
+    config = recipes.TrainConfig(ARCHITECTURE, batch_size=BATCH, precision=precision)
+    state = jax.eval_shape(functools.partial(gan.init_state, config))
+    images = jax.ShapeDtypeStruct((BATCH, 32, 32, 3), jnp.float32)
+    text = lowered(functools.partial(gan.train_step, config=config), state, images)
+    convolutions = [line for line in text.splitlines() if "convolution(" in line]
+    assert convolutions
+    assert all(("bf16>" in line) == (precision != "float32") for line in convolutions)

@@ -1,0 +1,148 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import TINY
+from fakes import analytic_model
+
+from inpaint_jax import load_model
+from inpaint_jax.search import directions
+from inpaint_jax.search.strategies import Clock, Objective, adam
+from inpaint_jax.types import SearchConfig
+
+KEY = jax.random.key(0)
+
+
+def test_the_metric_is_the_mean_of_the_jacobians_squares(tiny_model_file):
+    # Not only of an analytic generator: the layers have derivative rules of their own.
+    generate = load_model(tiny_model_file).generate
+    found = directions.regional_metric(generate, KEY, latent_size=8, samples=3)
+    assert found.shape == (8, 8, 8, 8)
+    latents = jax.random.uniform(KEY, (3, 8), minval=-1.0)
+    jacobians = np.asarray(jax.vmap(jax.jacrev(generate))(latents), np.float64)
+    for row, column in ((0, 0), (3, 7), (5, 2)):
+        rows, columns = slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2)
+        part = jacobians[:, rows, columns].reshape(3, -1, TINY.latent_size)
+        expected = np.einsum("npi,npj->ij", part, part) / 3
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found[row, column], expected, atol=1e-4 * scale)
+
+
+def test_a_model_has_its_own_metric_or_one_that_is_found_once():
+    model = analytic_model(size=8, latent_size=4)
+    found = directions.metric_of(model)
+    expected = directions.regional_metric(model.generate, KEY, latent_size=4)
+    np.testing.assert_array_equal(found, expected)
+    assert directions.metric_of(model) is found
+    own = jnp.zeros((8, 8, 4, 4))
+    assert directions.metric_of(dataclasses.replace(model, metric=own)) is own
+
+
+def test_directions_are_those_of_the_weighted_metric():
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(8, 8, 5, 5)).astype(np.float32)
+    metric = factors @ factors.swapaxes(-1, -2)
+    weights = random.uniform(size=(16, 16, 1)).astype(np.float32)
+    found = np.asarray(directions.principal_directions(metric, weights))
+    np.testing.assert_allclose(found.T @ found, np.eye(5), atol=1e-5)
+    # A pixel's weight counts with its region's matrix, a quarter each.
+    whole = sum(
+        weights[i, j, 0] / 4 * metric[i // 2, j // 2].astype(np.float64)
+        for i in range(16)
+        for j in range(16)
+    )
+    turned = found.T @ whole @ found
+    np.testing.assert_allclose(turned, np.diag(np.diag(turned)), atol=1e-3)
+    assert (np.diff(np.diag(turned)) > 0).all()
+
+
+def test_triangles_come_back_to_squares():
+    random = np.random.default_rng(0).normal(size=(8, 8, 7, 7)).astype(np.float32)
+    metric = random + random.swapaxes(-1, -2)
+    triangles = directions.to_triangles(metric)
+    assert triangles.shape == (8, 8, 28)
+    np.testing.assert_array_equal(directions.from_triangles(triangles), metric)
+
+
+def test_a_search_along_directions_is_adam_in_turned_coordinates():
+    random = np.random.default_rng(1)
+    turn = np.linalg.qr(random.normal(size=(4, 4)))[0].astype(np.float32)
+    scales = np.float32([4.0, 3.0, 2.0, 1.0])
+    matrix = (turn * scales) @ turn.T
+    metric = jnp.broadcast_to(jnp.asarray(matrix), (8, 8, 4, 4))
+    target = jnp.asarray(random.uniform(-0.2, 0.2, 4), jnp.float32)
+
+    def generate(z):
+        return jnp.broadcast_to((z - target).reshape(1, 4, 1), (8, 4, 3)).repeat(2, 1)
+
+    mask = jnp.ones((8, 8, 1))
+    zeros = jnp.zeros((8, 8, 3))
+    objective = Objective(
+        generate, lambda image: image[0, 0, :2], zeros, mask, mask, (), metric
+    )
+    config = SearchConfig(learning_rate=0.01, principal=True, prior_weight=0.0)
+    strategy = adam(config, 4)
+    state = strategy.init(KEY, objective)
+    latent = np.asarray(state.latent, np.float64)
+    directions = np.asarray(state.directions, np.float64)
+    np.testing.assert_allclose(np.abs(directions.T @ turn), np.eye(4)[::-1], atol=1e-4)
+    m = v = np.zeros(4)
+    for t in range(1, 6):
+        state, _ = strategy.step(
+            state, objective, Clock(jnp.asarray(t), jnp.asarray(9))
+        )
+        gradient = directions.T @ (48 * np.sign(latent - np.asarray(target)))
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        latent = np.clip(latent - 0.01 * directions @ step, -1, 1)
+        np.testing.assert_allclose(state.latent, latent, atol=1e-5)
+
+
+def test_a_projected_search_does_not_lean_on_its_box():
+    # Along (1, 1) and (1, -1): the gradient in a coordinate that is at its bound would
+    # drag the other one along.
+    directions = jnp.float32([[1, 1], [1, -1]]) / jnp.sqrt(2)
+    matrix = directions @ jnp.diag(jnp.float32([1.0, 4.0])) @ directions.T
+    metric = jnp.broadcast_to(matrix, (8, 8, 2, 2))
+    target = jnp.float32([3.0, 0.0])  # The first is out of reach.
+
+    def generate(z):
+        return jnp.broadcast_to((z - target).reshape(1, 2, 1), (8, 2, 3)).repeat(4, 1)
+
+    mask, zeros = jnp.ones((8, 8, 1)), jnp.zeros((8, 8, 3))
+    weights = mask.at[:, 4:].set(0.5)
+    objective = Objective(
+        generate, lambda image: image[0, 0, :2], zeros, mask, weights, (), metric
+    )
+
+    def step(projected):
+        config = SearchConfig(
+            learning_rate=0.1, principal=True, prior_weight=0.0, projected=projected
+        )
+        strategy = adam(config, 2)
+        state = strategy.init(KEY, objective)
+        state = state._replace(latent=jnp.float32([1.0, -0.5]))
+        moved, _ = strategy.step(state, objective, Clock(0, 9))
+        return np.asarray(moved.latent)
+
+    # The gradient is (-96, -48), or (0, -48) without what leads out. Adam's first step
+    # is of one length along both directions: (1, 1) and (1, -1), or (1, 1) and (-1, 1).
+    np.testing.assert_allclose(step(False), [1.0, -0.5], atol=1e-5)
+    np.testing.assert_allclose(step(True), [1.0, -0.5 + 0.1 * np.sqrt(2)], atol=1e-5)
+
+
+def test_an_image_that_cannot_be_cut_into_regions_is_refused():
+    def generate(z):
+        return jnp.zeros((12, 12, 3)) + z.sum()
+
+    with pytest.raises(ValueError, match="not 12"):
+        directions.regional_metric(jax.tree_util.Partial(generate), KEY, latent_size=4)
+
+
+def test_without_a_metric_there_are_no_directions():
+    mask = jnp.ones((8, 8, 1))
+    objective = Objective(lambda z: mask * z.sum(), lambda x: x, mask, mask, mask)
+    with pytest.raises(ValueError, match="needs the metric"):
+        adam(SearchConfig(principal=True), 4).init(KEY, objective)
