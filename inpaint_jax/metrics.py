@@ -62,9 +62,10 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
            {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}
 
     with local moments under a Gaussian window of 11x11 and standard deviation 1.5,
-    ``C_1 = (0.01 L)^2``, ``C_2 = (0.03 L)^2`` and ``L = 2`` the range of [-1, 1];
-    averaged over the positions where the window lies inside the image and over
-    channels.
+    ``C_1 = (0.01 L)^2`` and ``C_2 = (0.03 L)^2``; averaged over the positions where the
+    window lies inside the image and over channels. The moments are those of the pixels
+    as a file holds them, 0 to ``L = 255``: the luminance term is a ratio of means, and
+    black must count as 0.
 
     Args:
       a: ``[H, W, C]`` in [-1, 1].
@@ -148,7 +149,12 @@ def _similarity(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     variance_a = _blur(a * a) - mean_a * mean_a
     variance_b = _blur(b * b) - mean_b * mean_b
     covariance = _blur(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
+    # The second moments do not see an offset, the luminance does: black is -1 here and
+    # 0 in a file. In units of [-1, 1] the range L is 2.
+    light_a, light_b = mean_a + 1, mean_b + 1
+    luminance = (2 * light_a * light_b + c1) / (
+        light_a * light_a + light_b * light_b + c1
+    )
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return luminance, structure
 

@@ -4,32 +4,38 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from inpaint_jax import metrics
+from inpaint_jax import metrics, pixels
 
 
-def images(seed=0, shape=(24, 20, 3), noise=0.3):
-    """A smooth picture and the same with noise."""
+def pictures(seed=0, shape=(24, 20, 3), noise=0.3):
+    """A smooth picture and the same with noise, as files hold them: uint8."""
     rng = np.random.default_rng(seed)
     phase = rng.uniform(0, 6, (1, 1, shape[2]))
     rows, columns = np.mgrid[: shape[0], : shape[1]][..., None]
     a = np.sin(rows / 3 + phase) * np.cos(columns / 4 + phase)
     b = np.clip(a + noise * rng.standard_normal(shape), -1, 1)
-    return a.astype(np.float32), b.astype(np.float32)
+    return pixels.to_uint8(a), pixels.to_uint8(b)
+
+
+def images(*arguments, **options):
+    """``pictures`` as networks see them."""
+    a, b = pictures(*arguments, **options)
+    return pixels.to_float(a), pixels.to_float(b)
 
 
 def reference_ssim(a, b):
+    """Wang's SSIM as users of scikit-image call it: of two uint8 pictures."""
     return structural_similarity(
-        a.astype(np.float64),
-        b.astype(np.float64),
+        a,
+        b,
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,
-        data_range=2,
         channel_axis=-1,
     )
 
@@ -40,29 +46,26 @@ jitted_ssim = jax.jit(metrics.ssim)
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10_000), st.floats(1e-3, 2))
 def test_psnr_and_ssim_are_scikit_images(seed, noise):
-    a, b = images(seed, noise=noise)
-    np.testing.assert_allclose(
-        metrics.psnr(a, b),
-        peak_signal_noise_ratio(
-            127.5 * (a.astype(np.float64) + 1),
-            127.5 * (b.astype(np.float64) + 1),
-            data_range=255,
-        ),
-        atol=1e-3,
-    )
-    np.testing.assert_allclose(jitted_ssim(a, b), reference_ssim(a, b), atol=1e-5)
+    written = pictures(seed, noise=noise)
+    assume((written[0] != written[1]).any())
+    a, b = map(pixels.to_float, written)
+    expected = peak_signal_noise_ratio(*written)
+    np.testing.assert_allclose(metrics.psnr(a, b), expected, atol=1e-3)
+    np.testing.assert_allclose(jitted_ssim(a, b), reference_ssim(*written), atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(11, 11, 3), (11, 30, 1), (64, 64, 3)])
 def test_ssim_at_other_shapes(shape):
-    a, b = images(1, shape)
-    np.testing.assert_allclose(metrics.ssim(a, b), reference_ssim(a, b), atol=1e-5)
+    written = pictures(1, shape)
+    found = metrics.ssim(*map(pixels.to_float, written))
+    np.testing.assert_allclose(found, reference_ssim(*written), atol=1e-5)
 
 
 def test_ssim_of_constant_images_by_hand():
     a, b = jnp.full((16, 16, 3), 0.5), jnp.full((16, 16, 3), -0.25)
+    # Above black they are 1.5 and 0.75 of a range of 2.
     c1 = 0.02**2
-    expected = (2 * 0.5 * -0.25 + c1) / (0.5**2 + 0.25**2 + c1)
+    expected = (2 * 1.5 * 0.75 + c1) / (1.5**2 + 0.75**2 + c1)
     np.testing.assert_allclose(metrics.ssim(a, b), expected, atol=1e-4)
 
 
@@ -148,9 +151,9 @@ def test_a_known_region_raises_psnr_by_its_share():
 
 
 def reference_ms_ssim(a, b):
-    """Wang et al. in float64 with two-dimensional convolutions."""
+    """Wang et al., of uint8 pictures, in float64 with two-dimensional convolutions."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    c1, c2 = 0.02**2, 0.06**2
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     weights = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
     result = 1.0
     for scale, weight in enumerate(weights):
@@ -178,10 +181,11 @@ def reference_ms_ssim(a, b):
 @pytest.mark.parametrize("shape", [(16, 16, 3), (64, 64, 3), (32, 64, 1)])
 @pytest.mark.parametrize("noise", [0.05, 0.5])
 def test_ms_ssim_is_its_definition(shape, noise):
-    a, b = images(3, shape, noise)
-    expected = reference_ms_ssim(a, b)
-    assert 0.05 < expected < 0.999
-    np.testing.assert_allclose(metrics.ms_ssim(a, b), expected, atol=1e-5)
+    written = pictures(3, shape, noise)
+    expected = reference_ms_ssim(*written)
+    assert 0.05 < expected < 0.9999
+    found = metrics.ms_ssim(*map(pixels.to_float, written))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_ms_ssim_of_an_image_with_itself_and_its_negative():
