@@ -17,18 +17,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from benchmarks import timing
+from experiments.runtime import program
 from inpaint_jax import completion, parallel
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, strategies
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import SEARCHES, Architecture
 
-_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images a device.")
+_WIDTH = flags.DEFINE_integer(
+    "width", 64, "Channels of the outermost layer.", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images a device.", lower_bound=1)
 _DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "How many of them.")
 
 _COLLECTIVES = re.compile(
@@ -37,14 +41,31 @@ _COLLECTIVES = re.compile(
 )
 
 
-def main(_: list[str]) -> None:
-    counts = [int(count) for count in _DEVICES.value]
+def main() -> int:
+    counts = _counts()
+    # What comes out of the cache of compiled code has not been analysed.
+    jax.config.update("jax_enable_compilation_cache", False)
     jax.config.update("jax_num_cpu_devices", max(counts))
     for count in counts:
         mesh = parallel.make_mesh(jax.devices()[:count])
         for name, lowered in _programs(mesh).items():
             row = {"program": name, "devices": count, **_count(lowered.compile())}
             print(json.dumps(row), flush=True)
+    return 0
+
+
+def _counts() -> list[int]:
+    """The numbers of devices asked for.
+
+    Raises:
+      program.UsageError: They are no such numbers.
+    """
+    counts = [int(count) for count in _DEVICES.value if count.isdecimal()]
+    if not counts or 0 in counts or len(counts) < len(_DEVICES.value):
+        raise program.UsageError(
+            f"--devices={','.join(_DEVICES.value)}: give numbers of at least 1"
+        )
+    return counts
 
 
 def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
@@ -90,7 +111,7 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split),
         jax.eval_shape(start, objectives, keys),
     )
-    scalar = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
+    scalar: Any = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
     return {
         # A loop's body is counted once, however often it is done.
         "search step": batches.advance_searches.lower(
@@ -126,15 +147,16 @@ def _ones(tree: Any) -> Any:
 
 def _count(compiled: jax.stages.Compiled) -> dict[str, float]:
     """Of one device's part."""
-    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    cost, text = compiled.cost_analysis(), compiled.as_text()
+    assert cost is not None  # Every back end here has both.
+    assert text is not None
     return {
         "gflops_a_device": round(cost["flops"] / 1e9, 3),
         "mib_accessed_a_device": round(cost["bytes accessed"] / 2**20, 1),
-        "mib_of_arguments": round(memory.argument_size_in_bytes / 2**20, 2),
-        "mib_of_temporaries": round(memory.temp_size_in_bytes / 2**20, 1),
-        "collectives": len(_COLLECTIVES.findall(compiled.as_text())),
+        **timing.memory(compiled),
+        "collectives": len(_COLLECTIVES.findall(text)),
     }
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)

@@ -32,7 +32,7 @@ from tqdm import tqdm
 import inpaint_jax
 from benchmarks import contenders, timing
 from experiments.flags import dataset as dataset_flags
-from experiments.runtime import program
+from experiments.runtime import compilation_cache, program
 from inpaint_jax.completion import fill_holes, image_key
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES, mask_function
@@ -48,7 +48,9 @@ from inpaint_jax.search.batches import (
 )
 from inpaint_jax.types import Model
 
-flags.adopt_module_key_flags(dataset_flags)
+_DATASET = dataset_flags.define_dataset()
+for _module in (compilation_cache, dataset_flags):
+    flags.adopt_module_key_flags(_module)
 
 _MODEL = flags.DEFINE_string("model", "celeba64", "As for experiments.inpaint.")
 _SPLIT = flags.DEFINE_string("split", "validation", "Split of the data set.")
@@ -104,7 +106,7 @@ def main() -> int:
         raise program.UsageError("--torch needs PyTorch: pip install -e '.[bench]'")
     model = inpaint_jax.load_model(_MODEL.value)
     dataset = dataset_flags.load(
-        dataset_flags.DATASET.value,
+        _DATASET.value,
         _SPLIT.value,
         size=model.image_size,
         crop=model.metadata.get("crop"),
@@ -133,11 +135,11 @@ def main() -> int:
                 torch_rows = [{"mask": mask, **row} for row in rows]
 
     # --- Write ------------------------------------------------------------------------
-    summary = {mask: _summary(of_mask) for mask, of_mask in curves.items()}
+    summary = {mask: _summary(points) for mask, points in curves.items()}
     result = {
         **timing.machine(),
         "model": _MODEL.value,
-        "dataset": dataset_flags.DATASET.value,
+        "dataset": _DATASET.value,
         "split": _SPLIT.value,
         "images": len(dataset),
         "seed": _SEED.value,
@@ -149,8 +151,8 @@ def main() -> int:
     }
     program.write_json(output / "yardstick.json", result)
     program.write_bytes(output / "yardstick.png", _draw(curves))
-    for mask, rows in summary.items():
-        for name, row in rows.items():
+    for mask, of_mask in summary.items():
+        for name, row in of_mask.items():
             print(json.dumps({"mask": mask, "strategy": name, **row}))
     for row in torch_rows:
         print(json.dumps(row))
@@ -297,7 +299,7 @@ def _draw(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> bytes:
     panels = figure.subplots(3, len(curves), squeeze=False)
     for column, (mask, of_mask) in zip(panels.T, curves.items(), strict=True):
         for axes in column:
-            axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
+            axes.set_prop_cycle(color=matplotlib.colormaps["tab20"](range(20)))
         for name, points in of_mask.items():
             seconds = [point.seconds for point in points]
             passes = [point.passes for point in points]
