@@ -20,11 +20,20 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from benchmarks import peers, timing, torch_search
+from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import GRID, Variables
 from inpaint_jax.search import strategies
+from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import Architecture, Critic, Generate, Losses, SearchConfig
+from inpaint_jax.types import (
+    Architecture,
+    Critic,
+    Generate,
+    Losses,
+    SearchConfig,
+    Seen,
+)
 
 _CONFIG = SearchConfig()
 _TOLERANCE = 1e-4
@@ -227,26 +236,26 @@ class Problem:
             weights: jax.Array,
             latents: jax.Array,
             steps: jax.Array,
-        ) -> tuple[strategies.SearchState, Losses]:
+        ) -> tuple[strategies.BestState, Losses]:
+            latent_space = Uniform(self.architecture.latent_size)
+            strategy = strategies.make_strategy(_CONFIG, latent_space)
             clock = strategies.Clock(jnp.zeros_like(steps), steps)
 
             def one(
                 image: jax.Array, weight: jax.Array, latent: jax.Array
-            ) -> tuple[strategies.SearchState, Losses]:
-                known = jnp.ones_like(weight)
+            ) -> tuple[strategies.BestState, Losses]:
                 generate, critic = networks
-                objective = strategies.Objective(generate, critic, image, known, weight)
-                strategy = strategies.adam(_CONFIG, latent.size)
-                state = strategy.init(jax.random.key(0), objective)
-                state = state._replace(latent=latent, best_latent=latent)
-                return strategies.advance(
+                objective = PaperObjective(critic, latent_space, _CONFIG.prior_weight)
+                seen = Seen(image, jnp.ones_like(weight), weight)
+                state, (trace, _) = strategies.advance(
                     strategy,
-                    state,
-                    objective,
+                    strategy.init(latent, None),
+                    strategies.Problem(generate, lambda z, g: objective(z, g, seen)),
                     steps,
                     clock=clock,
                     capacity=_CONFIG.steps,
                 )
+                return state, trace
 
             return jax.vmap(one)(images, weights, latents)
 
@@ -260,7 +269,8 @@ class Problem:
             found = executable(*arguments, jnp.asarray(steps))
             state, trace = jax.block_until_ready(found)
             # Adam's first moment after one step is a tenth of the gradient.
-            return 10 * np.asarray(state.optimizer.mu), np.asarray(trace.total)
+            moment = np.asarray(state.inner.optimizer.mu)
+            return 10 * moment, np.asarray(trace.total)
 
         compiled = {"compile_seconds": round(seconds, 2), **timing.memory(executable)}
         return call, compiled
