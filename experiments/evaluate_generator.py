@@ -1,4 +1,4 @@
-"""Measures how good a generator is, on images it was not trained on.
+r"""Measures how good a generator is, on images it was not trained on.
 
     python -m experiments.evaluate_generator --model=runs/celeb_a \
         --dataset=celeb_a --split=test

@@ -1,4 +1,4 @@
-"""Trains a DCGAN on a data set, or a network that it is compared with.
+r"""Trains a DCGAN on a data set, or a network that it is compared with.
 
     python -m experiments.train --dataset=celeb_a --workdir=runs/celeb_a
     python -m experiments.train --dataset='images:photos/*.zip' --workdir=runs/photos

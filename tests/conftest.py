@@ -118,6 +118,8 @@ def environment(tmp_path_factory) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        # Tests run side by side, a core each: PyTorch's threads would wait for another.
+        "OMP_NUM_THREADS": "1",
     }
 
 
