@@ -1,5 +1,6 @@
 """What the tests share: where the real images are, and a model too small to be slow."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -123,17 +124,24 @@ def environment(tmp_path_factory) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
-def launch(environment, tmp_path_factory):
-    """Runs a module of ``experiments`` in a fork of ``launcher``."""
-    folder = tmp_path_factory.mktemp("launcher")
+@contextlib.contextmanager
+def launcher(environment, folder):
+    """A process whose forks run modules as ``python -m`` does.
+
+    Args:
+      environment: Of the process; says where the modules are.
+      folder: For what the modules say.
+
+    Yields:
+      A function of a module, its arguments and the current folder to what came of it.
+    """
     command = [sys.executable, str(ROOT / "tests" / "launcher.py")]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-        cwd=ROOT,
+        cwd=folder,
         text=True,
     ) as process:
 
@@ -153,6 +161,13 @@ def launch(environment, tmp_path_factory):
 
         yield launch
         process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def launch(environment, tmp_path_factory):
+    """Runs a module of ``experiments`` in a fork of ``launcher``."""
+    with launcher(environment, tmp_path_factory.mktemp("launcher")) as launch:
+        yield launch
 
 
 @pytest.fixture(scope="session")

@@ -9,31 +9,13 @@ import sys
 
 import numpy as np
 import pytest
+from commands import programs
 from conftest import ROOT
 from PIL import Image
 
 TINY = ("--width=4", "--image_size=16", "--latent_size=8", "--batch_size=8")
 QUICK = ("--log_every=1", "--evaluate_every=0", "--steps=2")
-
-
-def is_program(path):
-    """Whether something runs when Python is told to run this file."""
-    body = ast.parse(path.read_text()).body
-    guards = [ast.unparse(node.test) for node in body if isinstance(node, ast.If)]
-    return "__name__ == '__main__'" in guards
-
-
-def module_name(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__main__" else parts)
-
-
-PROGRAMS = sorted(
-    module_name(path)
-    for room in ("experiments", "benchmarks")
-    for path in (ROOT / room).rglob("*.py")
-    if is_program(path)
-)
+PROGRAMS = programs(ROOT)
 
 
 def docstring(module):
