@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.filling import measures
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import comparison
 from experiments.paper.comparison import (
@@ -62,7 +63,7 @@ _RESULTS = flags.DEFINE_string(
 )
 _SLOW_SECONDS = flags.DEFINE_float("slow_seconds", 2.0, "For one image.")
 
-_MEANS = ("psnr", "psnr_hole", "ssim", "swd")
+_MEANS = (*measures.SIMILARITIES, "swd")
 
 
 def main() -> int:

@@ -123,6 +123,7 @@ _PLATES = {
     "13": Plate(("center", "half"), ("latent",), 4, among=32, choose=_error),
 }
 _OTHERS = ("2", "3b")
+_FILE = "figure-{}.png"
 _ALL = sorted([*_PLATES, *_OTHERS], key=lambda name: int(name.rstrip("b")))
 
 _FIGURE = flags.DEFINE_enum(
@@ -132,12 +133,14 @@ _FIGURE = flags.DEFINE_enum(
 
 def main() -> int:
     cases = list(read_cases().values())
-    output = program.make_folder(Path(_OUTPUT.value))
+    output = program.make_folder(
+        Path(_OUTPUT.value), [_FILE.format(name) for name in _ALL]
+    )
     workdir = make_workdir()
     everything = _FIGURE.value == "all"
     status = 0
     for name in _ALL if everything else [_FIGURE.value]:
-        path = output / f"figure-{name}.png"
+        path = output / _FILE.format(name)
         try:
             _draw(name, path, cases, workdir)
         except Stopped:
@@ -225,8 +228,10 @@ def _draw_samples(case: Case) -> np.ndarray:
 
 def _draw_way(path: Path, case: Case) -> None:
     """The search for the first test image, its center missing."""
-    id, original = case.open_test(1).read(0)
-    masks, keys = batches.draw_masks([id], "center", 0, original.shape)
+    source = case.open_test(1)
+    id, original = source.read(0)
+    name = source.name_of(0, id)
+    masks, keys = batches.draw_masks([name], "center", 0, original.shape)
     way = manifold.follow(case.model, pixels.to_float(original), masks[0], keys[0])
     manifold.draw(path, way, f"{case.title}, {id}")
 

@@ -18,8 +18,9 @@ import numpy as np
 from absl import flags
 
 import inpaint_jax
-from experiments.filling import batches, evaluation, methods, parts, workfolder
+from experiments.filling import evaluation, methods, parts, workfolder
 from experiments.flags import dataset as dataset_flags
+from experiments.flags.names import FROM_TRAINING
 from experiments.runtime import program
 from inpaint_jax import pixels
 from inpaint_jax.baselines import HoleError
@@ -51,7 +52,7 @@ class Column(NamedTuple):
 
     Attributes:
       title: What tables and figures call it.
-      method: Of ``methods.METHODS``.
+      method: Of ``flags.names.METHODS``.
       search: Of the latent search.
       blend: Whether what fills the hole is blended; else it is pasted.
     """
@@ -129,7 +130,7 @@ class Case:
             self.model,
             column.search,
             blend=column.blend,
-            training=self.training if column.method in methods.FROM_TRAINING else None,
+            training=self.training if column.method in FROM_TRAINING else None,
             context_encoder=self.network("context_encoder"),
         )
 
@@ -142,7 +143,7 @@ def read_cases() -> dict[str, Case]:
     """
     path = Path(_COMPARISON.value).expanduser()
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
         cases = {name: _read_case(name, table) for name, table in tables.items()}
         if len({case.title for case in cases.values()}) < len(cases):
             raise ValueError("two data sets have one title")
@@ -323,10 +324,9 @@ class Cell:
     def examples(self, limit: int) -> Examples:
         """The first images, computed where they were not yet; as ``compute``."""
         self.compute(limit)
-        source = self.case.open_test(limit)
-        folder = workfolder.WorkFolder(self.folder, source)
+        evaluation_ = self._evaluation(limit)
+        folder = workfolder.WorkFolder(self.folder, evaluation_.source)
         rows = folder.done()
         originals, completed = folder.pairs(rows)
-        ids = [row["id"] for row in rows]
-        masks, _ = batches.draw_masks(ids, self.mask, _SEED, originals.shape[1:3])
+        ids, masks = [row["id"] for row in rows], evaluation_.masks_of(rows)
         return Examples(ids, originals, masks, completed, rows)

@@ -6,7 +6,14 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -148,6 +155,25 @@ def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
     return path
 
 
+def refuse_input(result: Path, inputs: Iterable[str]) -> None:
+    """Looks for input that is among what the program is going to write.
+
+    Args:
+      result: A file, or a folder, that it writes.
+      inputs: Paths that it reads.
+
+    Raises:
+      UsageError: There is some.
+    """
+    own = os.path.realpath(result)
+    for given in inputs:
+        if os.path.commonpath([own, os.path.realpath(given)]) == own:
+            raise UsageError(
+                f"{given} is input and would be replaced by results: give another "
+                "place for them"
+            )
+
+
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Keeps ``folder`` to this process; a killed process holds no lock.
@@ -164,31 +190,45 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def remember(
-    path: Path, wanted: Mapping[str, Any], older: Mapping[str, Any] | None = None
-) -> None:
+    path: Path,
+    wanted: Mapping[str, Any],
+    older: Mapping[str, Any] | None = None,
+    unchecked: Collection[str] = (),
+) -> dict[str, Any]:
     """Writes a run's configuration, or checks it against the one that is there.
 
     Args:
       path: The file.
       wanted: The configuration, as JSON gives it back.
       older: What a file that does not name a field meant by that.
+      unchecked: Fields that may differ.
+
+    Returns:
+      The configuration that is there now.
 
     Raises:
       UsageError: The folder belongs to a run of another configuration.
     """
+    plain: dict[str, Any] = json.loads(_to_json(wanted))
     if not path.exists():
         write_json(path, wanted)
-        return
+        return plain
     try:
-        there = {**(older or {}), **json.loads(path.read_text())}
+        there: dict[str, Any] = {**(older or {}), **json.loads(path.read_text())}
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no configuration of a run: {error}") from error
-    for field, value in json.loads(_to_json(wanted)).items():
-        if there.get(field) != value:
-            raise UsageError(
-                f"{path.parent} belongs to a run with {field} = {there.get(field)}, "
-                f"not {value}: give another --workdir or the flags it was begun with"
-            )
+    for field, value in plain.items():
+        if field not in unchecked and there.get(field) != value:
+            raise another_run(path.parent, field, there.get(field), value)
+    return there
+
+
+def another_run(folder: Path, field: str, there: Any, wanted: Any) -> UsageError:
+    """The error of a folder whose run has another configuration."""
+    return UsageError(
+        f"{folder} belongs to a run with {field} = {there}, not {wanted}: give another "
+        "--workdir or the flags it was begun with"
+    )
 
 
 def absolute(dataset: str) -> str:

@@ -22,6 +22,13 @@ from inpaint_jax.pixels import to_uint8
 # 8x8: an icon or a tracking pixel that came along, never a picture to fill.
 MIN_SIDE = 8
 
+# Where a format can lose something, as little as possible.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "AVIF": {"quality": 95},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+
 
 # --- cropping ----------------------------------------------------------------
 
@@ -219,6 +226,33 @@ def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     Raises:
       ImageError: ``image`` is no such array, or the file cannot be written.
     """
+    _write(path, image, "PNG")
+
+
+def write_picture(path: str | os.PathLike[str], image: np.ndarray) -> None:
+    """As ``write_png``, in the format that the path's suffix names.
+
+    Raises:
+      ImageError: As ``write_png``, or ``writable_format``.
+    """
+    _write(path, image, writable_format(path))
+
+
+def writable_format(path: str | os.PathLike[str]) -> str:
+    """Pillow's name of the format that a path's suffix names.
+
+    Raises:
+      ImageError: It names none that can be written.
+    """
+    Image.init()
+    name = Image.EXTENSION.get(Path(path).suffix.lower(), "")
+    if name not in Image.SAVE:
+        raise ImageError(f"{path}: give it the suffix of a picture, as .png or .jpg")
+    return name
+
+
+def _write(path: str | os.PathLike[str], image: np.ndarray, format: str) -> None:
+    """Writes under a temporary name, then renames."""
     path, image = Path(path), np.asarray(image)
     flat = image[..., 0] if image.shape[2:] == (1,) else image
     right = flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] == 3)
@@ -228,7 +262,7 @@ def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     unfinished = path.parent / f".{path.name}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(flat).save(unfinished, format="PNG")
+        Image.fromarray(flat).save(unfinished, format, **_OPTIONS.get(format, {}))
         unfinished.replace(path)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
