@@ -87,6 +87,11 @@ def complaint(error: Exception) -> str | None:
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
     try:
         rest = flags.FLAGS(list(arguments))
+    except SystemExit:  # --help said what it was asked for: no failure.
+        sys.exit(0)
+    except BrokenPipeError:  # Of --help, to a reader who had seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except flags.Error as error:
         _fail(f"{error} (--help lists the flags)")
     if len(rest) > 1:
