@@ -1,7 +1,7 @@
 """Generators of other frameworks as models: Flax Linen, Flax NNX and Equinox.
 
-Each adapter makes of a network of batches a function of ONE latent, of which the weights
-are arguments of what is compiled. A framework is imported when it is asked for.
+Each adapter makes of a network of batches a function of ONE latent; the weights are
+arguments of what is compiled. A framework is imported when it is asked for.
 """
 
 from collections.abc import Callable, Mapping
