@@ -21,7 +21,13 @@ from inpaint_jax import masks, parallel
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
 from inpaint_jax.losses import FAKE, REAL
-from inpaint_jax.networks.dcgan import ContextEncoder, Discriminator, Variables
+from inpaint_jax.networks.dcgan import (
+    ContextEncoder,
+    Discriminator,
+    Variables,
+    convolution_name,
+    dense_name,
+)
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common
 from inpaint_jax.training.updates import Network
@@ -280,8 +286,8 @@ def architecture_of(variables: Variables, image_size: int) -> Architecture:
     """The sizes of a context encoder, read off its weights."""
     parameters = variables["params"]
     return Architecture(
-        latent_size=parameters["Dense_0"]["kernel"].shape[1],
-        width=parameters["_Convolution_0"]["kernel"].shape[-1],
+        latent_size=parameters[dense_name(0)]["kernel"].shape[1],
+        width=parameters[convolution_name(0)]["kernel"].shape[-1],
         image_size=image_size,
     )
 
