@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import json
+import logging as records
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +19,14 @@ from inpaint_jax.baselines import FillError
 from inpaint_jax.data.datasets import DataError
 from inpaint_jax.data.pictures import ImageError
 from inpaint_jax.pretrained import ModelError
+from inpaint_jax.training import CheckpointError
 
 
 class UsageError(ValueError):
     """Something the user gave is wrong; the message is one line that says what."""
 
 
-_THEIRS = (UsageError, DataError, FillError, ImageError, ModelError)
+_THEIRS = (UsageError, CheckpointError, DataError, FillError, ImageError, ModelError)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -38,6 +41,7 @@ def run(main: Callable[[], int | None]) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax logs each of its own steps; --verbosity=0 brings that back.
             logging.set_verbosity(logging.WARNING)
+            _hush_threads()
         try:
             compilation_cache.use()
             return main()
@@ -60,6 +64,26 @@ def complaint(error: Exception) -> str | None:
     if isinstance(error, OSError):  # A full disk, a folder where a file should be, ...
         return f"{error.filename or 'input or output'}: {error.strerror or error}"
     return None
+
+
+def _hush_threads() -> None:
+    """Keeps Orbax's and TensorStore's threads from printing tracebacks.
+
+    What matters of their exceptions is raised in the main thread as well.
+    """
+
+    def is_news(record: records.LogRecord) -> bool:
+        theirs = record.name == "asyncio" or "/orbax/" in record.pathname
+        return not (theirs and record.exc_info)
+
+    def hook(unraisable: Any) -> None:
+        # The first of many failed writes ends the event loop that waits for them all;
+        # the others find it closed.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(unraisable)
+
+    logging.get_absl_handler().addFilter(is_news)
+    sys.unraisablehook = hook
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
@@ -103,9 +127,15 @@ def make_folder(path: Path) -> Path:
       The folder.
 
     Raises:
-      UsageError: It cannot be made or written.
+      UsageError: It cannot be made or written, or is not on a file system.
     """
-    path = path.expanduser()
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # A path has lost a slash.
+        url = str(path).replace(":/", "://", 1)
+        raise UsageError(f"cannot write to {url}: give a folder of a file system")
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:  # A user that is not known.
+        raise UsageError(f"cannot write to {path}: {error}") from error
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.getpid()}"
