@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -32,7 +31,7 @@ from experiments.paper.comparison import (
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
 from inpaint_jax.data import images
-from inpaint_jax.training import gan
+from inpaint_jax.quality import generators
 from inpaint_jax.types import SearchConfig
 
 for _module in (comparison, compilation_cache, dataset_flags):
@@ -214,13 +213,9 @@ def _draw_plate(
 
 def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
-    decode, latent_size = load_vae(case.network("vae"))
-    key_v, key_g = jax.random.split(jax.random.key(0))
-    count = 10
-    of_vae = decode(jax.random.normal(key_v, (count, latent_size)))
-    latents = gan.sample_latents(key_g, count, case.model.latent_size)
-    of_gan = jax.vmap(case.model.generate)(latents)
-    return images.grid([of_vae, of_gan], row_labels=["VAE", "DCGAN"])
+    models = load_vae(case.network("vae")), case.model
+    rows = [generators.sample(model, 10) for model in models]
+    return images.grid(rows, row_labels=["VAE", "DCGAN"])
 
 
 def _draw_way(path: Path, case: Case) -> None:

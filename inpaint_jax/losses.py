@@ -94,13 +94,22 @@ def prior_loss(logits: jax.Array, weight: float | jax.Array = 0.003) -> jax.Arra
       \mathcal{L}_p = \lambda \log(1 - D(G(z)))
 
     (eq. 5). ``1 - D`` is the softmax's 'generated' class, so its logarithm is a
-    log-softmax: exact, and with a gradient, where ``D`` rounds to 1.
+    log-softmax: exact, and with a gradient, where ``D`` rounds to 1. A discriminator
+    with one logit has ``D`` as its sigmoid, which is the softmax of (0, logit).
 
     Args:
-      logits: ``[2]`` the discriminator's logits for G(z), at ``FAKE`` and ``REAL``.
+      logits: ``[2]`` the discriminator's logits for G(z), at ``FAKE`` and ``REAL``; or
+        one logit, ``[]`` or ``[1]``.
       weight: Lambda; 0.003 in the paper, beside a summed context loss.
 
     Returns:
       ``[]`` the loss, at most 0: the lower, the more real.
+
+    Raises:
+      ValueError: There are neither one nor two logits.
     """
+    if logits.size == 1:
+        return weight * jax.nn.log_sigmoid(-logits.reshape(()))
+    if logits.shape != (2,):
+        raise ValueError(f"a discriminator has 1 or 2 logits, not {list(logits.shape)}")
     return weight * jax.nn.log_softmax(logits)[FAKE]

@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 import inpaint_jax
 from experiments.runtime import program
 from inpaint_jax import baselines, parallel
-from inpaint_jax.completion import replicate
 from inpaint_jax.data import datasets
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained.competitors import (
@@ -23,6 +22,7 @@ from inpaint_jax.pretrained.competitors import (
     context_encoder_of,
     read_competitor,
 )
+from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 FILLS: dict[str, baselines.Fill] = {
@@ -179,7 +179,10 @@ class Method:
     def _prepare_search(
         self, progress: Callable[[float], object], mesh: Mesh
     ) -> Complete:
-        model, search = replicate(self.model, mesh), self.search
+        model, search = self.model, self.search
+        if search.config.principal:
+            model = with_metric(model)
+        model = parallel.replicate(model, mesh)
 
         def complete(
             images: np.ndarray, masks: np.ndarray, keys: jax.Array

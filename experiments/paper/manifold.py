@@ -14,10 +14,8 @@ from experiments.training import curves
 from inpaint_jax import SearchConfig
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.pixels import to_uint8
-from inpaint_jax.search.batches import advance_searches, make_objectives, start_searches
-from inpaint_jax.search.strategies import Clock, adam
-from inpaint_jax.training import gan
-from inpaint_jax.types import Model
+from inpaint_jax.search.batches import search_batch
+from inpaint_jax.types import Model, Seen
 
 _SHOWN = 9  # Points with a picture below.
 _THUMBNAILS = 40
@@ -59,32 +57,20 @@ def follow(
     """
     key_search, key_samples = jax.random.split(key)
     config = SearchConfig(steps=steps)
-    strategy = adam(config, model.latent_size)
-    weights = importance_weights(jnp.asarray(mask), config.window)[None]
-    objectives = make_objectives(
-        model,
-        jnp.asarray(image)[None],
-        jnp.asarray(mask)[None],
-        weights,
-        principal=False,
+    known = jnp.asarray(mask)[None]
+    weights = importance_weights(known[0], config.window)[None]
+    seen = Seen(jnp.asarray(image)[None], known, weights)
+    found, _ = search_batch(
+        model, seen, key_search[None], config=config, keep_path=True
     )
-    states = start_searches(strategy, objectives, key_search[None])
+    assert found.path is not None
     spaced = np.geomspace(1, steps, _POINTS).round().astype(int)
     stops = np.unique([0, *spaced])
-    capacity = int(np.diff(stops).max())
-    latents, done = [], np.int64(0)
-    for stop in stops:
-        clock = Clock(np.int32(done), np.int32(steps))
-        states, _ = advance_searches(
-            strategy, objectives, states, stop - done, clock, capacity=capacity
-        )
-        latents.append(states.latent[0])
-        done = stop
     generate = jax.jit(jax.vmap(model.generate))
-    around = gan.sample_latents(key_samples, samples, model.latent_size)
+    around = jax.vmap(model.latents.sample)(jax.random.split(key_samples, samples))
     return Way(
         stops,
-        np.asarray(generate(jnp.stack(latents))),
+        np.asarray(generate(found.path[0, stops])),
         np.asarray(generate(around)),
     )
 

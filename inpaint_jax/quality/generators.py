@@ -18,7 +18,14 @@ from inpaint_jax import metrics
 from inpaint_jax.quality import sets
 from inpaint_jax.search.batches import search_batch
 from inpaint_jax.search.refinement import refine_batch
-from inpaint_jax.types import Model, RefineConfig, SearchConfig
+from inpaint_jax.types import (
+    Model,
+    RefineConfig,
+    SearchConfig,
+    Seen,
+    as_pytree,
+    check_counts,
+)
 
 GROUP = 64
 """Images that are worked on at once, however many there are."""
@@ -48,10 +55,7 @@ class QualityConfig:
     refinement: RefineConfig | None = None
 
     def __post_init__(self) -> None:
-        for name in ("images", "directions", "pairs", "reconstructions", "steps"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_counts(self, "images", "directions", "pairs", "reconstructions", "steps")
 
 
 class Quality(NamedTuple):
@@ -122,16 +126,15 @@ def measure(
 
 
 def sample(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
-    """``[count, S, S, 3]`` in [-1, 1]: images of latents from U[-1, 1]."""
+    """``[count, S, S, 3]`` in [-1, 1]: images of latents drawn from the prior."""
     # Each latent has a key of its own: more samples begin with the same ones.
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
         jax.random.key(seed), jnp.arange(-(-count // GROUP) * GROUP)
     )
-    latents = jax.vmap(
-        lambda key: jax.random.uniform(key, (model.latent_size,), minval=-1.0)
-    )(keys)
-    batches = latents.reshape(-1, GROUP, model.latent_size)
-    return np.concatenate([_generate(model.generate, z) for z in batches])[:count]
+    latents = jax.vmap(model.latents.sample)(keys)
+    batches = latents.reshape(-1, GROUP, *latents.shape[1:])
+    generate = as_pytree(model.generate)
+    return np.concatenate([_generate(generate, z) for z in batches])[:count]
 
 
 def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
@@ -188,21 +191,19 @@ def reconstruct(
         raise ValueError(
             f"images must be [N, {size}, {size}, 3], not {list(images.shape)}"
         )
-    judged = dataclasses.replace(model, critic=jax.tree_util.Partial(_indifferent))
-    config = SearchConfig(steps=steps, prior_weight=0.0)
+    judged = dataclasses.replace(model, critic=None)
+    config = SearchConfig(steps=steps)
     key = jax.random.key(seed)
     # Groups of one size: one compilation, however many images.
     group = min(GROUP, len(images))
-    everywhere = jnp.ones((group, size, size, 1))
+    everywhere = jnp.ones((group, size, size, 1), jnp.float32)
     found = []
     for start in range(0, len(images), group):
         rows = np.arange(start, start + group) % len(images)
         wanted = jnp.asarray(images[rows])
         result, generated = search_batch(
             judged,
-            wanted,
-            everywhere,
-            everywhere,
+            Seen(wanted, everywhere, everywhere),
             jax.vmap(jax.random.fold_in, (None, 0))(key, rows),
             config=config,
             progress=progress,
@@ -213,11 +214,6 @@ def reconstruct(
             )
         found.append(np.asarray(generated))
     return np.concatenate(found)[: len(images)]
-
-
-def _indifferent(image: jax.Array) -> jax.Array:
-    """A critic that costs nothing, for a search that does not ask it."""
-    return jnp.zeros(2, image.dtype)
 
 
 _generate = jax.jit(lambda generate, latents: jax.vmap(generate)(latents))

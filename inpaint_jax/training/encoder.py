@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import optax
 
 from inpaint_jax import masks
+from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.networks.dcgan import Encoder, Variables
-from inpaint_jax.search.strategies import guesses
+from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import gan
 from inpaint_jax.training.augment import flip_at_random
 from inpaint_jax.types import Architecture, Correct, Generate
@@ -157,6 +158,7 @@ def train_step(
     # A mean over the known pixels: images with small holes count as much.
     weights /= 3 * jnp.maximum(weights.sum((1, 2, 3), keepdims=True), 1e-6)
     network = Encoder(config.architecture)
+    space = Uniform(config.architecture.latent_size)
 
     def loss(parameters: list[Any]) -> tuple[jax.Array, tuple[list[Any], Metrics]]:
         statistics: list[Any] = []
@@ -179,7 +181,9 @@ def train_step(
             for variables, params in zip(state.encoders, parameters, strict=True)
         ]
         total, context, whole = jnp.zeros(()), [], []
-        for latent, generated in guesses(correctors, generate_all, images, known):
+        for latent, generated in guesses(
+            correctors, generate_all, space, images, known
+        ):
             error = jnp.abs(generated - images)
             context.append(jnp.sum(weights * error, (1, 2, 3)).mean())
             whole.append(error.mean())

@@ -16,6 +16,7 @@ import optax
 from jax.sharding import Mesh
 
 from inpaint_jax import parallel
+from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks.dcgan import Discriminator, Generator, Variables
 from inpaint_jax.training import augment, updates
@@ -66,7 +67,7 @@ def _keys(config: TrainConfig) -> jax.Array:
 
 def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
     """``[count, latent_size]`` from the paper's prior, U[-1, 1]."""
-    return jax.random.uniform(key, (count, latent_size), minval=-1.0, maxval=1.0)
+    return Uniform((count, latent_size)).sample(key)
 
 
 # Compiled, because then only the weights are drawn: what the networks make of the

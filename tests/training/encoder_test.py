@@ -8,7 +8,8 @@ import pytest
 from conftest import TINY
 
 from inpaint_jax import masks
-from inpaint_jax.search.strategies import guesses
+from inpaint_jax.latents import Uniform
+from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import encoder
 from inpaint_jax.types import Architecture
 
@@ -77,7 +78,9 @@ def test_the_step_counts_what_it_says():
     ]
     expected = [
         np.abs(np.asarray(generated) - images).mean()
-        for _, generated in guesses(correctors, jax.vmap(generate), images, known)
+        for _, generated in guesses(
+            correctors, jax.vmap(generate), Uniform(8), images, known
+        )
     ]
     _, metrics = encoder.train_step(state, pictures(), GENERATE, config=CONFIG)
     np.testing.assert_allclose(metrics.whole, expected, rtol=1e-4)
