@@ -1,4 +1,4 @@
-"""Trains encoders for a generator: they name a latent to start the search from.
+r"""Trains encoders for a generator: they name a latent to start the search from.
 
     python -m experiments.train_encoder --model=runs/photos \
         --dataset='images:photos/*.zip' --workdir=runs/photos-encoder
