@@ -60,9 +60,33 @@ class Metrics(NamedTuple):
     fake_score: jax.Array
 
 
+class StepKeys(NamedTuple):
+    """What one step draws with, a key each.
+
+    Attributes:
+      flips: Which real images are mirrored.
+      latents: The generator's input.
+      real: How real images are augmented.
+      fake: How generated images are, for the discriminator's update.
+      judged: How they are, for the generator's.
+    """
+
+    flips: jax.Array
+    latents: jax.Array
+    real: jax.Array
+    fake: jax.Array
+    judged: jax.Array
+
+
 def _keys(config: TrainConfig) -> jax.Array:
     """Keys of the generator's weights, the discriminator's, and all steps."""
     return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def step_keys(config: TrainConfig, step: jax.Array) -> StepKeys:
+    """The keys of a step ``[]``, by which a reference can draw what it draws."""
+    key = jax.random.fold_in(_keys(config)[2], step)
+    return StepKeys(*jax.random.split(key, 5))
 
 
 def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
@@ -139,17 +163,16 @@ def _train_step(
     mean over the devices is that of the whole batch.
     """
     batch_size = share.devices * images.shape[0]
-    key = jax.random.fold_in(_keys(config)[2], state.step)
-    key_flip, key_z, key_real, key_fake, key_judged = jax.random.split(key, 5)
+    keys = step_keys(config, state.step)
     keys_real, keys_fake, keys_judged = (
         share.take(jax.random.split(key, batch_size))
-        for key in (key_real, key_fake, key_judged)
+        for key in (keys.real, keys.fake, keys.judged)
     )
     real = images
     if config.flip:
-        real = updates.flip_at_random(key_flip, images, share)
+        real = updates.flip_at_random(keys.flips, images, share)
     latents = share.take(
-        sample_latents(key_z, batch_size, config.architecture.latent_size)
+        sample_latents(keys.latents, batch_size, config.architecture.latent_size)
     )
     generator, discriminator = state.generator, state.discriminator
 
