@@ -92,11 +92,12 @@ class _Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", _NORMAL, shape)
+        kernel = self.param("kernel", _NORMAL, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), jnp.float32)
             x = x + bias.astype(x.dtype)
         return x
 
@@ -179,10 +180,12 @@ class Encoder(nn.Module):
     Attributes:
       architecture: Sizes; its ``width`` is the encoder's own.
       dtype: As for ``Generator``; the correction is float32 at least.
+      axis_name: As for ``Generator``.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
@@ -192,7 +195,8 @@ class Encoder(nn.Module):
         dense = nn.Dense(
             outputs, kernel_init=small, dtype=self.dtype, name=dense_name(0)
         )
-        return _downward(image, train, self.architecture, self.dtype, dense)
+        size, axis = self.architecture, self.axis_name
+        return _downward(image, train, size, self.dtype, dense, axis)
 
 
 class ContextEncoder(nn.Module):
