@@ -1,4 +1,4 @@
-"""Measures a way to fill holes on many images of a data set.
+r"""Measures a way to fill holes on many images of a data set.
 
     python -m experiments.evaluate --dataset=celeb_a --split=test --mask=random80 \
         --batch_size=1024

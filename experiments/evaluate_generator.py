@@ -1,4 +1,4 @@
-"""Measures how good a generator is, on images it was not trained on.
+r"""Measures how good a generator is, on images it was not trained on.
 
     python -m experiments.evaluate_generator --model=runs/celeb_a \
         --dataset=celeb_a --split=test
@@ -99,7 +99,8 @@ def main() -> int:
         with program.usage_errors():
             features = inception.load_features(_INCEPTION_WEIGHTS.value)
     output = program.make_folder(
-        Path(_OUTPUT.value or Path("outputs/quality") / model.name)
+        Path(_OUTPUT.value or Path("outputs/quality") / model.name),
+        ["samples.png", "reconstructions.png"],
     )
     dataset = dataset_flags.load(
         _DATASET.value,

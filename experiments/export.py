@@ -1,4 +1,4 @@
-"""Makes a model file of a training run.
+r"""Makes a model file of a training run.
 
     python -m experiments.export --workdir=runs/faces --data='CelebA, 32,611 images' \
         --results=runs/faces-center/metrics.json --output=faces.safetensors

@@ -1,4 +1,4 @@
-"""Trains a DCGAN on a data set, or a network that it is compared with.
+r"""Trains a DCGAN on a data set, or a network that it is compared with.
 
     python -m experiments.train --dataset=celeb_a --workdir=runs/celeb_a
     python -m experiments.train --dataset='images:photos/*.zip' --workdir=runs/photos
@@ -96,7 +96,7 @@ def _configure() -> int:
             f"batch_norm_groups {groups} must be 1 or a multiple of the {mesh.size} "
             "devices"
         )
-    workdir = program.make_folder(Path(_WORKDIR.value))
+    workdir = program.make_folder(Path(_WORKDIR.value), ["samples", "curves.png"])
     with contextlib.ExitStack() as held:
         distributed.from_first(lambda: held.enter_context(program.lock(workdir)))
         return _run(config, mesh, workdir)
@@ -135,8 +135,7 @@ def _run(config: recipes.Recipe, mesh: Mesh, workdir: Path) -> int:
     state = parallel.replicate(trainee.init_state(), mesh)
     with Checkpoints(workdir) as checkpoints, distributed.Stop() as stop:
         if checkpoints.latest_step is not None:
-            with program.usage_errors():
-                state = checkpoints.restore(state)
+            state = checkpoints.restore(state)
             distributed.say(f"going on from step {state.step}")
         start = int(state.step)
         metrics = tracking.Rows(workdir / "metrics.jsonl", start)

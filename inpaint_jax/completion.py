@@ -1,7 +1,6 @@
 """The paper's method from end to end, for a batch: search, generate, blend."""
 
 import functools
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from jax.typing import ArrayLike
 from inpaint_jax import parallel
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
+from inpaint_jax.names import checksum
 from inpaint_jax.search.batches import CHUNK, guided_of, keys_of, search_batch
 from inpaint_jax.search.refinement import halves_of, refine_batch
 from inpaint_jax.types import (
@@ -187,9 +187,7 @@ def image_key(seed: int, image_id: str) -> jax.Array:
     Returns:
       ``fold_in(key(seed), id)``, the id as the CRC-32 of its bytes.
     """
-    return jax.random.fold_in(
-        jax.random.key(seed), zlib.crc32(image_id.encode(errors="surrogatepass"))
-    )
+    return jax.random.fold_in(jax.random.key(seed), checksum(image_id))
 
 
 def _checked(

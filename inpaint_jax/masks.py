@@ -90,7 +90,7 @@ def half(key: jax.Array, size: tuple[int, int]) -> jax.Array:
       ``[H, W, 1]`` float32, 1 = known, 0 = missing.
     """
     sides = jnp.stack([side(key, size) for side in (top, bottom, left, right)])
-    return sides[jax.random.randint(key, (), 0, 4)]
+    return sides[jax.random.randint(key, (), 0, 4, jnp.int32)]
 
 
 def random_pixels(key: jax.Array, size: tuple[int, int], missing: float) -> jax.Array:
@@ -142,8 +142,10 @@ def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
 
     def inside(key: jax.Array, length: int) -> jax.Array:
         key_side, key_start = jax.random.split(key)
-        side = jax.random.randint(key_side, (), max(1, length // 8), 3 * length // 4)
-        start = jax.random.randint(key_start, (), 0, length - side + 1)
+        side = jax.random.randint(
+            key_side, (), max(1, length // 8), 3 * length // 4, jnp.int32
+        )
+        start = jax.random.randint(key_start, (), 0, length - side + 1, jnp.int32)
         position = jnp.arange(length)
         return (position >= start) & (position < start + side)
 

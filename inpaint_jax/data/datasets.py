@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +19,13 @@ import tqdm
 from absl import logging
 
 from inpaint_jax.data.images import crop_and_resize, parse_crop
-from inpaint_jax.data.pictures import ImageError, find_pictures, read_picture
+from inpaint_jax.data.pictures import (
+    ImageError,
+    Picture,
+    find_pictures,
+    read_picture,
+)
+from inpaint_jax.names import checksum
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
 _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
@@ -73,6 +78,7 @@ class Source:
       read: A function from an index to the picture's id and ``[S, S, 3]`` uint8. It
         raises ``ImageError`` when the picture cannot be read, and may be called from
         several threads.
+      pictures: The files, for ``images:PATH``; else None.
     """
 
     name: str
@@ -82,9 +88,19 @@ class Source:
     count: int
     ids: tuple[str, ...] | None
     read: _Read
+    pictures: tuple[Picture, ...] | None = None
 
     def __len__(self) -> int:
         return self.count
+
+    def name_of(self, index: int, id: str) -> str:
+        """What a picture's randomness hangs on: its name, whatever was found beside it.
+
+        Args:
+          index: Which picture.
+          id: Its id.
+        """
+        return id if self.pictures is None else self.pictures[index].name
 
 
 def open_source(
@@ -134,18 +150,21 @@ def open_source(
         except ImageError as error:
             raise DataError(f"{name}: {error}") from error
 
-    ids: list[str] | None = None
+    pictures: list[Picture] | None = None
     if path:
-        ids, read = _open_pictures(path, crop, size)
-        count = len(ids)
+        pictures, read = _open_pictures(path, crop, size)
+        count = len(pictures)
     else:
         with _hushed():
             count, read = _open_tfds(name, split, data_dir, crop, size)
     count = count if limit is None else min(count, limit)
     if not count:
         raise DataError(f"{name}: the split {split!r} is empty")
-    known_ids = None if ids is None else tuple(ids[:count])
-    return Source(name, split, str(crop), size, count, known_ids, read)
+    if pictures is None:
+        return Source(name, split, str(crop), size, count, None, read)
+    del pictures[count:]
+    ids = tuple(picture.id for picture in pictures)
+    return Source(name, split, str(crop), size, count, ids, read, tuple(pictures))
 
 
 def load(
@@ -229,7 +248,9 @@ def _hushed() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _open_pictures(path: str, crop: str | int, size: int) -> tuple[list[str], _Read]:
+def _open_pictures(
+    path: str, crop: str | int, size: int
+) -> tuple[list[Picture], _Read]:
     try:
         pictures = find_pictures([path])
     except ImageError as error:
@@ -244,7 +265,7 @@ def _open_pictures(path: str, crop: str | int, size: int) -> tuple[list[str], _R
             raise ImageError(f"{picture}: {error}") from error
         return picture.id, image
 
-    return [picture.id for picture in pictures], read
+    return pictures, read
 
 
 def _open_tfds(
@@ -373,7 +394,7 @@ def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
     """
     if not 0 < count < len(dataset):
         raise DataError(f"cannot hold back {count} of {len(dataset)} images")
-    digests = [zlib.crc32(id.encode()) for id in dataset.ids]
+    digests = [checksum(id) for id in dataset.ids]
     taken = np.zeros(len(dataset), bool)
     taken[np.argsort(digests, kind="stable")[:count]] = True
 

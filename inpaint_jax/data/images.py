@@ -155,6 +155,24 @@ def read_mask(
       ImageError: The file cannot be read, is not of the picture's size, or is written
         with the values 0 and 1.
     """
+    hole = read_hole(mask, image_size=image_size, known=known)
+    return crop_hole(hole, crop=crop, size=size)
+
+
+def read_hole(
+    mask: Picture | str | os.PathLike[str],
+    *,
+    image_size: tuple[int, int],
+    known: str = "black",
+) -> np.ndarray:
+    """Reads a mask as it is, before any crop; the arguments are ``read_mask``'s.
+
+    Returns:
+      ``[H, W]`` bool, True where pixels are missing.
+
+    Raises:
+      ImageError: As ``read_mask``.
+    """
     if known not in ("black", "white"):
         raise ImageError(f"known={known!r}: give black or white")
     image = read_picture(mask)
@@ -166,11 +184,26 @@ def read_mask(
         )
     if image.max() == 1:
         raise ImageError(f"{mask}: the mask holds 0 and 1; write it as 0 and 255")
-    rows, columns = _region(height, width, crop, None)
-    white = np.asarray(Image.fromarray(image[rows, columns]).convert("L")) >= 128
-    missing = white if known == "black" else ~white
-    share = _resize(Image.fromarray(missing.astype(np.float32)), size)
+    white = np.asarray(Image.fromarray(image).convert("L")) >= 128
+    return white if known == "black" else ~white
+
+
+def crop_hole(hole: np.ndarray, *, crop: str | int, size: int) -> np.ndarray:
+    """Crops and resizes a hole ``[H, W]`` bool as ``crop_and_resize`` its picture.
+
+    Returns:
+      ``[size, size, 1]`` float32: 0 where a source pixel of weight is missing, else 1.
+    """
+    rows, columns = _region(hole.shape[0], hole.shape[1], crop, None)
+    share = _resize(Image.fromarray(hole[rows, columns].astype(np.float32)), size)
     return (share == 0).astype(np.float32)[..., None]
+
+
+def share_outside(hole: np.ndarray, crop: str | int) -> float:
+    """How much of a hole ``[H, W]`` bool a crop cuts off, in [0, 1]; 0 of no hole."""
+    rows, columns = _region(hole.shape[0], hole.shape[1], crop, None)
+    whole, inside = np.count_nonzero(hole), np.count_nonzero(hole[rows, columns])
+    return (whole - inside) / whole if whole else 0.0
 
 
 # --- values and writing ------------------------------------------------------

@@ -23,6 +23,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from inpaint_jax.data import written
+from inpaint_jax.names import readable
+
 # Pillow can do more, but some of it runs other programs (EPS) or takes any file
 # for its own (TGA): only these are tried, whatever the file's name.
 _FORMATS = {
@@ -39,6 +42,7 @@ _FORMATS = {
 SUFFIXES = frozenset(suffix for each in _FORMATS.values() for suffix in each)
 MAX_PIXELS = 89_000_000  # 267 MB as RGB; just below what Pillow takes for a bomb
 MAX_BYTES = 1 << 30
+_OPAQUE = 250  # Of 255: what a soft eraser leaves of its edge counts as erased.
 
 # Pillow remarks on oddities of files that it reads nevertheless. For the process, as
 # `catch_warnings` round every picture is not safe in threads.
@@ -71,7 +75,7 @@ class Picture:
 
     def __str__(self) -> str:
         name = self.path if self.member is None else f"{self.path}: {self.member}"
-        return name.replace("\n", " ")
+        return readable(name).replace("\n", " ")
 
 
 # --- finding -----------------------------------------------------------------
@@ -89,8 +93,9 @@ def find_pictures(
     """Lists the pictures in files, folders, zips and patterns of those.
 
     Folders and zips are searched to the bottom, in sorted order, for names with a
-    picture's suffix; hidden entries and ``__MACOSX`` are skipped. A picture reached
-    twice is listed once. Nothing is decoded, so thousands are cheap.
+    picture's suffix; hidden entries, ``__MACOSX`` and what programs wrote there
+    (``written``) are skipped. A picture reached twice is listed once. Nothing is
+    decoded, so thousands are cheap.
 
     Args:
       inputs: Paths or glob patterns (``**`` included), or one of them.
@@ -126,7 +131,12 @@ def _search(given: str) -> list[_Place]:
     if os.path.exists(path):
         found = list(_expand(path))
     elif glob.has_magic(path):
-        matches = sorted(glob.glob(path, recursive=True))
+        notes, top = functools.cache(written.read), _fixed_part(path)
+        matches = [
+            match
+            for match in sorted(glob.glob(path, recursive=True))
+            if not written.is_noted(match, top, notes)
+        ]
         if not matches:
             raise ImageError(f"{given}: nothing matches this pattern")
         found = [
@@ -140,22 +150,36 @@ def _search(given: str) -> list[_Place]:
     if not found:
         pattern = os.path.join(path, "*.zip")
         hint = f"; for its zips give {pattern}" if glob.glob(pattern) else ""
+        if written.read(path):
+            hint = " but what programs wrote; to take that give its own folder"
         raise ImageError(f"{given}: no pictures there{hint}")
     return found
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder that a pattern names before its first wildcard."""
+    folder = os.path.dirname(pattern)
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _expand(path: str) -> Iterator[_Place]:
     """Every picture at an existing path."""
     if os.path.isdir(path):
-        names: list[str] = []
+        found: list[str] = []
+        noted: set[str] = set()
         for folder, folders, files in os.walk(path, onerror=_raise_os_error):
-            folders[:] = [name for name in folders if not _hidden(name)]
-            names += [
+            noted |= {os.path.join(folder, name) for name in written.read(folder)}
+            own = {name for name in folders + files if not _hidden(name)}
+            own -= {name for name in own if os.path.join(folder, name) in noted}
+            folders[:] = [name for name in folders if name in own]
+            found += [
                 os.path.relpath(os.path.join(folder, name), path)
                 for name in files
-                if not _hidden(name) and _suffix(name) in SUFFIXES
+                if name in own and _suffix(name) in SUFFIXES
             ]
-        for name in sorted(names, key=_parts):
+        for name in sorted(found, key=_parts):
             yield _Place(os.path.join(path, name), None, len(_parts(name)))
     elif not os.path.isfile(path):
         raise ImageError(f"{path}: neither a file nor a folder")
@@ -188,8 +212,9 @@ def _parts(path: str) -> list[str]:
 def _choose_names(place: _Place) -> list[str]:
     """What a picture can be called: ever longer, the extension before each folder."""
     parts = _parts(place.path) + _parts(place.member or "")
-    names = ["/".join(parts[-n:]) for n in range(place.depth, len(parts) + 1)]
-    return [each for name in names for each in (os.path.splitext(name)[0], name)]
+    parts = [readable(part) for part in parts]
+    longer = ["/".join(parts[-n:]) for n in range(place.depth, len(parts) + 1)]
+    return [each for name in longer for each in (os.path.splitext(name)[0], name)]
 
 
 def _unique_ids(choices: list[list[str]]) -> list[str]:
@@ -299,6 +324,38 @@ def read_picture(picture: Picture | str | os.PathLike[str]) -> np.ndarray:
     try:
         return _decode(_read_bytes(picture))
     except Exception as error:  # Pillow's plugins raise nearly every kind
+        raise ImageError(f"{picture}: {_reason(error)}") from error
+
+
+def has_transparency(picture: Picture) -> bool:
+    """Whether a picture can say which pixels are transparent; its pixels are not read.
+
+    Raises:
+      ImageError: The file is missing, empty or no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(_read_bytes(picture)), formats=_formats()) as image:
+            return image.has_transparency_data
+    except Exception as error:
+        raise ImageError(f"{picture}: {_reason(error)}") from error
+
+
+def read_transparency(picture: Picture) -> np.ndarray:
+    """Where a picture is not opaque: ``[H, W]`` bool, upright.
+
+    Colours of what is nearly transparent are those of what it is laid over, hence a
+    pixel counts unless it is opaque.
+
+    Raises:
+      ImageError: The file is missing, empty or no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(_read_bytes(picture)), formats=_formats()) as image:
+            upright: Image.Image = image
+            with contextlib.suppress(Exception):
+                upright = ImageOps.exif_transpose(image)
+            return np.asarray(upright.convert("RGBA").getchannel("A")) < _OPAQUE
+    except Exception as error:
         raise ImageError(f"{picture}: {_reason(error)}") from error
 
 

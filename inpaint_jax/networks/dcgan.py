@@ -7,6 +7,7 @@ Inside, images are ``[H, W, B, C]``, as the convolutions need them.
 """
 
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,29 @@ SLOPE = 0.2
 _NORMAL = nn.initializers.normal(0.02)
 
 
+def convolution_name(layer: int) -> str:
+    """What the ``layer``-th convolution of a network, from 0, is called in its weights.
+
+    These names, and ``norm_name``'s and ``dense_name``'s, are in every model file and
+    checkpoint: no class's name may change them.
+    """
+    return f"_Convolution_{layer}"
+
+
+def norm_name(layer: int) -> str:
+    """Likewise of the ``layer``-th BatchNorm; its own weights are in ``NORM``."""
+    return f"_BatchNorm_{layer}"
+
+
+def dense_name(layer: int) -> str:
+    """Likewise of the ``layer``-th dense layer."""
+    return f"Dense_{layer}"
+
+
+NORM = "BatchNorm_0"
+"""What the one layer inside each BatchNorm is called."""
+
+
 class _BatchNorm(nn.Module):
     """Batch normalisation with Radford's settings; statistics in float32 at least."""
 
@@ -51,6 +75,7 @@ class _BatchNorm(nn.Module):
             scale_init=lambda key, shape, dtype: (
                 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
             ),
+            name=NORM,
         )(x)
 
 
@@ -66,11 +91,12 @@ class _Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", _NORMAL, shape)
+        kernel = self.param("kernel", _NORMAL, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), jnp.float32)
             x = x + bias.astype(x.dtype)
         return x
 
@@ -99,15 +125,21 @@ class Generator(nn.Module):
         first, *inner = reversed(_channels(self.architecture))
         dtype = self.dtype
         x = nn.Dense(
-            GRID * GRID * first, use_bias=False, kernel_init=_NORMAL, dtype=dtype
+            GRID * GRID * first,
+            use_bias=False,
+            kernel_init=_NORMAL,
+            dtype=dtype,
+            name=dense_name(0),
         )(z)
         x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
-        for features in inner:
-            x = _Convolution(features, "up", dtype)(x)
-            x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
-        x = jnp.tanh(at_least_float32(_Convolution(3, "up", dtype, use_bias=True)(x)))
-        return jnp.moveaxis(x, 2, 0)
+        x = nn.relu(_BatchNorm(dtype, self.axis_name, name=norm_name(0))(x, train))
+        for layer, features in enumerate(inner):
+            x = _Convolution(features, "up", dtype, name=convolution_name(layer))(x)
+            norm = _BatchNorm(dtype, self.axis_name, name=norm_name(layer + 1))
+            x = nn.relu(norm(x, train))
+        last = convolution_name(len(inner))
+        x = _Convolution(3, "up", dtype, use_bias=True, name=last)(x)
+        return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
 
 
 class Discriminator(nn.Module):
@@ -131,7 +163,9 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        dense = nn.Dense(self.outputs, kernel_init=_NORMAL, dtype=self.dtype)
+        dense = nn.Dense(
+            self.outputs, kernel_init=_NORMAL, dtype=self.dtype, name=dense_name(0)
+        )
         size, axis = self.architecture, self.axis_name
         return _downward(image, train, size, self.dtype, dense, axis)
 
@@ -146,18 +180,23 @@ class Encoder(nn.Module):
     Attributes:
       architecture: Sizes; ``width`` is the encoder's own.
       dtype: As for ``Generator``; the correction is at least float32.
+      axis_name: As for ``Generator``.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
         # Almost no correction at first: training is slow to recover from random ones.
         small = nn.initializers.normal(0.001)
         outputs = self.architecture.latent_size
-        dense = nn.Dense(outputs, kernel_init=small, dtype=self.dtype)
-        return _downward(image, train, self.architecture, self.dtype, dense)
+        dense = nn.Dense(
+            outputs, kernel_init=small, dtype=self.dtype, name=dense_name(0)
+        )
+        size, axis = self.architecture, self.axis_name
+        return _downward(image, train, size, self.dtype, dense, axis)
 
 
 class ContextEncoder(nn.Module):
@@ -183,27 +222,38 @@ class ContextEncoder(nn.Module):
         dtype, size = self.dtype, self.architecture
         channels = [size.width, *_channels(size)]
 
+        norms, convolutions = itertools.count(), itertools.count()
+
         def normalise(x: jax.Array) -> jax.Array:
-            return _BatchNorm(dtype, self.axis_name)(x, train)
+            norm = _BatchNorm(dtype, self.axis_name, name=norm_name(next(norms)))
+            return norm(x, train)
+
+        def convolve(
+            x: jax.Array, features: int, direction: str, bias: bool = False
+        ) -> jax.Array:
+            name = convolution_name(next(convolutions))
+            layer = _Convolution(features, direction, dtype, bias, 4, name=name)
+            return layer(x)
 
         x = jnp.moveaxis(image, 0, 2)
         for layer, features in enumerate(channels):
-            bias = layer == 0
-            x = _Convolution(features, "down", dtype, bias, kernel_size=4)(x)
+            x = convolve(x, features, "down", bias=layer == 0)
             x = nn.leaky_relu(x if layer == 0 else normalise(x), SLOPE)
         height, width, batch, innermost = x.shape
         x = jnp.moveaxis(x, 2, 0).reshape(batch, -1)
-        for features, activation in (
-            (size.latent_size, functools.partial(nn.leaky_relu, negative_slope=SLOPE)),
-            (height * width * innermost, nn.relu),
+        leaky_relu = functools.partial(nn.leaky_relu, negative_slope=SLOPE)
+        for name, features, activation in (
+            (dense_name(0), size.latent_size, leaky_relu),
+            (dense_name(1), height * width * innermost, nn.relu),
         ):
-            dense = nn.Dense(features, False, dtype=dtype, kernel_init=_NORMAL)
+            dense = nn.Dense(
+                features, False, dtype=dtype, kernel_init=_NORMAL, name=name
+            )
             x = activation(normalise(dense(x)))
         x = jnp.moveaxis(x.reshape(batch, height, width, innermost), 0, 2)
         for features in reversed(channels[:-1]):
-            x = _Convolution(features, "up", dtype, kernel_size=4)(x)
-            x = nn.relu(normalise(x))
-        x = _Convolution(3, "up", dtype, use_bias=True, kernel_size=4)(x)
+            x = nn.relu(normalise(convolve(x, features, "up")))
+        x = convolve(x, 3, "up", bias=True)
         return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
 
 
@@ -243,9 +293,10 @@ def _downward(
     """
     x = jnp.moveaxis(image, 0, 2)
     for layer, features in enumerate(_channels(architecture)):
-        x = _Convolution(features, "down", dtype, use_bias=layer == 0)(x)
+        name = convolution_name(layer)
+        x = _Convolution(features, "down", dtype, use_bias=layer == 0, name=name)(x)
         if layer > 0:
-            x = _BatchNorm(dtype, axis_name)(x, train)
+            x = _BatchNorm(dtype, axis_name, name=norm_name(layer - 1))(x, train)
         x = nn.leaky_relu(x, SLOPE)
     x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
     return at_least_float32(dense(x))

@@ -12,6 +12,7 @@ be differentiated with respect to the latent or the image, in reverse mode; the 
 are constants.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,10 +25,14 @@ from inpaint_jax.networks import convolutions
 from inpaint_jax.networks.convolutions import Kernel
 from inpaint_jax.networks.dcgan import (
     GRID,
+    NORM,
     NORM_EPSILON,
     SLOPE,
     Variables,
     at_least_float32,
+    convolution_name,
+    dense_name,
+    norm_name,
 )
 
 _Kernel = jax.Array | Kernel
@@ -58,7 +63,7 @@ def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> W
     params = variables["params"]
     *inner, last = _convolutions(variables)
     scale, bias = _affine(variables, 0)
-    dense = params["Dense_0"]["kernel"].reshape(-1, GRID, GRID, scale.size) * scale
+    dense = params[dense_name(0)]["kernel"].reshape(-1, GRID, GRID, scale.size) * scale
     kernels, biases = [], [bias]
     for layer, convolution in enumerate(inner):
         scale, bias = _affine(variables, layer + 1)
@@ -73,7 +78,7 @@ def discriminator_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
 ) -> Weights:
     """Prepares the variables of a ``networks.Discriminator`` in the same way."""
-    dense = variables["params"]["Dense_0"]
+    dense = variables["params"][dense_name(0)]
     first, *inner = _convolutions(variables)
     kernels, biases = [first["kernel"]], [first["bias"]]
     for layer, convolution in enumerate(inner):
@@ -131,14 +136,15 @@ def critic(weights: Weights, image: jax.Array) -> jax.Array:
 
 def _convolutions(variables: Variables) -> list[Variables]:
     params = variables["params"]
-    count = sum(name.startswith("_Convolution_") for name in params)
-    return [params[f"_Convolution_{layer}"] for layer in range(count)]
+    names = map(convolution_name, itertools.count())
+    return [params[name] for name in itertools.takewhile(params.__contains__, names)]
 
 
 def _affine(variables: Variables, layer: int) -> tuple[jax.Array, jax.Array]:
     """BatchNorm in inference mode: a scale and a bias ``[C]``."""
-    params = variables["params"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
-    running = variables["batch_stats"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
+    name = norm_name(layer)
+    params = variables["params"][name][NORM]
+    running = variables["batch_stats"][name][NORM]
     scale = params["scale"] / jnp.sqrt(running["var"] + NORM_EPSILON)
     return scale, params["bias"] - running["mean"] * scale
 

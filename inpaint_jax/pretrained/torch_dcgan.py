@@ -17,7 +17,14 @@ import safetensors
 import safetensors.numpy
 
 from inpaint_jax.latents import LatentSpace, Normal
-from inpaint_jax.networks.dcgan import GRID, NORM_EPSILON, Variables
+from inpaint_jax.networks.dcgan import (
+    GRID,
+    NORM_EPSILON,
+    Variables,
+    convolution_name,
+    dense_name,
+    norm_name,
+)
 from inpaint_jax.pretrained import Parts, make_model
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.types import Architecture, Model
@@ -153,12 +160,12 @@ def _generator(tensors: _Tensors, path: Path) -> tuple[Variables, Architecture]:
         raise ModelError(f"{path}: {error}") from error
     # A transposed convolution of PyTorch turns its kernel round, this library's not.
     params: dict[str, Any] = {
-        "Dense_0": {"kernel": first.transpose(0, 2, 3, 1).reshape(len(first), -1)}
+        dense_name(0): {"kernel": first.transpose(0, 2, 3, 1).reshape(len(first), -1)}
     }
     for i, kernel in enumerate(inner):
         turned = kernel[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-        params[f"_Convolution_{i}"] = {"kernel": turned}
-    params[f"_Convolution_{len(inner) - 1}"]["bias"] = np.zeros(3, np.float32)
+        params[convolution_name(i)] = {"kernel": turned}
+    params[convolution_name(len(inner) - 1)]["bias"] = np.zeros(3, np.float32)
     return _variables(params, norms), architecture
 
 
@@ -180,14 +187,14 @@ def _discriminator(
             f"{architecture.image_size}"
         )
     params: dict[str, Any] = {
-        f"_Convolution_{i}": {"kernel": kernel.transpose(2, 3, 1, 0)}
+        convolution_name(i): {"kernel": kernel.transpose(2, 3, 1, 0)}
         for i, kernel in enumerate(inner)
     }
-    params["_Convolution_0"]["bias"] = np.zeros(width, np.float32)
+    params[convolution_name(0)]["bias"] = np.zeros(width, np.float32)
     # One logit is the difference of two, of which 'fake' is 0.
     real = last[0].transpose(1, 2, 0).reshape(-1)
     kernel = np.stack([np.zeros_like(real), real], 1)
-    params["Dense_0"] = {"kernel": kernel, "bias": np.zeros(2, np.float32)}
+    params[dense_name(0)] = {"kernel": kernel, "bias": np.zeros(2, np.float32)}
     return _variables(params, norms)
 
 
@@ -195,11 +202,11 @@ def _variables(params: dict[str, Any], norms: list[_Tensors]) -> Variables:
     """Parameters and statistics, as this library's networks lay them out."""
     statistics = {}
     for i, norm in enumerate(norms):
-        params[f"_BatchNorm_{i}"] = {
+        params[norm_name(i)] = {
             "BatchNorm_0": {"scale": norm["weight"], "bias": norm["bias"]}
         }
         variance = norm["running_var"] + np.float32(_EPSILON - NORM_EPSILON)
-        statistics[f"_BatchNorm_{i}"] = {
+        statistics[norm_name(i)] = {
             "BatchNorm_0": {"mean": norm["running_mean"], "var": variance}
         }
     nested: Any = {"params": params, "batch_stats": statistics}

@@ -123,9 +123,8 @@ def test_an_interrupt_does_not_wait_for_the_rest(monkeypatch):
         asked.append(index)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(
-        datasets, "_open_pictures", lambda *args: (["x"] * 10_000, read)
-    )
+    pictures = [datasets.Picture("x", "x", "x.png")] * 10_000
+    monkeypatch.setattr(datasets, "_open_pictures", lambda *args: (pictures, read))
     with pytest.raises(KeyboardInterrupt):
         datasets.load("images:x", size=8)
     assert len(asked) < 100
