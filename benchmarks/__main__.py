@@ -6,45 +6,82 @@
 
 Everything is measured in one process and in turn, after a check that all contenders
 compute the same. Prints one JSON object a line: first the machine and the GFLOP/s its
-matrix product reaches, then a row a contender. Run it with nothing else going on.
+matrix product reaches, then a row for each contender. Run it with nothing else going
+on.
 """
 
+import importlib.util
 import json
+from collections.abc import Iterator
+from typing import Any
 
-from absl import app, flags
+import jax
+from absl import flags
 
 from benchmarks import timing
+from experiments.runtime import program
 from inpaint_jax.types import Architecture
 
-_PARTS = ["search", "train", "blend", "startup"]
+_WANTED = {
+    "search": ("torch",),
+    "train": ("torch",),
+    "blend": ("pyamg", "scipy"),
+    "startup": (),
+}
+"""What can be measured, and the packages of the extra ``bench`` that it needs."""
 
-_ONLY = flags.DEFINE_multi_enum("only", _PARTS, _PARTS, "What to measure.")
-_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
-_BATCH_SIZE = flags.DEFINE_multi_integer(
-    "batch_size", [1, 8, 64, 256], "Batch sizes of the search."
+_ONLY = flags.DEFINE_multi_enum(
+    "only", list(_WANTED), list(_WANTED), "What to measure."
 )
-_REPETITIONS = flags.DEFINE_integer("repetitions", 5, "Timed calls of each contender.")
+_WIDTH = flags.DEFINE_integer(
+    "width", 64, "Channels of the outermost layer.", lower_bound=1
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", 64, "Side of the networks' images: a power of two, at least 16."
+)
+_BATCH_SIZE = flags.DEFINE_multi_integer(
+    "batch_size", [1, 8, 64, 256], "Batch sizes of the search.", lower_bound=1
+)
+_REPETITIONS = flags.DEFINE_integer(
+    "repetitions", 5, "Timed calls of each contender.", lower_bound=1
+)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 2.0, "About how long one timed call of a search lasts.", lower_bound=0.0
+)
 _TUTORIAL_LIMIT = flags.DEFINE_integer(
     "tutorial_limit", 64, "Largest batch that the tutorials' form is timed with."
 )
 
 
-def main(_: list[str]) -> None:
+def main() -> int:
+    for part in _ONLY.value:
+        for package in _WANTED[part]:
+            if importlib.util.find_spec(package) is None:
+                raise program.UsageError(
+                    f"--only={part} needs {package}: pip install -e '.[bench]'"
+                )
+    with program.usage_errors():
+        architecture = Architecture(width=_WIDTH.value, image_size=_IMAGE_SIZE.value)
+    # Compilation is timed as well.
+    jax.config.update("jax_enable_compilation_cache", False)
     peak = timing.matrix_product_peak()
     print(json.dumps({**timing.machine(), "peak_gflops_per_second": round(peak, 1)}))
-    for row in _rows(peak):
+    for row in _rows(architecture, peak):
         print(json.dumps(row), flush=True)
+    return 0
 
 
-def _rows(peak: float):
-    architecture = Architecture(width=_WIDTH.value)
+def _rows(architecture: Architecture, peak: float) -> Iterator[dict[str, Any]]:
     repetitions = _REPETITIONS.value
     # Imported as they are needed: --only=blend wants no PyTorch.
     if "search" in _ONLY.value:
         from benchmarks import search_step
 
         yield from search_step.measure(
-            architecture, _BATCH_SIZE.value, repetitions, peak, _TUTORIAL_LIMIT.value
+            architecture,
+            _BATCH_SIZE.value,
+            search_step.Effort(repetitions, _SECONDS.value, _TUTORIAL_LIMIT.value),
+            peak,
         )
     if "train" in _ONLY.value:
         from benchmarks import train_step
@@ -61,4 +98,4 @@ def _rows(peak: float):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)

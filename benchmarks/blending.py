@@ -5,8 +5,9 @@ direct method) and pyamg's Ruge-Stueben multigrid, to the same tolerance, on the
 linear system. Its matrix depends on the mask, so setting it up is part of the work.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from inpaint_jax.masks import make_masks
 
 _SIZE = 64
 _TOLERANCE = 1e-6  # The default of ``blend``.
-_PEERS_IMAGES = 32  # Of the batch, for the solvers that take one at a time.
+_PEERS_IMAGES = 32  # At most, of the batch, for solvers that take one at a time.
 _MASKS = ("center", "pattern", "random80", "half")
 
 
@@ -34,23 +35,23 @@ def measure(batch: int, repetitions: int) -> Iterator[dict[str, Any]]:
         masks = make_masks(name, keys, (_SIZE, _SIZE))
         found = np.asarray(compiled(images, generated, masks).image)
         problems = [
-            tuple(np.asarray(x[i], np.float64) for x in (images, generated, masks))
-            for i in range(_PEERS_IMAGES)
-        ]
-        calls: dict[str, Callable[[], object]] = {
-            "inpaint_jax": lambda masks=masks: jax.block_until_ready(
-                compiled(images, generated, masks)
+            _Problem(
+                *(np.asarray(x[i], np.float64) for x in (images, generated, masks))
             )
-        }
+            for i in range(min(batch, _PEERS_IMAGES))
+        ]
+
+        def ours(masks: jax.Array = masks) -> object:
+            return jax.block_until_ready(compiled(images, generated, masks))
+
+        calls: dict[str, Callable[[], object]] = {"inpaint_jax": ours}
         for peer, solve in (("spsolve", _direct), ("pyamg", _multigrid)):
-            exact = np.stack([_solve(*problem, solve) for problem in problems])
-            error = np.abs(found[:_PEERS_IMAGES] - exact).max()
+            exact = np.stack([_solve(problem, solve) for problem in problems])
+            error = np.abs(found[: len(problems)] - exact).max()
             assert error < 1e-4, f"{name}: {peer} differs by {error:.1e}"
-            calls[peer] = lambda solve=solve, problems=problems: [
-                _solve(*problem, solve) for problem in problems
-            ]
+            calls[peer] = functools.partial(_solve_all, problems, solve)
         for solver, seconds in timing.alternate(calls, repetitions).items():
-            count = batch if solver == "inpaint_jax" else _PEERS_IMAGES
+            count = batch if solver == "inpaint_jax" else len(problems)
             yield {
                 "what": "blend",
                 "mask": name,
@@ -66,13 +67,24 @@ def _smooth(batch: int, seed: int) -> jax.Array:
     return jnp.tanh(jax.image.resize(coarse, (batch, _SIZE, _SIZE, 3), "cubic"))
 
 
-def _solve(
-    image: np.ndarray,
-    generated: np.ndarray,
-    mask: np.ndarray,
-    solver: Callable[[scipy.sparse.csr_matrix, np.ndarray], np.ndarray],
-) -> np.ndarray:
+class _Problem(NamedTuple):
+    """A picture with a hole: image and guess ``[S, S, 3]``, mask ``[S, S, 1]``."""
+
+    image: np.ndarray
+    generated: np.ndarray
+    mask: np.ndarray
+
+
+_Solver = Callable[[scipy.sparse.csr_matrix, np.ndarray], np.ndarray]
+
+
+def _solve_all(problems: Sequence[_Problem], solver: _Solver) -> list[np.ndarray]:
+    return [_solve(problem, solver) for problem in problems]
+
+
+def _solve(problem: _Problem, solver: _Solver) -> np.ndarray:
     """The blended image, the hole's equations set up as a sparse matrix."""
+    image, generated, mask = problem
     hole = mask[..., 0] == 0
     number = np.full(hole.shape, -1)
     number[hole] = np.arange(hole.sum())

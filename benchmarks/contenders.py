@@ -15,12 +15,14 @@ class Contender:
 
     Attributes:
       make: The strategy for a model.
-      steps: In all.
-      step_passes: Through a network, forward or backward, an image and step.
-      first_passes: For a model, before the first step.
+      start: How its first iterate is chosen, and along which directions it goes.
+      steps: Number of steps of a whole search.
+      step_passes: Passes through a network, forward or backward, an image and step.
+      first_passes: Passes for a model before the first step.
     """
 
     make: Callable[[Model], strategies.Strategy]
+    start: SearchConfig
     steps: int
     step_passes: float
     first_passes: Callable[[Model], float]
@@ -28,7 +30,7 @@ class Contender:
 
 def _adam(config: SearchConfig) -> Contender:
     def make(model: Model) -> strategies.Strategy:
-        return strategies.adam(config, model.latent_size)
+        return strategies.make_strategy(config, model.latents)
 
     def first_passes(model: Model) -> float:
         # A guess is an encoder's pass and the generator's. A start that is compared
@@ -37,7 +39,8 @@ def _adam(config: SearchConfig) -> Contender:
         starts = config.starts if config.starts > 1 or guesses else 0
         return starts + 2 * guesses
 
-    return Contender(make, config.steps, 2 + 2 / config.prior_every, first_passes)
+    step_passes = 2 + 2 / config.prior_every
+    return Contender(make, config, config.steps, step_passes, first_passes)
 
 
 def _short(steps: int, rate: float, **changes: Any) -> Contender:
@@ -71,15 +74,12 @@ CONTENDERS = {
     "fast 100": _fast(100),
     "fast 150": _fast(150),
     "fast 300": _fast(300),
-    # A Jacobian is 100 forward passes, tangents; then eight candidates are tried.
-    "levenberg-marquardt": Contender(
-        lambda model: second_order.levenberg_marquardt(model.latent_size),
-        10,
-        109,
-        lambda model: 1,
-    ),
     # A gradient and four lengths.
     "l-bfgs": Contender(
-        lambda model: second_order.lbfgs(model.latent_size), 100, 6, lambda model: 1
+        lambda model: second_order.lbfgs(model.latents),
+        SearchConfig(),
+        100,
+        6,
+        lambda model: 0,
     ),
 }

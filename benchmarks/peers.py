@@ -42,17 +42,18 @@ class TorchGenerator(nn.Module):
         )
         # Dense gives [4, 4, C]; PyTorch wants [C, 4, 4], turned.
         dense = np.asarray(params["Dense_0"]["kernel"])
-        dense = dense.reshape(-1, GRID, GRID, channels[0])[:, ::-1, ::-1]
-        dense = dense.transpose(3, 1, 2, 0).reshape(-1, architecture.latent_size)
-        _set(self.dense.weight, dense)
+        grid = dense.reshape(-1, GRID, GRID, channels[0])[:, ::-1, ::-1]
+        turned = grid.transpose(3, 1, 2, 0)
+        _set(self.dense.weight, turned.reshape(-1, architecture.latent_size))
         self.norms = nn.ModuleList(
             _batch_norm(variables, i) for i in range(len(kernels))
         )
         self.layers = nn.ModuleList()
         for i, kernel in enumerate(kernels):
             last = i == len(kernels) - 1
+            inputs, outputs = kernel.shape[2:]
             layer = nn.ConvTranspose2d(
-                *kernel.shape[2:], 5, 2, padding=2, output_padding=1, bias=last
+                inputs, outputs, 5, 2, padding=2, output_padding=1, bias=last
             )
             _set(layer.weight, kernel.transpose(2, 3, 0, 1))
             if last:
@@ -75,7 +76,8 @@ class TorchDiscriminator(nn.Module):
         self.layers = nn.ModuleList()
         kernels = _kernels(variables)
         for i, kernel in enumerate(kernels):
-            layer = nn.Conv2d(*kernel.shape[2:], 5, 2, padding=2, bias=i == 0)
+            inputs, outputs = kernel.shape[2:]
+            layer = nn.Conv2d(inputs, outputs, 5, 2, padding=2, bias=i == 0)
             _set(layer.weight, kernel[::-1, ::-1].transpose(3, 2, 0, 1))
             if i == 0:
                 _set(layer.bias, params["_Convolution_0"]["bias"])
@@ -83,10 +85,10 @@ class TorchDiscriminator(nn.Module):
         self.norms = nn.ModuleList(
             _batch_norm(variables, i) for i in range(len(kernels) - 1)
         )
-        dense = np.asarray(params["Dense_0"]["kernel"]).reshape(GRID, GRID, -1, 2)
-        dense = dense[::-1, ::-1].transpose(3, 2, 0, 1).reshape(2, -1)
-        self.dense = nn.Linear(dense.shape[1], 2)
-        _set(self.dense.weight, dense)
+        dense = np.asarray(params["Dense_0"]["kernel"])
+        grid = dense.reshape(GRID, GRID, -1, 2)[::-1, ::-1].transpose(3, 2, 0, 1)
+        self.dense = nn.Linear(len(dense), 2)
+        _set(self.dense.weight, grid.reshape(2, -1))
         _set(self.dense.bias, params["Dense_0"]["bias"])
 
     def forward(self, image: Tensor) -> Tensor:
@@ -149,6 +151,7 @@ def _batch_norm(variables: Variables, layer: int) -> nn.BatchNorm2d:
     return norm
 
 
-def _set(target: Tensor, value: jax.Array | np.ndarray) -> None:
+def _set(target: Tensor | None, value: jax.Array | np.ndarray) -> None:
+    assert target is not None  # A bias, of a layer that was made without.
     with torch.no_grad():
         target.copy_(torch.from_numpy(np.array(value)))

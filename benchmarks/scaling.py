@@ -17,34 +17,58 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import flags
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from benchmarks import timing
+from experiments.runtime import program
 from inpaint_jax import completion, parallel
+from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, strategies
+from inpaint_jax.search.objectives import PaperObjective, paper_objective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import SEARCHES, Architecture
+from inpaint_jax.types import SEARCHES, Architecture, Model, Seen
 
-_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the outermost layer.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images a device.")
+_WIDTH = flags.DEFINE_integer(
+    "width", 64, "Channels of the outermost layer.", lower_bound=1
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images a device.", lower_bound=1)
 _DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "How many of them.")
 
+_SEARCH = SEARCHES["paper"]
 _COLLECTIVES = re.compile(
     r" (?:all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)"
     r"(?:-start)?\("
 )
 
 
-def main(_: list[str]) -> None:
-    counts = [int(count) for count in _DEVICES.value]
+def main() -> int:
+    counts = _counts()
+    # What comes out of the cache of compiled code has not been analysed.
+    jax.config.update("jax_enable_compilation_cache", False)
     jax.config.update("jax_num_cpu_devices", max(counts))
     for count in counts:
         mesh = parallel.make_mesh(jax.devices()[:count])
         for name, lowered in _programs(mesh).items():
             row = {"program": name, "devices": count, **_count(lowered.compile())}
             print(json.dumps(row), flush=True)
+    return 0
+
+
+def _counts() -> list[int]:
+    """The numbers of devices asked for.
+
+    Raises:
+      program.UsageError: They are no such numbers.
+    """
+    counts = [int(count) for count in _DEVICES.value if count.isdecimal()]
+    if not counts or 0 in counts or len(counts) < len(_DEVICES.value):
+        raise program.UsageError(
+            f"--devices={','.join(_DEVICES.value)}: give numbers of at least 1"
+        )
+    return counts
 
 
 def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
@@ -54,55 +78,33 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
     config = recipes.TrainConfig(architecture=architecture, batch_size=batch)
     split, whole = NamedSharding(mesh, P(parallel.AXIS)), NamedSharding(mesh, P())
 
-    def shapes(make: Any, sharding: NamedSharding) -> Any:
+    def spread(shapes: Any, sharding: NamedSharding) -> Any:
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            jax.eval_shape(make),
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes
         )
 
-    state = shapes(functools.partial(gan.init_state, config), whole)
-    pictures = shapes(lambda: jnp.zeros((batch, 64, 64, 3)), split)
-    masks = shapes(lambda: jnp.zeros((batch, 64, 64, 1)), split)
-    keys = shapes(lambda: jax.random.split(jax.random.key(0), batch), split)
-    bind = jax.tree_util.Partial
-    objectives = strategies.Objective(
-        bind(
-            inference.generate,
-            shapes(lambda: inference.generator_weights(_ones(state.average)), whole),
-        ),
-        bind(
-            inference.critic,
-            shapes(
-                lambda: inference.discriminator_weights(
-                    _ones(state.discriminator.variables)
-                ),
-                whole,
-            ),
-        ),
-        image=pictures,
-        mask=masks,
-        weights=masks,
-        guided=shapes(lambda: jnp.ones(batch, bool), split),
-    )
-    strategy = strategies.adam(SEARCHES["paper"], architecture.latent_size)
-    start = functools.partial(batches.start_searches, strategy, mesh=mesh)
-    states = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split),
-        jax.eval_shape(start, objectives, keys),
-    )
-    scalar = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
+    strategy = strategies.make_strategy(_SEARCH, Uniform(architecture.latent_size))
+    start = functools.partial(batches.start_searches, strategy, config=_SEARCH)
+    made = jax.eval_shape(lambda: _make(config))
+    state, model, objective = spread(made, whole)
+    seen, keys, guided = spread(jax.eval_shape(lambda: _batch(batch)), split)
+    searches = jax.eval_shape(start, model, objective, seen, keys, guided)
+    pictures = seen.image
+    scalar: Any = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
     return {
         # A loop's body is counted once, however often it is done.
         "search step": batches.advance_searches.lower(
             strategy,
-            objectives,
-            states,
+            model,
+            objective,
+            seen,
+            spread(searches, split),
             scalar,
             strategies.Clock(scalar, scalar),
             capacity=batches.CHUNK,
             mesh=mesh,
         ),
-        "blend": completion.fill_holes.lower(pictures, pictures, masks, mesh=mesh),
+        "blend": completion.fill_holes.lower(pictures, pictures, seen.mask, mesh=mesh),
         "training step": gan.train_step.lower(
             state, pictures, config=config, mesh=mesh
         ),
@@ -119,22 +121,42 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
     }
 
 
-def _ones(tree: Any) -> Any:
-    """Arrays of these shapes, for functions of arrays alone."""
-    return jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), tree)
+def _make(
+    config: recipes.TrainConfig,
+) -> tuple[gan.TrainState, Model, PaperObjective]:
+    """A training's first state, a model of its networks, and what is minimised."""
+    state = gan.init_state(config)
+    bind = jax.tree_util.Partial
+    of_g = inference.generator_weights(state.average)
+    of_d = inference.discriminator_weights(state.discriminator.variables)
+    model = Model(
+        bind(inference.generate, of_g),
+        Uniform(config.architecture.latent_size),
+        config.architecture.image_size,
+        critic=bind(inference.critic, of_d),
+    )
+    return state, model, paper_objective(model, _SEARCH)
+
+
+def _batch(count: int) -> tuple[Seen, jax.Array, jax.Array]:
+    """Pictures of a batch, a key for each, and whether encoders may guess."""
+    known = jnp.ones((count, 64, 64, 1))
+    seen = Seen(jnp.zeros((count, 64, 64, 3)), known, known)
+    return seen, jax.random.split(jax.random.key(0), count), jnp.ones(count, bool)
 
 
 def _count(compiled: jax.stages.Compiled) -> dict[str, float]:
     """Of one device's part."""
-    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    cost, text = compiled.cost_analysis(), compiled.as_text()
+    assert cost is not None  # Every back end here has both.
+    assert text is not None
     return {
         "gflops_a_device": round(cost["flops"] / 1e9, 3),
         "mib_accessed_a_device": round(cost["bytes accessed"] / 2**20, 1),
-        "mib_of_arguments": round(memory.argument_size_in_bytes / 2**20, 2),
-        "mib_of_temporaries": round(memory.temp_size_in_bytes / 2**20, 1),
-        "collectives": len(_COLLECTIVES.findall(compiled.as_text())),
+        **timing.memory(compiled),
+        "collectives": len(_COLLECTIVES.findall(text)),
     }
 
 
 if __name__ == "__main__":
-    app.run(main)
+    program.run(main)

@@ -12,7 +12,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,38 +20,57 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from benchmarks import peers, timing, torch_search
+from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import GRID, Variables
 from inpaint_jax.search import strategies
+from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import Architecture, SearchConfig
+from inpaint_jax.types import (
+    Architecture,
+    Critic,
+    Generate,
+    Losses,
+    SearchConfig,
+    Seen,
+)
 
 _CONFIG = SearchConfig()
 _TOLERANCE = 1e-4
-_SECONDS = 2.0  # About how long one timed call should last.
 
 _OURS, _TUTORIAL = "inpaint_jax", "jax tutorial"
 _ALL = (_OURS, _OURS + " bfloat16", _TUTORIAL, *torch_search.KINDS)
 
 _Answer = tuple[np.ndarray, np.ndarray]  # Gradient of the last step, losses of all.
 _Call = Callable[[int], _Answer]
+_Networks = tuple[Generate, Critic]
+
+
+class Effort(NamedTuple):
+    """How much time goes into the timing.
+
+    Attributes:
+      repetitions: Timed calls of each contender.
+      seconds: About how long one of them lasts, in as many steps as that takes, but
+        no more than a search has.
+      tutorial_limit: Largest batch for the tutorials' form, which is slow.
+    """
+
+    repetitions: int
+    seconds: float
+    tutorial_limit: int
 
 
 def measure(
-    architecture: Architecture,
-    batch_sizes: list[int],
-    repetitions: int,
-    peak: float,
-    tutorial_limit: int,
+    architecture: Architecture, batch_sizes: list[int], effort: Effort, peak: float
 ) -> Iterator[dict[str, Any]]:
     """How far the contenders agree, then a row for every batch size and contender.
 
     Args:
       architecture: Sizes of the networks.
       batch_sizes: Images at once.
-      repetitions: Timed calls of each contender.
+      effort: How long to measure.
       peak: GFLOP/s of the machine's matrix product.
-      tutorial_limit: Largest batch for the tutorials' form, which is slow.
     """
     state = gan.init_state(recipes.TrainConfig(architecture=architecture))
     variables = state.average, state.discriminator.variables
@@ -59,16 +78,20 @@ def measure(
     flops = search_step_flops(architecture)
     for batch in batch_sizes:
         problem = Problem(architecture, batch)
-        names = [n for n in _ALL if n != _TUTORIAL or batch <= tutorial_limit]
+        names = [n for n in _ALL if n != _TUTORIAL or batch <= effort.tutorial_limit]
         contenders, compiled = problem.contenders(variables, names)
-        # As many steps a call as this project does in the time, but for the slow one.
-        steps = max(1, round(_SECONDS / _seconds(contenders[_OURS])))
-        of = {name: 1 if name == _TUTORIAL else steps for name in contenders}
-        calls = {
-            name: functools.partial(call, of[name]) for name, call in contenders.items()
+        # As many steps as fit into the time: a fixed number would take some contenders
+        # a hundred times as long as others.
+        steps = {
+            name: min(max(1, round(effort.seconds / _seconds(call))), _CONFIG.steps)
+            for name, call in contenders.items()
         }
-        for name, seconds in timing.alternate(calls, repetitions).items():
-            each = timing.spread([1e3 * s / of[name] / batch for s in seconds])
+        calls = {
+            name: functools.partial(call, steps[name])
+            for name, call in contenders.items()
+        }
+        for name, seconds in timing.alternate(calls, effort.repetitions).items():
+            each = timing.spread([1e3 * s / steps[name] / batch for s in seconds])
             rate = flops / each["median"] / 1e6
             yield {
                 "what": "search step",
@@ -77,21 +100,31 @@ def measure(
                 "ms_per_image": each,
                 "gflops_per_second": round(rate, 1),
                 "share_of_peak": round(rate / peak, 3),
-                "peak_resident_mib": peak_memory(architecture, batch, name),
+                "peak_resident_mib": peak_memory(architecture, variables, batch, name),
                 **compiled.get(name, {}),
             }
 
 
-def peak_memory(architecture: Architecture, batch: int, name: str) -> int:
+def peak_memory(
+    architecture: Architecture,
+    variables: tuple[Variables, Variables],
+    batch: int,
+    name: str,
+) -> int:
     """MiB that a process takes which does nothing else than two steps of this."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_peak_memory, architecture, batch, name).result()
+        arrays = jax.device_get(variables)
+        return pool.submit(_peak_memory, architecture, arrays, batch, name).result()
 
 
-def _peak_memory(architecture: Architecture, batch: int, name: str) -> int:
-    state = gan.init_state(recipes.TrainConfig(architecture=architecture))
-    variables = state.average, state.discriminator.variables
+def _peak_memory(
+    architecture: Architecture,
+    arrays: tuple[Variables, Variables],
+    batch: int,
+    name: str,
+) -> int:
+    variables = jax.tree.map(jnp.asarray, arrays)
     contenders, _ = Problem(architecture, batch).contenders(variables, [name])
     contenders[name](2)
     # Not getrusage's: on Linux that begins with what the parent held at the fork.
@@ -103,7 +136,7 @@ def _peak_memory(architecture: Architecture, batch: int, name: str) -> int:
 def compare(
     architecture: Architecture, variables: tuple[Variables, Variables]
 ) -> Iterator[dict[str, Any]]:
-    """Whether all contenders compute the same losses and gradient in z.
+    """How far all contenders compute the same losses and gradient in z.
 
     In float64 they must. In float32 the gradient is no continuous function of rounding
     (a ReLU near 0 passes its gradient or does not), so there the losses must agree and
@@ -136,7 +169,7 @@ def compare(
 def _errors(found: _Answer, exact: _Answer) -> dict[str, np.ndarray]:
     """``[B]`` each: relative errors of the losses and of the gradient."""
     return {
-        "total loss": np.abs(found[1] / exact[1] - 1)[:, 0],
+        "total loss": np.abs(found[1][:, 0] / exact[1][:, 0] - 1),
         "gradient": np.linalg.norm(found[0] - exact[0], axis=1)
         / np.linalg.norm(exact[0], axis=1),
     }
@@ -194,47 +227,56 @@ class Problem:
             calls[name], compiled[name] = self.in_jax(networks)
         return calls, compiled
 
-    def in_jax(
-        self, networks: tuple[Callable, Callable]
-    ) -> tuple[_Call, dict[str, Any]]:
+    def in_jax(self, networks: _Networks) -> tuple[_Call, dict[str, Any]]:
         """The search itself, batched and compiled."""
 
-        def advance(networks, images, weights, latents, steps):
-            def one(image, weight, latent):
-                known = jnp.ones_like(weight)
-                objective = strategies.Objective(*networks, image, known, weight)
-                strategy = strategies.adam(_CONFIG, latent.size)
-                state = strategy.init(jax.random.key(0), objective)
-                state = state._replace(latent=latent, best_latent=latent)
-                clock = strategies.Clock(0, steps)
-                return strategies.advance(
-                    strategy, state, objective, steps, clock=clock
+        def advance(
+            networks: _Networks,
+            images: jax.Array,
+            weights: jax.Array,
+            latents: jax.Array,
+            steps: jax.Array,
+        ) -> tuple[strategies.BestState, Losses]:
+            latent_space = Uniform(self.architecture.latent_size)
+            strategy = strategies.make_strategy(_CONFIG, latent_space)
+            clock = strategies.Clock(jnp.zeros_like(steps), steps)
+
+            def one(
+                image: jax.Array, weight: jax.Array, latent: jax.Array
+            ) -> tuple[strategies.BestState, Losses]:
+                generate, critic = networks
+                objective = PaperObjective(critic, latent_space, _CONFIG.prior_weight)
+                seen = Seen(image, jnp.ones_like(weight), weight)
+                state, (trace, _) = strategies.advance(
+                    strategy,
+                    strategy.init(latent, None),
+                    strategies.Problem(generate, lambda z, g: objective(z, g, seen)),
+                    steps,
+                    clock=clock,
+                    capacity=_CONFIG.steps,
                 )
+                return state, trace
 
             return jax.vmap(one)(images, weights, latents)
 
         arguments = (networks, self.images, self.weights, self.latents)
-        function = jax.jit(advance, static_argnums=4)
         began = time.perf_counter()
-        executable = function.lower(*arguments, 2).compile()
+        # Compiled once, for any number of steps.
+        executable = jax.jit(advance).lower(*arguments, jnp.asarray(2)).compile()
         seconds = time.perf_counter() - began
-        memory = executable.memory_analysis()
 
         def call(steps: int) -> _Answer:
-            state, trace = jax.block_until_ready(function(*arguments, steps))
+            found = executable(*arguments, jnp.asarray(steps))
+            state, trace = jax.block_until_ready(found)
             # Adam's first moment after one step is a tenth of the gradient.
-            return 10 * np.asarray(state.optimizer.mu), np.asarray(trace.total)
+            moment = np.asarray(state.inner.optimizer.mu)
+            return 10 * moment, np.asarray(trace.total)
 
-        return call, {
-            "compile_seconds": round(seconds, 2),
-            "temporary_mib": round(memory.temp_size_in_bytes / 2**20, 1),
-            "argument_mib": round(memory.argument_size_in_bytes / 2**20, 1),
-        }
+        compiled = {"compile_seconds": round(seconds, 2), **timing.memory(executable)}
+        return call, compiled
 
 
-def _prepared(
-    variables: tuple[Variables, Variables], dtype: DTypeLike
-) -> tuple[Callable, Callable]:
+def _prepared(variables: tuple[Variables, Variables], dtype: DTypeLike) -> _Networks:
     """This project's networks, ready for a search."""
     of_g = jax.jit(inference.generator_weights, static_argnums=1)
     of_d = jax.jit(inference.discriminator_weights, static_argnums=1)
@@ -245,7 +287,7 @@ def _prepared(
     )
 
 
-def _tutorial(variables: tuple[Variables, Variables]) -> tuple[Callable, Callable]:
+def _tutorial(variables: tuple[Variables, Variables]) -> _Networks:
     bind = jax.tree_util.Partial
     return (
         bind(peers.tutorial_generate, variables[0]),
@@ -254,7 +296,7 @@ def _tutorial(variables: tuple[Variables, Variables]) -> tuple[Callable, Callabl
 
 
 def _seconds(call: _Call) -> float:
-    call(2)  # Compiles.
+    call(2)  # Warms up.
     began = time.perf_counter()
     call(2)
     return (time.perf_counter() - began) / 2

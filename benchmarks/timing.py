@@ -48,6 +48,16 @@ def matrix_product_peak(size: int = 2048, repetitions: int = 9) -> float:
     return 2 * size**3 / min(runs[""]) / 1e9
 
 
+def memory(compiled: jax.stages.Compiled) -> dict[str, float]:
+    """MiB that a compiled function takes beside its results."""
+    found = compiled.memory_analysis()
+    assert found is not None  # Every back end here has it.
+    return {
+        "temporary_mib": round(found.temp_size_in_bytes / 2**20, 1),
+        "argument_mib": round(found.argument_size_in_bytes / 2**20, 2),
+    }
+
+
 def machine() -> dict[str, Any]:
     """What this ran on."""
     return {

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from torch.nn import functional
@@ -39,7 +40,6 @@ def measure(
     state = gan.init_state(config)
     compiled = gan.train_step.lower(state, images, config=config).compile()
     seconds = time.perf_counter() - began
-    memory = compiled.memory_analysis()
     ours, theirs, channels_last = (
         _in_jax(config, images),
         _in_torch(config, images, torch.contiguous_format),
@@ -70,7 +70,7 @@ def measure(
         }
         if name == "inpaint_jax":
             row["compile_seconds"] = round(seconds, 2)
-            row["temporary_mib"] = round(memory.temp_size_in_bytes / 2**20, 1)
+            row |= timing.memory(compiled)
         yield row
 
 
@@ -107,9 +107,7 @@ def _in_torch(
 
     def step() -> np.ndarray:
         nonlocal count
-        # The latents that gan.train_step draws at this step.
-        key = jax.random.fold_in(jax.random.key(config.seed), count)
-        _, key = jax.random.split(key)
+        key = gan.step_keys(config, jnp.asarray(count)).latents
         z = torch.from_numpy(np.array(gan.sample_latents(key, len(real), size)))
         count += 1
         fake = generator(z)

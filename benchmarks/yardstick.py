@@ -32,7 +32,7 @@ from tqdm import tqdm
 import inpaint_jax
 from benchmarks import contenders, timing
 from experiments.flags import dataset as dataset_flags
-from experiments.runtime import program
+from experiments.runtime import compilation_cache, program
 from inpaint_jax.completion import fill_holes, image_key
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES, mask_function
@@ -43,12 +43,15 @@ from inpaint_jax.search import strategies
 from inpaint_jax.search.batches import (
     advance_searches,
     finish_searches,
-    make_objectives,
     start_searches,
 )
-from inpaint_jax.types import Model
+from inpaint_jax.search.directions import with_metric
+from inpaint_jax.search.objectives import paper_objective
+from inpaint_jax.types import SEARCHES, Model, Seen
 
-flags.adopt_module_key_flags(dataset_flags)
+_DATASET = dataset_flags.define_dataset()
+for _module in (compilation_cache, dataset_flags):
+    flags.adopt_module_key_flags(_module)
 
 _MODEL = flags.DEFINE_string("model", "celeba64", "As for experiments.inpaint.")
 _SPLIT = flags.DEFINE_string("split", "validation", "Split of the data set.")
@@ -104,7 +107,7 @@ def main() -> int:
         raise program.UsageError("--torch needs PyTorch: pip install -e '.[bench]'")
     model = inpaint_jax.load_model(_MODEL.value)
     dataset = dataset_flags.load(
-        dataset_flags.DATASET.value,
+        _DATASET.value,
         _SPLIT.value,
         size=model.image_size,
         crop=model.metadata.get("crop"),
@@ -133,11 +136,11 @@ def main() -> int:
                 torch_rows = [{"mask": mask, **row} for row in rows]
 
     # --- Write ------------------------------------------------------------------------
-    summary = {mask: _summary(of_mask) for mask, of_mask in curves.items()}
+    summary = {mask: _summary(points) for mask, points in curves.items()}
     result = {
         **timing.machine(),
         "model": _MODEL.value,
-        "dataset": dataset_flags.DATASET.value,
+        "dataset": _DATASET.value,
         "split": _SPLIT.value,
         "images": len(dataset),
         "seed": _SEED.value,
@@ -149,8 +152,8 @@ def main() -> int:
     }
     program.write_json(output / "yardstick.json", result)
     program.write_bytes(output / "yardstick.png", _draw(curves))
-    for mask, rows in summary.items():
-        for name, row in rows.items():
+    for mask, of_mask in summary.items():
+        for name, row in of_mask.items():
             print(json.dumps({"mask": mask, "strategy": name, **row}))
     for row in torch_rows:
         print(json.dumps(row))
@@ -164,11 +167,10 @@ class Problem:
     def __init__(
         self, model: Model, images: jax.Array, masks: jax.Array, keys: jax.Array
     ) -> None:
-        self._model, self._keys = model, keys
+        self._model, self._keys = with_metric(model), keys
         weights = jax.jit(jax.vmap(importance_weights))(masks)
-        self._objectives = make_objectives(
-            model, images, masks, weights, principal=True
-        )
+        self._seen = Seen(images, masks, weights)
+        self._objective = paper_objective(model, SEARCHES["paper"])
 
     def measure(self, contender: contenders.Contender) -> list[Point]:
         """Runs a search, stopping the clock to look at it.
@@ -180,10 +182,10 @@ class Problem:
         looks = [each for each in _LOOKS if each < contender.steps] + [contender.steps]
 
         # Warm-up: compiles what the clock is going to run for.
-        self._advance(strategy, self._start(strategy), 0, 1, contender.steps)
+        self._advance(strategy, self._start(contender), 0, 1, contender.steps)
 
         began = time.perf_counter()
-        states = self._start(strategy)
+        states = self._start(contender)
         seconds = time.perf_counter() - began
         points = [self._look(contender, strategy, states, 0, seconds)]
         for before, after in itertools.pairwise(looks):
@@ -202,14 +204,14 @@ class Problem:
         from benchmarks.torch_search import KINDS, TorchSearch
 
         paper = contenders.CONTENDERS["paper"]
-        starts = self._start(paper.make(self._model)).latent
+        starts = self._start(paper).inner.latent
         rows = []
         for kind in KINDS:
             search_all = TorchSearch(
                 parts.architecture,
                 (parts.generator, parts.discriminator),
-                self._objectives.image,
-                self._objectives.weights,
+                self._seen.image,
+                self._seen.weights,
                 kind,
             )
             search_all(starts, 3)  # Warms up.
@@ -224,9 +226,17 @@ class Problem:
             )
         return rows
 
-    def _start(self, strategy: strategies.Strategy) -> Any:
+    def _start(self, contender: contenders.Contender) -> Any:
         return jax.block_until_ready(
-            start_searches(strategy, self._objectives, self._keys)
+            start_searches(
+                contender.make(self._model),
+                self._model,
+                self._objective,
+                self._seen,
+                self._keys,
+                jnp.ones(len(self._keys), bool),
+                config=contender.start,
+            )
         )
 
     def _advance(
@@ -240,7 +250,14 @@ class Problem:
         """From some steps done to more, of ``end`` in all."""
         clock = strategies.Clock(jnp.asarray(before), jnp.asarray(end))
         states, _ = advance_searches(
-            strategy, self._objectives, states, after - before, clock, capacity=end
+            strategy,
+            self._model,
+            self._objective,
+            self._seen,
+            states,
+            after - before,
+            clock,
+            capacity=end,
         )
         return jax.block_until_ready(states)
 
@@ -253,11 +270,13 @@ class Problem:
         seconds: float,
     ) -> Point:
         """What the searches have found after so many steps and seconds."""
-        images, masks = self._objectives.image, self._objectives.mask
-        _, losses, _, generated = finish_searches(strategy, self._objectives, states)
+        images, masks = self._seen.image, self._seen.mask
+        found, generated = finish_searches(
+            strategy, self._model, self._objective, self._seen, states
+        )
         completed, _ = fill_holes(images, generated, masks)
         holes = jax.vmap(psnr_hole)(completed, images, masks)
-        total = np.asarray(losses.total, np.float64)
+        total = np.asarray(found.losses.total, np.float64)
         return Point(
             steps=steps,
             seconds=seconds,
@@ -297,7 +316,7 @@ def _draw(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> bytes:
     panels = figure.subplots(3, len(curves), squeeze=False)
     for column, (mask, of_mask) in zip(panels.T, curves.items(), strict=True):
         for axes in column:
-            axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
+            axes.set_prop_cycle(color=matplotlib.colormaps["tab20"](range(20)))
         for name, points in of_mask.items():
             seconds = [point.seconds for point in points]
             passes = [point.passes for point in points]

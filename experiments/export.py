@@ -25,7 +25,7 @@ from experiments.runtime import program
 from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
 from inpaint_jax.pretrained.runs import KINDS, Run
-from inpaint_jax.search import directions
+from inpaint_jax.search import with_metric
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -85,7 +85,7 @@ def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
         run.state.discriminator.variables,
         metadata=metadata,
     )
-    metric = directions.metric_of(make_model(parts))
+    metric = with_metric(make_model(parts)).metric
     save_model(output, dataclasses.replace(parts, metric=metric))
 
 

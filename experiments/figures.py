@@ -1,4 +1,4 @@
-"""The paper's figures, of your data and models.
+"""Draw the paper's figures, for your data and models.
 
     python -m experiments.figures --figure=8
     python -m experiments.figures --comparison=docs/comparison.toml --figure=all
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -32,7 +31,7 @@ from experiments.paper.comparison import (
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
 from inpaint_jax.data import images
-from inpaint_jax.training import gan
+from inpaint_jax.quality import generators
 from inpaint_jax.types import SearchConfig
 
 for _module in (comparison, compilation_cache, dataset_flags):
@@ -55,15 +54,15 @@ class Plate(NamedTuple):
     """A figure of completed images side by side.
 
     Attributes:
-      masks: A group of rows each.
-      methods: A column each, of ``_COLUMNS``.
-      rows: Of each mask.
-      case: Which data set of the file.
-      titles: Of columns that have another here.
-      among: From how many images the rows are chosen; None: they are the first ones.
-      choose: How: from the examples of all methods, numbers of which the highest are
-        taken.
-      errors: Whether a column with the amplified error follows for each method.
+      masks: Names of masks, each with a group of rows.
+      methods: Names in ``_COLUMNS``, each with a column.
+      rows: Number of rows for each mask.
+      case: Index of the data set in the file.
+      titles: Titles of columns that differ from those in ``_COLUMNS``.
+      among: Number of images that rows are chosen from; None takes the first ones.
+      choose: A function from the examples of all methods to a score for each image; the
+        images with the highest scores are taken.
+      errors: Whether each method also gets a column with the amplified error.
     """
 
     masks: Sequence[str]
@@ -77,15 +76,15 @@ class Plate(NamedTuple):
 
 
 def _difference(examples: Sequence[Examples]) -> np.ndarray:
-    """How much the last two methods' results differ, ``[N]``."""
+    """Mean absolute difference between the last two methods' results, ``[N]``."""
     first, second = (each.completed.astype(float) for each in examples[-2:])
     return np.abs(first - second).mean((1, 2, 3))
 
 
 def _error(examples: Sequence[Examples]) -> np.ndarray:
-    """How far the last method's results are from the originals, ``[N]``."""
+    """Negative PSNR in the hole of the last method's results, ``[N]``."""
     last = examples[-1]
-    exact = float("inf")  # Has no PSNR.
+    exact = float("inf")  # An exact result has no PSNR in its row.
     return np.array([-(row["psnr_hole"] or exact) for row in last.rows])
 
 
@@ -127,7 +126,7 @@ _FILE = "figure-{}.png"
 _ALL = sorted([*_PLATES, *_OTHERS], key=lambda name: int(name.rstrip("b")))
 
 _FIGURE = flags.DEFINE_enum(
-    "figure", None, ["all", *_ALL], "Its number in the paper.", required=True
+    "figure", None, ["all", *_ALL], "The figure's number in the paper.", required=True
 )
 
 
@@ -169,7 +168,7 @@ def _draw(name: str, path: Path, cases: Sequence[Case], workdir: Path) -> None:
 def _draw_plate(
     figure: str, plate: Plate, cases: Sequence[Case], workdir: Path
 ) -> np.ndarray:
-    """Rows of images under masks; columns: original, input, and methods."""
+    """Draws a plate: rows of images under masks; original, input and methods."""
     if plate.case >= len(cases):
         raise program.UsageError(
             f"figure {figure} is of the data set number {plate.case + 1} of "
@@ -184,7 +183,7 @@ def _draw_plate(
             )
             for name in plate.methods
         ]
-        # Those that every method has filled.
+        # Only images that every method has filled.
         common = set.intersection(*(set(each.ids) for each in examples))
         examples = [each.select(common) for each in examples]
         chosen = np.arange(min(plate.rows, len(examples[0].ids)))
@@ -217,17 +216,13 @@ def _draw_plate(
 
 def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
-    decode, latent_size = load_vae(case.network("vae"))
-    key_v, key_g = jax.random.split(jax.random.key(0))
-    count = 10
-    of_vae = decode(jax.random.normal(key_v, (count, latent_size)))
-    latents = gan.sample_latents(key_g, count, case.model.latent_size)
-    of_gan = jax.vmap(case.model.generate)(latents)
-    return images.grid([of_vae, of_gan], row_labels=["VAE", "DCGAN"])
+    models = load_vae(case.network("vae")), case.model
+    rows = [generators.sample(model, 10) for model in models]
+    return images.grid(rows, row_labels=["VAE", "DCGAN"])
 
 
 def _draw_way(path: Path, case: Case) -> None:
-    """The search for the first test image, its center missing."""
+    """Draws the path of the search for the first test image, its centre missing."""
     source = case.open_test(1)
     id, original = source.read(0)
     name = source.name_of(0, id)

@@ -221,7 +221,7 @@ def _choose_destination(
     Raises:
       program.UsageError: It cannot be written, or is where the input is.
     """
-    output = Path(_OUTPUT.value).expanduser()
+    output = Path(_OUTPUT.value)
     if output.suffix.lower() not in SUFFIXES:
         folder = program.make_folder(output, report.PICTURES)
         held.enter_context(program.lock(folder))
@@ -233,10 +233,10 @@ def _choose_destination(
             f"--output={output} is one picture, and the input is {len(problems)}: give "
             "a folder"
         )
+    images.writable_format(output)
+    output = program.make_folder(output.parent) / output.name
     if output.is_dir():
         raise program.UsageError(f"--output={output} is a folder: give another name")
-    images.writable_format(output)
-    program.make_folder(output.parent)
     program.refuse_input(output, problems.files())
     return report.ToFile(output)
 

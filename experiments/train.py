@@ -135,8 +135,7 @@ def _run(config: recipes.Recipe, mesh: Mesh, workdir: Path) -> int:
     state = parallel.replicate(trainee.init_state(), mesh)
     with Checkpoints(workdir) as checkpoints, distributed.Stop() as stop:
         if checkpoints.latest_step is not None:
-            with program.usage_errors():
-                state = checkpoints.restore(state)
+            state = checkpoints.restore(state)
             distributed.say(f"going on from step {state.step}")
         start = int(state.step)
         metrics = tracking.Rows(workdir / "metrics.jsonl", start)

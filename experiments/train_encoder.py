@@ -26,7 +26,7 @@ from experiments.training import tracking
 from inpaint_jax import pixels, pretrained
 from inpaint_jax.data import datasets
 from inpaint_jax.data.order import batch_indices
-from inpaint_jax.search import directions
+from inpaint_jax.search import with_metric
 from inpaint_jax.training import encoder
 from inpaint_jax.training.checkpoints import Checkpoints
 from inpaint_jax.types import Model
@@ -109,8 +109,7 @@ def _run(config: encoder.EncoderConfig, parts: pretrained.Parts, workdir: Path) 
     state = encoder.init_state(config)
     with Checkpoints(workdir) as checkpoints, StopSignal() as stop:
         if checkpoints.latest_step is not None:
-            with program.usage_errors():
-                state = checkpoints.restore(state)
+            state = checkpoints.restore(state)
             print(f"going on from step {state.step}")
         metrics = tracking.Rows(workdir / "metrics.jsonl", int(state.step))
         model = pretrained.make_model(parts)
@@ -132,7 +131,7 @@ def _run(config: encoder.EncoderConfig, parts: pretrained.Parts, workdir: Path) 
         dataclasses.replace(
             parts,
             encoders=tuple(state.encoders),
-            metric=directions.metric_of(model),
+            metric=with_metric(model).metric,
             metadata={**parts.metadata, "encoder": row},
         ),
     )

@@ -1,8 +1,8 @@
 """The paper's method from end to end, for a batch: search, generate, blend."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,17 @@ from inpaint_jax import parallel
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.names import checksum
-from inpaint_jax.search.batches import guided_of, keys_of, search_batch
+from inpaint_jax.search.batches import CHUNK, guided_of, keys_of, search_batch
 from inpaint_jax.search.refinement import halves_of, refine_batch
-from inpaint_jax.types import Model, RefineConfig, SearchConfig, Solution
+from inpaint_jax.types import (
+    SEARCHES,
+    Model,
+    Objective,
+    RefineConfig,
+    SearchConfig,
+    Seen,
+    Solution,
+)
 
 
 def inpaint(
@@ -26,65 +34,102 @@ def inpaint(
     key: jax.Array,
     *,
     config: SearchConfig | None = None,
+    objective: Objective | None = None,
+    candidates: int | None = None,
     guided: ArrayLike | None = None,
     refinement: RefineConfig | None = None,
     blend: bool = True,
+    keep_path: bool = False,
     progress: Callable[[int], object] | None = None,
+    progress_every: int = CHUNK,
     mesh: Mesh | None = None,
 ) -> Solution:
     """Fills the holes of a batch of images (Yeh et al., 2017).
 
-    Each image is searched on its own: its result does not depend on the others.
+    Each image is searched on its own: its result does not depend on the others. May be
+    called under ``jax.jit``, where values of images and masks are not checked.
 
     Args:
-      model: Generator and critic; ``load_model`` gives a shipped one.
+      model: What to search; ``load_model`` gives a shipped one.
       images: ``[B, S, S, 3]`` in [-1, 1]. What stands in the holes does not matter.
       masks: ``[B, S, S, 1]``, or ``[S, S, 1]`` for all: 1 = known, 0 = missing.
       key: One ``jax.random.key``, from which image ``i`` takes ``fold_in(key, i)``;
         or ``[B]`` keys, one an image. Consumed.
-      config: How to search; the paper's settings when left out.
-      guided: ``[B]`` whether the model's encoders may guess an image's start, where
-        ``config`` asks them; all may when left out. A second search of an image
-        finds another answer without.
+      config: How to search; ``SEARCHES["fast"]`` when left out. ``SEARCHES["paper"]``
+        is the paper's.
+      objective: What the search minimises, given a latent, its image and what is known
+        of one picture; the paper's losses when left out.
+      candidates: How many searches to do of each image, for as many answers, the best
+        first (``Solution``). Search 0 is that of a plain call; search c > 0 takes
+        ``fold_in`` of the image's key and c, and is not guided.
+      guided: ``[B]``, or one for all: whether the model's encoders may guess an image's
+        start, where ``config`` asks them. When left out they may, except where an image
+        comes again in the batch under the same mask: from one guess the search would
+        find the same answer again.
       refinement: How to change the generator's features after the search, so that the
         image comes closer to the known pixels than any latent's; None: not at all.
       blend: Whether to solve eq. 6; otherwise G(z) is pasted into the hole.
+      keep_path: Whether ``Solution.path`` has every iterate.
       progress: Called with the number of steps just done, from time to time.
-      mesh: Devices to divide the batch over (``parallel.make_mesh``); B must be a
-        multiple of those of this process. In a job of several processes each gives its
-        own images, as many as the others, and gets what is found for them.
+      progress_every: How many steps at most lie between two calls, 1 to 64.
+      mesh: Devices to divide the batch over (``parallel.make_mesh``); B, times the
+        candidates, must be a multiple of those of this process. In a job of several
+        processes each gives its own images, as many as the others, and gets what is
+        found for them.
 
     Returns:
-      The completed images, with what was found on the way; in NumPy where there is a
-      mesh.
+      The completed images, with what was found on the way.
 
     Raises:
       ValueError: Shapes do not fit the model, each other or the mesh, a mask holds
         something else than 0 and 1, a known pixel is not a number in [-1, 1], ``key``
-        is neither one key nor B, ``guided`` is not B, there is no refining a model
-        without ``halves``, or no principal directions of its image size.
+        is neither one key nor B, ``guided`` is not B, ``candidates`` or
+        ``progress_every`` is out of range, there is no refining a model without
+        ``halves``, or progress is wanted under ``jax.jit``.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
     """
-    config = config or SearchConfig()
+    config = config or SEARCHES["fast"]
     if refinement is not None:
         halves_of(model)  # Before the search, not after it.
-    given = _checked(model, images, masks, mesh)
-    count = len(given[0])
-    each = given, keys_of(key, count), guided_of(guided, count)
+    if candidates is not None and candidates < 1:
+        raise ValueError(f"candidates must be at least 1, not {candidates}")
+    if not 1 <= progress_every <= CHUNK:
+        raise ValueError(f"progress_every must be 1 to {CHUNK}, not {progress_every}")
+    image, mask = _checked(model, images, masks)
+    if mesh is not None and len(image) * (candidates or 1) % parallel.local_size(mesh):
+        raise ValueError(
+            f"{len(image)} images cannot be divided among "
+            f"{parallel.local_size(mesh)} devices"
+        )
+    if progress is not None and _is_traced(image, mask):
+        raise ValueError("under jax.jit there is no progress to tell")
+    count, keys = len(image), keys_of(key, len(image))
+    if guided is None:
+        asked = config.guesses and model.correctors
+        guided = _first_of_its_kind(image, mask) if asked else True
+    guide, number = guided_of(guided, count), jnp.zeros(count, jnp.int32)
+    if candidates is not None:
+        number = jnp.tile(jnp.arange(candidates, dtype=jnp.int32), count)
+        rows = np.repeat(np.arange(count), candidates)
+        image, mask = image[rows], mask[rows]
+        keys, guide = _of_candidate(keys[rows], number), guide[rows] & (number == 0)
+    each = (image, mask), keys, guide
     (image, mask), keys, guide = parallel.place(each, mesh)
-    model = replicate(model, mesh)
+    if mesh is not None:
+        model = parallel.replicate(model, mesh)
     weights = _importance_weights(mask, config.window, mesh=mesh)
     found, generated = search_batch(
         model,
-        image,
-        mask,
-        weights,
+        Seen(image, mask, weights),
         keys,
         config=config,
+        objective=objective,
         guided=guide,
+        keep_path=keep_path,
         progress=progress,
+        progress_every=progress_every,
         mesh=mesh,
     )
     if refinement is not None:
@@ -93,21 +138,18 @@ def inpaint(
         )
     completed, residual = fill_holes(image, generated, mask, blend=blend, mesh=mesh)
     solution = Solution(
-        completed, generated, found.latent, found.losses, found.trace, residual
+        completed,
+        generated,
+        found.latent,
+        found.losses,
+        found.trace,
+        residual,
+        number,
+        found.path,
     )
-    return solution if mesh is None else parallel.local(solution)
-
-
-def replicate(model: Model, mesh: Mesh | None) -> Model:
-    """The model with a copy of its weights on every device of ``mesh``.
-
-    ``inpaint`` does so itself; done once before, it need not copy them at every call.
-    """
-    if mesh is None:
-        return model
-    names = ("generate", "critic", "correctors", "metric", "halves")
-    parts = {name: getattr(model, name) for name in names}
-    return dataclasses.replace(model, **parallel.replicate(parts, mesh))
+    if mesh is not None:
+        solution = jax.tree.map(jnp.asarray, parallel.local(solution))
+    return solution if candidates is None else _rank(solution, candidates)
 
 
 @functools.partial(jax.jit, static_argnames=("blend", "mesh"))
@@ -149,33 +191,29 @@ def image_key(seed: int, image_id: str) -> jax.Array:
       image_id: Names the image among all.
 
     Returns:
-      ``fold_in(key(seed), id)``, the id as its CRC-32.
+      ``fold_in(key(seed), id)``, the id as the CRC-32 of its bytes.
     """
     return jax.random.fold_in(jax.random.key(seed), checksum(image_id))
 
 
-def _checked(
-    model: Model, images: ArrayLike, masks: ArrayLike, mesh: Mesh | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:
     """The arguments as float32 arrays of full shape, or the ``ValueError``."""
-    image, mask = np.asarray(images, np.float32), np.asarray(masks, np.float32)
+    numpy: Any = jnp if _is_traced(images, masks) else np
+    image, mask = numpy.asarray(images, np.float32), numpy.asarray(masks, np.float32)
     size = model.image_size
     if image.ndim != 4 or image.shape[1:] != (size, size, 3):
         raise ValueError(
             f"images must be [B, {size}, {size}, 3] for this model, not "
             f"{list(image.shape)}"
         )
-    if mesh is not None and len(image) % parallel.local_size(mesh):
-        raise ValueError(
-            f"{len(image)} images cannot be divided among "
-            f"{parallel.local_size(mesh)} devices"
-        )
     full = (*image.shape[:3], 1)
     if mask.shape not in (full, full[1:]):
         raise ValueError(
             f"masks must be {list(full)} or {list(full[1:])}, not {list(mask.shape)}"
         )
-    mask = np.broadcast_to(mask, full)
+    mask = numpy.broadcast_to(mask, full)
+    if numpy is jnp:
+        return image, mask
     if not np.isin(mask, (0.0, 1.0)).all():
         raise ValueError("masks must hold only 1 (known) and 0 (missing)")
     known = np.where(mask == 1, image, 0.0)
@@ -191,3 +229,47 @@ def _importance_weights(
     """W of eq. 3 of every image."""
     weigh = jax.vmap(lambda mask: importance_weights(mask, window))
     return parallel.split(weigh, (0,), mesh)(masks)
+
+
+def _is_traced(*arrays: object) -> bool:
+    return any(isinstance(x, jax.core.Tracer) for x in arrays)
+
+
+@jax.jit
+def _first_of_its_kind(images: jax.Array, masks: jax.Array) -> jax.Array:
+    """Which images ``[B]`` have not come before in the batch under the same mask.
+
+    Two are taken for the same when two sums of their known pixels are, each with
+    other random weights.
+    """
+    known = jnp.where(masks > 0, images, 2.0).reshape(len(images), -1)
+    shape = (known.shape[1], 2)
+    weights = np.random.default_rng(0).integers(1, 2**32, shape, np.uint32) | 1
+    bits = jax.lax.bitcast_convert_type(known, jnp.uint32)
+    marks = jnp.stack(
+        [jnp.sum(bits * row, 1, dtype=jnp.uint32) for row in weights.T], 1
+    )
+    same = (marks[:, None] == marks[None]).all(-1)
+    return jnp.argmax(same, 1) == jnp.arange(len(images))
+
+
+@jax.jit
+@jax.vmap
+def _of_candidate(key: jax.Array, number: jax.Array) -> jax.Array:
+    """The key of one of an image's searches."""
+    return jnp.where(number == 0, key, jax.random.fold_in(key, number))
+
+
+def _rank(solution: Solution, candidates: int) -> Solution:
+    """Fields ``[B * K, ...]`` as ``[B, K, ...]``, the least total loss first."""
+
+    def ranked(field: jax.Array) -> jax.Array:
+        rows = field.reshape(-1, candidates, *field.shape[1:])
+        return jnp.take_along_axis(rows, order.reshape(*order.shape, *ones(rows)), 1)
+
+    def ones(rows: jax.Array) -> list[int]:
+        return [1] * (rows.ndim - 2)
+
+    order = jnp.argsort(solution.losses.total.reshape(-1, candidates), axis=1)
+    found: Solution = jax.tree.map(ranked, solution)
+    return found

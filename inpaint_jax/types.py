@@ -1,19 +1,25 @@
 """The nouns of the library: frozen records whose fields say their shapes."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import json
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 
+from inpaint_jax.latents import LatentSpace
+
 Generate = Callable[[jax.Array], jax.Array]
-"""One latent ``[L]`` to one image ``[H, W, 3]`` in [-1, 1]."""
+"""One latent ``[*L]``, of the latent space's shape, to one image ``[H, W, 3]`` in
+[-1, 1]."""
 
 Critic = Callable[[jax.Array], jax.Array]
-"""One image ``[H, W, 3]`` in [-1, 1] to two logits ``[2]``: (fake, real)."""
+"""One image ``[H, W, 3]`` in [-1, 1] to two logits ``[2]``: (fake, real); or to one,
+``[]`` or ``[1]``, whose sigmoid is the probability that the image is real."""
 
 Correct = Callable[[jax.Array], jax.Array]
-"""What an encoder sees ``[H, W, 7]`` to a correction ``[L]`` of the latent's guess."""
+"""What an encoder sees ``[H, W, 7]`` to a correction ``[*L]`` of the latent's guess."""
 
 Render = Callable[[jax.Array], jax.Array]
 """A generator's inner features ``[h, w, C]`` to an image ``[H, W, 3]`` in [-1, 1]."""
@@ -24,6 +30,22 @@ Schedule = Literal["constant", "cosine", "root"]
 
 PRECISIONS = ("float32", "bfloat16")
 """What networks can compute in."""
+
+
+def check_counts(config: Any, *names: str) -> None:
+    """Checks that fields of a configuration are whole numbers of at least 1.
+
+    Raises:
+      ValueError: One is not; the message names it.
+    """
+    for name in names:
+        value = getattr(config, name)
+        try:
+            whole = operator.index(value)
+        except TypeError:
+            raise ValueError(f"{name} must be a whole number, not {value!r}") from None
+        if whole < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +67,7 @@ class Architecture:
     image_size: int = 64
 
     def __post_init__(self) -> None:
-        if self.latent_size < 1 or self.width < 1:
-            raise ValueError("latent_size and width must be at least 1")
+        check_counts(self, "latent_size", "width", "image_size")
         if self.image_size < 16 or self.image_size & (self.image_size - 1):
             raise ValueError(
                 f"image_size must be a power of two >= 16, not {self.image_size}"
@@ -77,10 +98,13 @@ class SearchConfig:
       guesses: Whether what the model's encoders guess is tried, too; it is taken when
         it is clearly better than the best random one.
       principal: Whether Adam's coordinates are the generator's principal directions
-        (``curvature``) instead of the axes of z.
-      projected: Whether what would push a coordinate of z out of its box is taken
-        from the gradient before Adam sees it. In turned coordinates it would move
-        the others, too.
+        instead of the axes of z, where the model has a ``metric``
+        (``search.directions.with_metric`` gives it one).
+      projected: Whether what would push z out of its space is taken from the gradient
+        before Adam sees it. In turned coordinates it would move other numbers, too.
+      latent_weight: Weight of ``-log p(z)``, the latent space's own prior, in the prior
+        loss: ``|z|^2 / 2`` for a normal one (Bora et al., 2017), nothing for the
+        paper's box.
 
     Raises:
       ValueError: A value is out of range.
@@ -99,18 +123,17 @@ class SearchConfig:
     guesses: bool = False
     principal: bool = False
     projected: bool = False
+    latent_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "prior_every", "starts"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_counts(self, "steps", "prior_every", "starts", "window")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
-        if not 0 <= self.prior_weight < float("inf"):
-            raise ValueError(f"prior_weight must be >= 0, not {self.prior_weight}")
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window must be odd and positive, not {self.window}")
+        for name in ("prior_weight", "latent_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+        if self.window % 2 == 0:
+            raise ValueError(f"window must be odd, not {self.window}")
         if self.reduction not in get_args(Reduction):
             raise ValueError(f"reduction must be sum or mean, not {self.reduction!r}")
         if self.schedule not in get_args(Schedule):
@@ -139,8 +162,7 @@ class RefineConfig:
     trust: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+        check_counts(self, "steps")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
         if not 0 <= self.trust < float("inf"):
@@ -179,19 +201,46 @@ class Losses(NamedTuple):
         return self.context + self.prior
 
 
+class Seen(NamedTuple):
+    """What is known of an image, for a search to fit.
+
+    Attributes:
+      image: ``[H, W, 3]`` y of eq. 4, in [-1, 1]; where ``weights`` are 0 it may hold
+        anything. Of another measurement whatever its objective compares with.
+      mask: ``[H, W, 1]``, 1 = known, 0 = missing.
+      weights: ``[H, W, 1]`` W of eq. 3; 0 in the hole.
+    """
+
+    image: jax.Array
+    mask: jax.Array
+    weights: jax.Array
+
+
+Objective = Callable[[jax.Array, jax.Array, Seen], Losses]
+"""What a search of many images minimises: a latent ``[*L]``, its image G(z)
+``[H, W, 3]`` and what is known of ONE picture to the losses, ``[]`` each."""
+
+
 class Solution(NamedTuple):
     """What ``inpaint`` found for a batch of B images.
+
+    With ``candidates=K`` every field has the K answers of an image behind its first
+    axis, ``[B, K, ...]``, the one of least total loss first.
 
     Attributes:
       image: ``[B, H, W, 3]`` in [-1, 1]: the completed images; known pixels are
         those of the input, bit for bit.
       generated: ``[B, H, W, 3]`` in [-1, 1]: G(z) at the best z, or what refinement
         made of it.
-      latent: ``[B, L]`` in [-1, 1]: the best z by total loss.
+      latent: ``[B, *L]``: the best z by total loss.
       losses: ``[B]`` each: context and prior loss at ``latent``.
       trace: ``[B, steps + 1]`` each: the losses at every iterate, the start first; the
         prior loss as it was when last computed (``SearchConfig.prior_every``).
       residual: ``[B]`` relative residual of the blend's linear system.
+      candidate: ``[B]`` int32: which of an image's searches this is, from 0; 0 is the
+        one that encoders may guide.
+      path: ``[B, steps + 1, *L]``: z at every iterate, where ``inpaint`` was told to
+        keep it; else None.
     """
 
     image: jax.Array
@@ -200,46 +249,121 @@ class Solution(NamedTuple):
     losses: Losses
     trace: Losses
     residual: jax.Array
+    candidate: jax.Array
+    path: jax.Array | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Model:
-    """A generator and its critic, ready to be searched.
-
-    Any two callables will do. Weights that are bound with ``jax.tree_util.Partial``
-    are arguments of the compiled search; those in a closure are constants of it.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """How strongly each direction of a latent space moves each region of the image.
 
     Attributes:
-      generate: ``[L] -> [S, S, 3]`` in [-1, 1].
-      critic: ``[S, S, 3] -> [2]`` logits (fake, real).
-      latent_size: L.
+      blocks: For each of 8x8 regions ``[8, 8, L, L]`` the symmetric matrix of
+        ``search.directions``; or, ``factored``, ``[8, 8, L, R]``, R numbers for each
+        latent coordinate whose outer products add up to it. L counts all numbers of a
+        latent.
+      factored: Which of the two.
+    """
+
+    blocks: jax.Array
+    factored: bool = dataclasses.field(default=False, metadata={"static": True})
+
+
+class Metadata(Mapping[str, Any]):
+    """What JSON can say of a model, as a mapping that can be compared and hashed."""
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = dict(values or {})
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self._values == dict(other)
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self._values, sort_keys=True, default=str))
+
+    def __repr__(self) -> str:
+        return f"Metadata({self._values!r})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A generator that can be searched, and what helps to search it. A pytree.
+
+    Any callables will do. The weights of one that is a pytree itself, such as a
+    ``jax.tree_util.Partial`` or an Equinox module, are leaves of the model and so
+    arguments of what is compiled; a plain function's are constants of it.
+
+    Attributes:
+      generate: ``[*L] -> [S, S, 3]`` in [-1, 1].
+      latents: The latent space, of shape ``[*L]``: ``latents.Uniform(100)`` is the
+        paper's.
       image_size: S.
+      critic: ``[S, S, 3]`` to logits, two (fake, real) or one; None: there is no prior
+        loss of images.
       correctors: Encoders that guess a latent, each from the guess before
         (``search.guesses``); none if the model has not got any.
-      metric: ``[8, 8, L, L]`` of ``curvature.regional_metric``, or None.
+      metric: How strongly directions of the latent space move the image, for
+        searches along principal directions; None: they go along the axes.
       halves: The generator as two functions, one after the other: latent to features,
-        features to image; only refinement (``refine``) needs them.
+        features to image; only refinement needs them.
       name: What to call it in results.
       metadata: What its file says of it: crop, data, steps, figures.
     """
 
     generate: Generate
-    critic: Critic
-    latent_size: int
+    latents: LatentSpace
     image_size: int
+    critic: Critic | None = None
     correctors: tuple[Correct, ...] = ()
-    metric: jax.Array | None = None
+    metric: Metric | None = None
     halves: tuple[Generate, Render] | None = None
     name: str = "custom"
-    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=Metadata)
 
-    def __post_init__(self) -> None:
-        def bound(network: Any) -> Any:
-            partial = jax.tree_util.Partial
-            return network if isinstance(network, partial) else partial(network)
 
-        for field in ("generate", "critic"):
-            object.__setattr__(self, field, bound(getattr(self, field)))
-        object.__setattr__(self, "correctors", tuple(map(bound, self.correctors)))
-        if self.halves is not None:
-            object.__setattr__(self, "halves", tuple(map(bound, self.halves)))
+_LEAVES = ("generate", "critic", "correctors", "metric", "halves")
+_STATIC = ("latents", "image_size", "name", "metadata")
+
+
+def as_pytree(function: Any) -> Any:
+    """A callable as a pytree: itself, or a ``Partial`` of a plain function."""
+    plain = callable(function) and jax.tree_util.all_leaves([function])
+    return jax.tree_util.Partial(function) if plain else function
+
+
+def _flatten(model: Model) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    def bound(value: Any) -> Any:
+        return (
+            tuple(map(as_pytree, value)) if type(value) is tuple else as_pytree(value)
+        )
+
+    children = [
+        (jax.tree_util.GetAttrKey(name), bound(getattr(model, name)))
+        for name in _LEAVES
+    ]
+    static = [getattr(model, name) for name in _STATIC]
+    if isinstance(static[-1], dict):
+        static[-1] = Metadata(static[-1])
+    return children, tuple(static)
+
+
+def _unflatten(static: tuple[Any, ...], children: Any) -> Model:
+    return Model(
+        **dict(zip(_LEAVES, children, strict=True)),
+        **dict(zip(_STATIC, static, strict=True)),
+    )
+
+
+# Registered by hand: ``register_dataclass`` would take a plain function for a leaf, and
+# ``jax.jit`` takes no function for an argument.
+jax.tree_util.register_pytree_with_keys(Model, _flatten, _unflatten)

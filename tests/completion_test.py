@@ -1,17 +1,22 @@
+import functools
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import DEMO
+from conftest import DEMO, ROOT, TIME_LIMIT
 from fakes import analytic_model
 from PIL import Image
 
 import inpaint_jax
-from inpaint_jax import pixels
+from inpaint_jax import completion, parallel, pixels
 from inpaint_jax.data import images as image_lib
-from inpaint_jax.types import SEARCHES, RefineConfig, SearchConfig
+from inpaint_jax.latents import Normal
+from inpaint_jax.types import SEARCHES, Losses, RefineConfig, SearchConfig
 
 SHORT = SearchConfig(steps=5)
 # Another batch size rounds otherwise, and an l1 loss magnifies that step by step.
@@ -97,12 +102,224 @@ def test_searches_that_are_not_guided_find_other_answers():
         )
         return np.asarray(found.latent)
 
-    np.testing.assert_allclose(latents(None), np.tanh(5.0), atol=1e-5)
+    np.testing.assert_allclose(latents(True), np.tanh(5.0), atol=1e-5)
     with pytest.raises(ValueError, match=r"guided must be \[3\]"):
         latents([True])
-    mixed = latents([True, False, False])
-    np.testing.assert_allclose(mixed[0], np.tanh(5.0), atol=1e-5)
-    assert np.abs(mixed[:, None] - mixed).max(-1)[np.triu_indices(3, 1)].min() > 0.1
+    # Left out, an image that comes again is not guided again.
+    for mixed in (latents([True, False, False]), latents(None)):
+        np.testing.assert_allclose(mixed[0], np.tanh(5.0), atol=1e-5)
+        assert np.abs(mixed[:, None] - mixed).max(-1)[np.triu_indices(3, 1)].min() > 0.1
+
+
+def test_the_same_image_under_another_mask_is_guided_too():
+    images, masks, keys = problem(4)
+    images = images[jnp.array([0, 0, 1, 0])]
+    masks = masks[jnp.array([0, 1, 0, 0])]
+    hidden = jnp.where(masks > 0, images, jax.random.normal(keys[0], images.shape))
+    found = completion._first_of_its_kind(hidden, masks)
+    np.testing.assert_array_equal(found, [True, True, True, False])
+
+
+def test_candidates_are_searches_of_their_own_the_best_first():
+    images, masks, keys = problem(3)
+    found = inpaint_jax.inpaint(MODEL, images, masks, keys, config=SHORT, candidates=4)
+    assert found.image.shape == (3, 4, 8, 8, 3)
+    assert found.trace.total.shape == (3, 4, 6)
+    assert (np.diff(found.losses.total, axis=1) >= 0).all()
+    np.testing.assert_array_equal(np.sort(found.candidate, 1), [[0, 1, 2, 3]] * 3)
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    for number in range(4):
+        of_key = keys if number == 0 else fold(keys, number)
+        alone = inpaint_jax.inpaint(MODEL, images, masks, of_key, config=SHORT)
+        rows = np.argmax(found.candidate == number, 1)
+        np.testing.assert_allclose(
+            found.latent[np.arange(3), rows], alone.latent, atol=1e-5
+        )
+    with pytest.raises(ValueError, match="candidates must be at least 1"):
+        inpaint_jax.inpaint(MODEL, images, masks, keys, candidates=0)
+
+
+def test_only_the_first_candidate_is_guided():
+    images, masks, keys = problem(2)
+    best = jnp.full(4, 0.2)
+    images = jnp.stack([MODEL.generate(best)] * 2)
+    model = replace(MODEL, correctors=(lambda seen: jnp.arctanh(best),))
+    config = SearchConfig(steps=1, learning_rate=1e-6, guesses=True)
+    found = inpaint_jax.inpaint(
+        model, images, masks, keys, config=config, candidates=3, guided=True
+    )
+    np.testing.assert_array_equal(found.candidate[:, 0], 0)
+    np.testing.assert_allclose(found.latent[:, 0], 0.2, atol=1e-4)
+    assert np.abs(found.latent[:, 1:] - 0.2).max(-1).min() > 0.1
+
+
+def test_a_model_is_a_pytree(tiny_model_file):
+    for model in (MODEL, inpaint_jax.load_model(tiny_model_file)):
+        leaves, form = jax.tree.flatten(model)
+        again = jax.tree.unflatten(form, leaves)
+        assert (again.name, again.latents) == (model.name, model.latents)
+        assert form == jax.tree.structure(again)
+        assert isinstance(hash(form), int)
+        latent = jnp.full(model.latents.shape, 0.3)
+        expected = model.generate(latent)
+        for moved in (
+            jax.device_put(model, jax.devices()[1]),
+            jax.tree.map(lambda x: x + 0, model),
+            jax.jit(lambda model: model)(model),
+        ):
+            np.testing.assert_allclose(moved.generate(latent), expected, atol=1e-6)
+        drawn = jax.jit(lambda model, z: model.generate(z))(model, latent)
+        np.testing.assert_allclose(drawn, expected, atol=1e-6)
+        many = jax.vmap(lambda model, z: model.generate(z), (None, 0))(
+            model, jnp.stack([latent, latent])
+        )
+        np.testing.assert_allclose(many, [expected] * 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [SLOW, FAST])
+def test_it_may_be_called_under_jit(tiny_model_file, config):
+    model = inpaint_jax.load_model(tiny_model_file)
+    images, masks, keys = problem(2, size=16)
+    run = functools.partial(inpaint_jax.inpaint, config=config)
+    inside, outside = (
+        jax.jit(run)(model, images, masks, keys),
+        run(model, images, masks, keys),
+    )
+    # Compiled as one, it rounds otherwise.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3, rtol=2e-3),
+        inside,
+        outside,
+    )
+    known = np.broadcast_to(np.asarray(masks) == 1, images.shape)
+    np.testing.assert_array_equal(np.asarray(inside.image)[known], images[known])
+    with pytest.raises(ValueError, match="no progress"):
+        jax.jit(lambda x: run(model, x, masks, keys, progress=print))(images)
+    with pytest.raises(ValueError, match="images must be"):
+        jax.jit(lambda x: run(model, x, masks, keys))(images[0])
+
+
+def test_whatever_goes_in_jax_arrays_come_out():
+    images, masks, keys = problem(8)
+    for mesh in (None, parallel.make_mesh()):
+        found = inpaint_jax.inpaint(
+            MODEL, np.asarray(images), np.asarray(masks), keys, config=SHORT, mesh=mesh
+        )
+        assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(found))
+
+
+def test_the_path_of_a_search_is_kept_where_it_is_asked_for():
+    images, masks, keys = problem(2)
+    config = SearchConfig(steps=70)
+    found = inpaint_jax.inpaint(
+        MODEL, images, masks, keys, config=config, keep_path=True
+    )
+    assert found.path.shape == (2, 71, 4)
+    best = jnp.argmin(found.trace.total, 1)
+    np.testing.assert_array_equal(found.path[np.arange(2), best], found.latent)
+    without = inpaint_jax.inpaint(MODEL, images, masks, keys, config=config)
+    assert without.path is None
+    np.testing.assert_array_equal(without.latent, found.latent)
+
+
+def test_another_objective_takes_the_place_of_the_papers():
+    images, masks, keys = problem(3)
+
+    def squares(latent, generated, seen):
+        known = seen.mask * (generated - seen.image)
+        return Losses(jnp.sum(jnp.square(known)), 1e-6 * jnp.sum(jnp.square(latent)))
+
+    found = inpaint_jax.inpaint(
+        replace(MODEL, critic=None),
+        images,
+        masks,
+        keys,
+        config=SearchConfig(steps=400, learning_rate=0.02),
+        objective=squares,
+    )
+    # Each latent is the mean of the known pixels that show it.
+    shown = (np.arange(64) % 4)[:, None] == np.arange(4)
+    values = np.asarray((masks * images).sum(-1)).reshape(3, 64) @ shown
+    counts = 3 * np.asarray(masks).reshape(3, 64) @ shown
+    np.testing.assert_allclose(found.latent, values / counts, atol=0.01)
+
+
+def test_a_model_without_a_critic_has_no_prior_loss():
+    images, masks, keys = problem(2)
+    model = replace(MODEL, critic=None)
+    found = inpaint_jax.inpaint(model, images, masks, keys, config=SHORT)
+    np.testing.assert_array_equal(found.losses.prior, 0.0)
+    # With a weight, the density of a normal latent is one.
+    normal = replace(model, latents=Normal(4))
+    config = replace(SHORT, latent_weight=0.5)
+    found = inpaint_jax.inpaint(normal, images, masks, keys, config=config)
+    expected = 0.25 * jnp.square(found.latent).sum(1)
+    np.testing.assert_allclose(found.losses.prior, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [{"steps": 2.5}, {"starts": "3"}, {"prior_every": 0}])
+def test_a_number_of_steps_that_is_none_is_refused(bad):
+    (name,) = bad
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        SearchConfig(**bad)
+
+
+@pytest.mark.parametrize("where", ["threads", "devices"])
+def test_fast_searches_side_by_side_end(tiny_model_file, where):
+    # Batches of eigenvectors, computed at once, have waited for each other for ever.
+    script = f"""
+import dataclasses, sys, threading
+import jax, jax.numpy as jnp
+import inpaint_jax
+from inpaint_jax import parallel
+
+model = inpaint_jax.load_model({str(tiny_model_file)!r})
+config = dataclasses.replace(inpaint_jax.SEARCHES["fast"], steps=3)
+images, masks = jnp.zeros((4, 16, 16, 3)), inpaint_jax.make_masks(
+    "center", jax.random.split(jax.random.key(0), 4), (16, 16))
+
+def run(mesh=None):
+    for seed in range(3):
+        found = inpaint_jax.inpaint(model, images, masks, jax.random.key(seed),
+                                    config=config, mesh=mesh)
+        jax.block_until_ready(found)
+
+if {where!r} == "threads":
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+else:
+    run(parallel.make_mesh())
+print("done")
+"""
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(ROOT)}
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=TIME_LIMIT,
+    )
+    assert said.stdout == "done\n", said.stderr
+
+
+@pytest.mark.parametrize("config", [SLOW, FAST])
+def test_double_precision_elsewhere_changes_nothing(tiny_model_file, config):
+    model = inpaint_jax.load_model(tiny_model_file)
+    images, masks, keys = problem(2, size=16)
+    images, masks = np.asarray(images), np.asarray(masks)
+    config = replace(config, steps=3)
+    expected = inpaint_jax.inpaint(model, images, masks, keys, config=config)
+    with jax.enable_x64(True):
+        found = inpaint_jax.inpaint(
+            model, images, masks, keys, config=config, candidates=2
+        )
+    for x in jax.tree.leaves(found._replace(candidate=None)):
+        assert x.dtype == jnp.float32
+    rows = np.argmax(found.candidate == 0, 1)
+    np.testing.assert_allclose(
+        found.latent[np.arange(2), rows], expected.latent, atol=1e-3
+    )
 
 
 def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
@@ -206,7 +423,7 @@ def test_an_images_key_depends_on_its_name_and_the_seed():
 def test_as_many_fast_steps_get_further():
     # On what the generator can express: four of its own faces.
     model = inpaint_jax.load_model("celeba64")
-    latents = jax.random.uniform(jax.random.key(1), (4, 100), minval=-1.0)
+    latents = jax.vmap(model.latents.sample)(jax.random.split(jax.random.key(1), 4))
     images = jax.jit(jax.vmap(model.generate))(latents)
     keys = jax.random.split(jax.random.key(0), 4)
     masks = inpaint_jax.make_masks("center", keys, images.shape[1:3])

@@ -19,7 +19,7 @@ from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import Architecture
+from inpaint_jax.types import Architecture, Metric
 
 # Before anything is computed: some tests look at how work is spread over devices.
 jax.config.update("jax_num_cpu_devices", 8)
@@ -99,7 +99,7 @@ def tiny_model_file(tiny_parts, tmp_path_factory) -> Path:
     """The file of that model, with a metric: each program would have to find one."""
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     factors = np.random.default_rng(0).normal(size=(8, 8, 8, 8)).astype(np.float32)
-    metric = jnp.asarray(factors @ factors.swapaxes(-1, -2))
+    metric = Metric(jnp.asarray(factors @ factors.swapaxes(-1, -2)))
     save_model(path, dataclasses.replace(tiny_parts, metric=metric))
     return path
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from inpaint_jax.latents import Uniform
 from inpaint_jax.types import Model
 
 
@@ -34,6 +35,6 @@ def analytic_model(size: int = 8, latent_size: int = 4) -> Model:
     return Model(
         generate=repeating_generator(size, latent_size),
         critic=bright_critic,
-        latent_size=latent_size,
+        latents=Uniform(latent_size),
         image_size=size,
     )

@@ -10,7 +10,6 @@ import pytest
 
 import inpaint_jax
 from inpaint_jax import parallel
-from inpaint_jax.completion import replicate
 from inpaint_jax.types import SEARCHES, RefineConfig
 
 CONFIG = replace(SEARCHES["fast"], steps=6, learning_rate=0.01)
@@ -106,7 +105,7 @@ def test_a_batch_must_fit_the_devices(problem):
 def test_memory_does_not_grow_with_the_number_of_batches(problem):
     model, *batch = problem
     mesh = parallel.make_mesh()
-    model = replicate(model, mesh)
+    model = parallel.replicate(model, mesh)
 
     def held():
         gc.collect()

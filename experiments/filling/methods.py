@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import tree_util
 from jax.sharding import Mesh
@@ -17,7 +16,6 @@ import inpaint_jax
 from experiments.flags.names import BLENDED
 from experiments.runtime import program
 from inpaint_jax import baselines, parallel
-from inpaint_jax.completion import replicate
 from inpaint_jax.data import datasets
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained.competitors import (
@@ -25,13 +23,8 @@ from inpaint_jax.pretrained.competitors import (
     context_encoder_of,
     read_competitor,
 )
-from inpaint_jax.types import (
-    SEARCHES,
-    Model,
-    RefineConfig,
-    SearchConfig,
-    Solution,
-)
+from inpaint_jax.search.directions import with_metric
+from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 
 class Found(NamedTuple):
@@ -202,24 +195,39 @@ class Method:
     def _prepare_search(
         self, progress: Callable[[float], object], mesh: Mesh
     ) -> Prepared:
-        model, search = replicate(self.model, mesh), self.search
-        count = self.candidates
+        model, search = self.model, self.search
+        if search.config.principal:
+            model = with_metric(model)
+        model = parallel.replicate(model, mesh)
 
         def fill(images: np.ndarray, masks: np.ndarray, keys: jax.Array) -> Found:
             solution = inpaint_jax.inpaint(
                 model,
-                np.repeat(images, count, axis=0),
-                np.repeat(masks, count, axis=0),
-                _keys_of_candidates(keys, count),
+                images,
+                masks,
+                keys,
                 config=search.config,
-                # One alone: else all would start from the same guess.
-                guided=np.tile(np.arange(count) == 0, len(images)),
+                candidates=self.candidates,
+                # Also an image that is like another: neither hangs on the other.
+                guided=True,
                 refinement=search.refinement,
                 blend=self.blend,
                 progress=lambda n: progress(len(images) * n / search.config.steps),
                 mesh=mesh,
             )
-            return _ranked(solution, count)
+            found = jax.tree.map(np.asarray, solution)
+            several = self.candidates > 1
+            return Found(
+                found.image,
+                found.generated[:, 0],
+                {
+                    "context_loss": found.losses.context[:, 0],
+                    "prior_loss": found.losses.prior[:, 0],
+                    "blend_residual": found.residual[:, 0],
+                },
+                found.losses.total if several else None,
+                found.candidate if several else None,
+            )
 
         return Prepared(fill)
 
@@ -247,40 +255,6 @@ def _settings(fill: baselines.Fill) -> dict[str, Any]:
         return {"library": fill.version()}
     parameters = inspect.signature(fill).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _keys_of_candidates(keys: jax.Array, count: int) -> jax.Array:
-    """``[B]`` keys to ``[B * count]``: of several candidates 0 is a single search."""
-    others = [
-        jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
-        for i in range(1, count)
-    ]
-    return jnp.stack([keys, *others], axis=1).reshape(-1)
-
-
-def _ranked(solution: Solution, count: int) -> Found:
-    """Searches ``[B * count]``, those of an image sorted by their total loss."""
-    solution = jax.tree.map(
-        lambda x: np.asarray(x).reshape(-1, count, *x.shape[1:]), solution
-    )
-    order = np.argsort(solution.losses.total, axis=1, kind="stable")
-    ranked = jax.tree.map(
-        lambda x: np.take_along_axis(
-            x, order.reshape(order.shape + (1,) * (x.ndim - 2)), axis=1
-        ),
-        solution,
-    )
-    return Found(
-        ranked.image,
-        ranked.generated[:, 0],
-        {
-            "context_loss": ranked.losses.context[:, 0],
-            "prior_loss": ranked.losses.prior[:, 0],
-            "blend_residual": ranked.residual[:, 0],
-        },
-        ranked.losses.total if count > 1 else None,
-        order if count > 1 else None,
-    )
 
 
 def _compile(fill: baselines.Fill, mesh: Mesh) -> Fill:

@@ -1,4 +1,4 @@
-"""The way of one search over the manifold of generated images (Figure 3b)."""
+"""The path of one search on the manifold of generated images (Figure 3b)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,22 +14,20 @@ from experiments.training import curves
 from inpaint_jax import SearchConfig
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.pixels import to_uint8
-from inpaint_jax.search.batches import advance_searches, make_objectives, start_searches
-from inpaint_jax.search.strategies import Clock, adam
-from inpaint_jax.training import gan
-from inpaint_jax.types import Model
+from inpaint_jax.search.batches import search_batch
+from inpaint_jax.types import Model, Seen
 
-_SHOWN = 9  # Points with a picture below.
+_SHOWN = 9  # Points whose image is shown below.
 _THUMBNAILS = 40
-_POINTS = 40  # Of the path, more of them early on.
+_POINTS = 40  # Points of the path; more of them are early.
 
 
 class Way(NamedTuple):
-    """Where a search was.
+    """The path of a search, and random images around it.
 
     Attributes:
-      steps: ``[K]`` steps done.
-      images: ``[K, S, S, 3]`` in [-1, 1], G(z) there.
+      steps: ``[K]`` number of steps done.
+      images: ``[K, S, S, 3]`` in [-1, 1], G(z) after these steps.
       around: ``[N, S, S, 3]`` in [-1, 1], G of random latents.
     """
 
@@ -47,55 +45,43 @@ def follow(
     steps: int = 1500,
     samples: int = 1000,
 ) -> Way:
-    """Searches as the paper does, and notes where the latent is.
+    """Runs the paper's search and records the latent along it.
 
     Args:
-      model: What is searched.
+      model: The model to search.
       image: ``[S, S, 3]`` in [-1, 1].
       mask: ``[S, S, 1]``, 1 = known, 0 = missing.
       key: PRNG key, consumed.
-      steps: Of the search.
-      samples: Random images around.
+      steps: Number of steps of the search.
+      samples: Number of random images.
     """
     key_search, key_samples = jax.random.split(key)
     config = SearchConfig(steps=steps)
-    strategy = adam(config, model.latent_size)
-    weights = importance_weights(jnp.asarray(mask), config.window)[None]
-    objectives = make_objectives(
-        model,
-        jnp.asarray(image)[None],
-        jnp.asarray(mask)[None],
-        weights,
-        principal=False,
+    known = jnp.asarray(mask)[None]
+    weights = importance_weights(known[0], config.window)[None]
+    seen = Seen(jnp.asarray(image)[None], known, weights)
+    found, _ = search_batch(
+        model, seen, key_search[None], config=config, keep_path=True
     )
-    states = start_searches(strategy, objectives, key_search[None])
+    assert found.path is not None
     spaced = np.geomspace(1, steps, _POINTS).round().astype(int)
     stops = np.unique([0, *spaced])
-    capacity = int(np.diff(stops).max())
-    latents, done = [], np.int64(0)
-    for stop in stops:
-        clock = Clock(np.int32(done), np.int32(steps))
-        states, _ = advance_searches(
-            strategy, objectives, states, stop - done, clock, capacity=capacity
-        )
-        latents.append(states.latent[0])
-        done = stop
     generate = jax.jit(jax.vmap(model.generate))
-    around = gan.sample_latents(key_samples, samples, model.latent_size)
+    around = jax.vmap(model.latents.sample)(jax.random.split(key_samples, samples))
     return Way(
         stops,
-        np.asarray(generate(jnp.stack(latents))),
+        np.asarray(generate(found.path[0, stops])),
         np.asarray(generate(around)),
     )
 
 
 def draw(path: Path, way: Way, title: str) -> None:
-    """Writes a PNG: the way among random images, by t-SNE, and the images along it.
+    """Writes a PNG: a t-SNE of the path among random images, and images along it.
 
     Args:
       path: The file.
-      way: From ``follow``.
-      title: What was filled.
+      way: The result of ``follow``.
+      title: Name of the image that was filled.
 
     Raises:
       program.UsageError: scikit-learn is not installed.

@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import io
 import json
+import logging as records
 import os
+import re
 import sys
 from collections.abc import (
     Callable,
@@ -27,6 +29,7 @@ from inpaint_jax.data.datasets import DataError
 from inpaint_jax.data.pictures import ImageError
 from inpaint_jax.names import readable
 from inpaint_jax.pretrained import ModelError
+from inpaint_jax.training import CheckpointError
 
 
 class UsageError(ValueError):
@@ -36,7 +39,7 @@ class UsageError(ValueError):
 _OF_RUNS = ("config.json", "quality.json", "results.json", "table.json")
 """Files that only a program's folder has."""
 
-_THEIRS = (UsageError, DataError, FillError, ImageError, ModelError)
+_THEIRS = (UsageError, CheckpointError, DataError, FillError, ImageError, ModelError)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -51,6 +54,7 @@ def run(main: Callable[[], int | None]) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax logs each of its own steps; --verbosity=0 brings that back.
             logging.set_verbosity(logging.WARNING)
+            _hush_threads()
         try:
             compilation_cache.use()
             return main()
@@ -82,6 +86,26 @@ def complaint(error: Exception) -> str | None:
     if isinstance(error, OSError):  # A full disk, a folder where a file should be, ...
         return f"{error.filename or 'input or output'}: {error.strerror or error}"
     return None
+
+
+def _hush_threads() -> None:
+    """Keeps Orbax's and TensorStore's threads from printing tracebacks.
+
+    What matters of their exceptions is raised in the main thread as well.
+    """
+
+    def is_news(record: records.LogRecord) -> bool:
+        theirs = record.name == "asyncio" or "/orbax/" in record.pathname
+        return not (theirs and record.exc_info)
+
+    def hook(unraisable: Any) -> None:
+        # The first of many failed writes ends the event loop that waits for them all;
+        # the others find it closed.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(unraisable)
+
+    logging.get_absl_handler().addFilter(is_news)
+    sys.unraisablehook = hook
 
 
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
@@ -138,10 +162,16 @@ def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
       The folder.
 
     Raises:
-      UsageError: It cannot be made or written, or holds a result's name already, of
-        something that no program wrote.
+      UsageError: It cannot be made or written, is not on a file system, or holds a
+        result's name already, of something that no program wrote.
     """
-    path = path.expanduser()
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # A path has lost a slash.
+        url = str(path).replace(":/", "://", 1)
+        raise UsageError(f"cannot write to {url}: give a folder of a file system")
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:  # A user that is not known.
+        raise UsageError(f"cannot write to {path}: {error}") from error
     if not any((path / each).exists() for each in (written.NOTE, *_OF_RUNS)):
         for each in results:
             if (path / each).exists():

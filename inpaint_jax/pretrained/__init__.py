@@ -14,13 +14,14 @@ from typing import Any
 
 import jax
 
+from inpaint_jax.latents import LatentSpace, Uniform, from_description
 from inpaint_jax.networks import dcgan, inference
 from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import load_run
 from inpaint_jax.search import directions
-from inpaint_jax.types import PRECISIONS, Architecture, Model
+from inpaint_jax.types import PRECISIONS, Architecture, Metadata, Metric, Model
 
 _FOLDER = Path(__file__).parent
 _KIND = "dcgan"
@@ -62,9 +63,10 @@ class Parts:
       name: What to call it.
       architecture: Sizes of generator and discriminator.
       generator: Its variables, ``{"params", "batch_stats"}``.
-      discriminator: Likewise.
+      discriminator: Likewise; empty: there is none.
       encoders: Those of each encoder, if it has any.
-      metric: ``directions.regional_metric`` of the generator, or None.
+      metric: The generator's, or None.
+      latents: The latent space; None: the paper's box.
       metadata: What JSON can say of it: data, crop, steps, date, figures.
     """
 
@@ -73,7 +75,8 @@ class Parts:
     generator: Variables
     discriminator: Variables
     encoders: tuple[Variables, ...] = ()
-    metric: jax.Array | None = None
+    metric: Metric | None = None
+    latents: LatentSpace | None = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -87,15 +90,15 @@ def read_parts(name: str | Path) -> Parts:
     if path.is_dir():
         return _parts_of_run(path)
     nested, architecture, metadata = files.read(path, _KIND)
-    triangles = nested.get("metric")
     encoders = nested.get("encoders", {})
     return Parts(
         path.stem,
         architecture,
         nested["generator"],
-        nested["discriminator"],
+        nested.get("discriminator", {}),
         tuple(encoders[str(each)] for each in range(len(encoders))),
-        None if triangles is None else directions.from_triangles(triangles),
+        _metric_of(nested),
+        _latents_of(path, metadata),
         metadata,
     )
 
@@ -116,9 +119,14 @@ def save_model(path: Path, parts: Parts) -> None:
         "discriminator": parts.discriminator,
         "encoders": encoders,
     }
-    if parts.metric is not None:
-        variables["metric"] = directions.to_triangles(parts.metric)
-    files.write(path, _KIND, variables, parts.architecture, parts.metadata)
+    if parts.metric is not None and parts.metric.factored:
+        variables["metric_factors"] = parts.metric.blocks
+    elif parts.metric is not None:
+        variables["metric"] = directions.to_triangles(parts.metric.blocks)
+    metadata = dict(parts.metadata)
+    if parts.latents is not None:
+        metadata["latents"] = parts.latents.describe()
+    files.write(path, _KIND, variables, parts.architecture, metadata)
 
 
 def digest(parts: Parts) -> str:
@@ -132,12 +140,15 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
     """The pure functions of a model's variables, bound to them."""
     bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
     of_generator = _generator_weights(parts.generator, precision)
-    of_discriminator = _discriminator_weights(parts.discriminator, precision)
+    critic = None
+    if parts.discriminator:
+        of_discriminator = _discriminator_weights(parts.discriminator, precision)
+        critic = bind(inference.critic, of_discriminator)
     of_encoders = [_discriminator_weights(each, precision) for each in parts.encoders]
     return Model(
         generate=bind(inference.generate, of_generator),
-        critic=bind(inference.critic, of_discriminator),
-        latent_size=parts.architecture.latent_size,
+        critic=critic,
+        latents=parts.latents or Uniform(parts.architecture.latent_size),
         image_size=parts.architecture.image_size,
         correctors=tuple(bind(inference.critic, each) for each in of_encoders),
         metric=parts.metric,
@@ -146,8 +157,27 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
             bind(inference.render, of_generator),
         ),
         name=parts.name,
-        metadata=parts.metadata,
+        metadata=Metadata(parts.metadata),
     )
+
+
+def _metric_of(nested: Variables) -> Metric | None:
+    """The metric that a file's tensors hold, if they do."""
+    if "metric_factors" in nested:
+        return Metric(nested["metric_factors"], factored=True)
+    if "metric" in nested:
+        return Metric(directions.from_triangles(nested["metric"]))
+    return None
+
+
+def _latents_of(path: Path, metadata: Mapping[str, Any]) -> LatentSpace | None:
+    """The latent space that a file names, if it does."""
+    if "latents" not in metadata:
+        return None
+    try:
+        return from_description(metadata["latents"])
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def _parts_of_run(workdir: Path) -> Parts:

@@ -5,7 +5,6 @@ the name of the model that saw the same data.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ import jax
 
 from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.baselines.fill import Fill
+from inpaint_jax.latents import Normal
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run
-from inpaint_jax.types import Architecture
+from inpaint_jax.types import Architecture, Metadata, Model
 
 _FOLDER = Path(__file__).parent
 
@@ -135,19 +135,21 @@ def context_encoder_of(
     return context_encoder_fill(variables["network"], variables["color"], blend=blend)
 
 
-def load_vae(name: str | Path) -> tuple[Decode, int]:
-    """A VAE's decoder, and how long its latents are.
+def load_vae(name: str | Path) -> Model:
+    """A VAE's decoder as a model to draw from and to search, without a critic.
 
     Args:
       name: As for ``read_competitor``.
-
-    Returns:
-      The decoder, to whom latents of N(0, 1) are new images; and L.
 
     Raises:
       ModelError: There is none of that name, or it is damaged or of another kind.
     """
     found = read_competitor("vae", name)
     weights = inference.generator_weights(found.variables["decoder"])
-    decode = jax.vmap(functools.partial(inference.generate, weights))
-    return jax.jit(decode), found.architecture.latent_size
+    return Model(
+        jax.tree_util.Partial(inference.generate, weights),
+        Normal(found.architecture.latent_size),
+        found.architecture.image_size,
+        name=found.name,
+        metadata=Metadata(found.metadata),
+    )

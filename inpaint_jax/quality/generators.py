@@ -1,9 +1,9 @@
-"""How good a generator is, by figures that need no other network.
+"""Measures of a generator that need no other network.
 
-Three questions, three figures: do its images look like real ones (sliced Wasserstein
-distance), are they as different from each other as real ones are (MS-SSIM of pairs),
-and how much of what is real can it express at all (the PSNR of its reconstructions,
-when the search sees the whole picture: the ceiling).
+Three figures answer three questions. Do its images look like real ones (sliced
+Wasserstein distance)? Are they as different from each other as real images are (MS-SSIM
+of pairs)? How much of a real image can it express (the ceiling: PSNR of reconstructions
+for which the search sees the whole image)?
 """
 
 import dataclasses
@@ -18,10 +18,17 @@ from inpaint_jax import metrics
 from inpaint_jax.quality import sets
 from inpaint_jax.search.batches import search_batch
 from inpaint_jax.search.refinement import refine_batch
-from inpaint_jax.types import Model, RefineConfig, SearchConfig
+from inpaint_jax.types import (
+    Model,
+    RefineConfig,
+    SearchConfig,
+    Seen,
+    as_pytree,
+    check_counts,
+)
 
 GROUP = 64
-"""Images that are worked on at once, however many there are."""
+"""Number of images that are processed at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +36,13 @@ class QualityConfig:
     """How much work goes into the figures.
 
     Attributes:
-      images: Generated images to compare with as many real ones, at most.
-      directions: Random projections of the sliced Wasserstein distance, a level.
-      pairs: Pairs of images whose MS-SSIM is averaged.
-      reconstructions: Real images to reconstruct, at most.
-      steps: Steps of a reconstruction's search.
-      refinement: How to take reconstructions beyond the generator's range; None: not.
+      images: Number of generated images, and of real ones beside them, at most.
+      directions: Random projections of the sliced Wasserstein distance for each level.
+      pairs: Number of pairs of images whose MS-SSIM is averaged.
+      reconstructions: Number of real images to reconstruct, at most.
+      steps: Steps of the search for a reconstruction.
+      refinement: How to take reconstructions beyond the generator's range; None: they
+        stay in it.
 
     Raises:
       ValueError: A number is below 1.
@@ -48,20 +56,17 @@ class QualityConfig:
     refinement: RefineConfig | None = None
 
     def __post_init__(self) -> None:
-        for name in ("images", "directions", "pairs", "reconstructions", "steps"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        check_counts(self, "images", "directions", "pairs", "reconstructions", "steps")
 
 
 class Quality(NamedTuple):
-    """The figures of a generator, and the images they were taken from.
+    """The figures of a generator, and the images they were computed from.
 
     Attributes:
       swd: Sliced Wasserstein distance of samples to real images, times 1000, by level
         of the pyramid, ``{S: ..., 16: ...}``; lower is better.
-      ms_ssim: Mean over pairs of samples; real images' own is the value to have, and a
-        higher one means that samples repeat each other.
+      ms_ssim: Mean over pairs of samples. The value of real images is the one to reach;
+        a higher one means that samples repeat each other.
       ceiling: ``[R]`` dB, PSNR of the reconstruction of each real image.
       samples: ``[N, S, S, 3]`` in [-1, 1].
       reconstructions: ``[R, S, S, 3]`` in [-1, 1], of the first R real images.
@@ -75,7 +80,7 @@ class Quality(NamedTuple):
 
     @property
     def mean_swd(self) -> float:
-        """``swd``, averaged over the levels."""
+        """Mean of ``swd`` over the levels."""
         return sum(self.swd.values()) / len(self.swd)
 
 
@@ -90,17 +95,17 @@ def measure(
     """Compares a generator with real images that it was not trained on.
 
     Args:
-      model: Whose generator to judge.
+      model: The model whose generator is judged.
       images: ``[N, S, S, 3]`` in [-1, 1], S a power of two of at least 16.
       config: How much work to do.
-      seed: Of the latents, patches, projections and pairs.
+      seed: Seed of latents, patches, projections and pairs.
       progress: As for ``reconstruct``.
 
     Returns:
       The figures; a function of the arguments alone.
 
     Raises:
-      ValueError: ``images`` are not of the model's size, or too small.
+      ValueError: ``images`` do not have the model's size, or are too small.
     """
     real = images[: config.images]
     samples = sample(model, len(real), seed=seed)
@@ -122,20 +127,19 @@ def measure(
 
 
 def sample(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
-    """``[count, S, S, 3]`` in [-1, 1]: images of latents from U[-1, 1]."""
+    """``[count, S, S, 3]`` in [-1, 1]: images of latents drawn from the prior."""
     # Each latent has a key of its own: more samples begin with the same ones.
     keys = jax.vmap(jax.random.fold_in, (None, 0))(
         jax.random.key(seed), jnp.arange(-(-count // GROUP) * GROUP)
     )
-    latents = jax.vmap(
-        lambda key: jax.random.uniform(key, (model.latent_size,), minval=-1.0)
-    )(keys)
-    batches = latents.reshape(-1, GROUP, model.latent_size)
-    return np.concatenate([_generate(model.generate, z) for z in batches])[:count]
+    latents = jax.vmap(model.latents.sample)(keys)
+    batches = latents.reshape(-1, GROUP, *latents.shape[1:])
+    generate = as_pytree(model.generate)
+    return np.concatenate([_generate(generate, z) for z in batches])[:count]
 
 
 def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
-    """Mean MS-SSIM over random pairs of ``[N, S, S, 3]``, no image with itself.
+    """Mean MS-SSIM over random pairs of different images of ``[N, S, S, 3]``.
 
     Raises:
       ValueError: There are fewer than two images, or they are too small.
@@ -143,7 +147,7 @@ def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
     if len(images) < 2:
         raise ValueError("diversity needs at least two images")
     rng = np.random.default_rng(seed)
-    # A whole number of groups: one compilation.
+    # A whole number of groups needs one compilation only.
     count = -(-pairs // GROUP) * GROUP
     first = rng.integers(0, len(images), count).reshape(-1, GROUP)
     second = (first + rng.integers(1, len(images), first.shape)) % len(images)
@@ -162,18 +166,19 @@ def reconstruct(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """What the generator makes of whole pictures.
+    """Reconstructs whole images with the generator.
 
-    The paper's search with every pixel known: the context loss with all weights 1 and
-    no prior loss: how close the generator comes to a whole picture. A search that has
-    to fit less can come closer to that, and blending adds to it.
+    The paper's search with every pixel known, all weights of the context loss 1 and no
+    prior loss, says how close the generator comes to a whole image. A search that has
+    to fit fewer pixels can come closer to those, and blending adds to that.
 
     Args:
-      model: Whose generator to search.
+      model: The model whose generator is searched.
       images: ``[N, S, S, 3]`` in [-1, 1].
-      steps: Of the search.
-      refinement: How to change its features then; None: not at all.
-      seed: Of its starts.
+      steps: Steps of the search.
+      refinement: How to change the generator's features after the search; None: they
+        stay as they are.
+      seed: Seed of the starts.
       progress: Called with the number of steps just done, in all ``steps`` for every
         64 images.
 
@@ -181,28 +186,26 @@ def reconstruct(
       ``[N, S, S, 3]`` in [-1, 1].
 
     Raises:
-      ValueError: ``images`` are not of the model's size.
+      ValueError: ``images`` do not have the model's size.
     """
     size = model.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
         raise ValueError(
             f"images must be [N, {size}, {size}, 3], not {list(images.shape)}"
         )
-    judged = dataclasses.replace(model, critic=jax.tree_util.Partial(_indifferent))
-    config = SearchConfig(steps=steps, prior_weight=0.0)
+    judged = dataclasses.replace(model, critic=None)
+    config = SearchConfig(steps=steps)
     key = jax.random.key(seed)
-    # Groups of one size: one compilation, however many images.
+    # Groups of one size need one compilation, however many images there are.
     group = min(GROUP, len(images))
-    everywhere = jnp.ones((group, size, size, 1))
+    everywhere = jnp.ones((group, size, size, 1), jnp.float32)
     found = []
     for start in range(0, len(images), group):
         rows = np.arange(start, start + group) % len(images)
         wanted = jnp.asarray(images[rows])
         result, generated = search_batch(
             judged,
-            wanted,
-            everywhere,
-            everywhere,
+            Seen(wanted, everywhere, everywhere),
             jax.vmap(jax.random.fold_in, (None, 0))(key, rows),
             config=config,
             progress=progress,
@@ -213,11 +216,6 @@ def reconstruct(
             )
         found.append(np.asarray(generated))
     return np.concatenate(found)[: len(images)]
-
-
-def _indifferent(image: jax.Array) -> jax.Array:
-    """A critic that costs nothing, for a search that does not ask it."""
-    return jnp.zeros(2, image.dtype)
 
 
 _generate = jax.jit(lambda generate, latents: jax.vmap(generate)(latents))

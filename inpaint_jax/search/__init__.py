@@ -1,29 +1,36 @@
-"""The search of the latent space: strategies, batches of searches, refinement."""
+"""The search of the latent space: objectives, strategies, batches, refinement."""
 
+from inpaint_jax.search.directions import with_metric
+from inpaint_jax.search.objectives import PaperObjective, paper_objective
+from inpaint_jax.search.starts import guesses
 from inpaint_jax.search.strategies import (
-    BATCH,
     Clock,
-    Objective,
+    Iterate,
+    Problem,
+    Result,
     SearchResult,
-    SearchState,
     Strategy,
     adam,
     advance,
-    evaluate,
-    guesses,
+    keep_best,
+    make_strategy,
     search,
 )
 
 __all__ = [
-    "BATCH",
     "Clock",
-    "Objective",
+    "Iterate",
+    "PaperObjective",
+    "Problem",
+    "Result",
     "SearchResult",
-    "SearchState",
     "Strategy",
     "adam",
     "advance",
-    "evaluate",
     "guesses",
+    "keep_best",
+    "make_strategy",
+    "paper_objective",
     "search",
+    "with_metric",
 ]

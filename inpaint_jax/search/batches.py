@@ -1,4 +1,4 @@
-"""The searches of a batch of images, compiled and run side by side (``search``)."""
+"""The searches of a batch of images, compiled and run side by side."""
 
 import dataclasses
 import functools
@@ -12,37 +12,53 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from inpaint_jax import parallel
-from inpaint_jax.search import directions, strategies
-from inpaint_jax.types import Losses, Model, SearchConfig
+from inpaint_jax.search.directions import principal_directions
+from inpaint_jax.search.objectives import paper_objective
+from inpaint_jax.search.starts import choose_start
+from inpaint_jax.search.strategies import (
+    Clock,
+    Problem,
+    Result,
+    SearchResult,
+    Strategy,
+    advance,
+    make_strategy,
+)
+from inpaint_jax.types import Losses, Model, Objective, SearchConfig, Seen, as_pytree
 
 CHUNK = 64
-"""Steps that one call of ``inpaint``'s loop can do: progress is told between calls."""
+"""Steps that one call of the compiled loop can do: progress is told between calls."""
 
 
 def search_batch(
     model: Model,
-    images: jax.Array,
-    masks: jax.Array,
-    weights: jax.Array,
+    seen: Seen,
     key: jax.Array,
     *,
     config: SearchConfig,
-    guided: ArrayLike | None = None,
+    objective: Objective | None = None,
+    guided: ArrayLike = True,
+    keep_path: bool = False,
     progress: Callable[[int], object] | None = None,
+    progress_every: int = CHUNK,
     mesh: Mesh | None = None,
-) -> tuple[strategies.SearchResult, jax.Array]:
-    """Searches the latents of a batch of images at once, with any weights.
+) -> tuple[SearchResult, jax.Array]:
+    """Searches the latents of a batch of images at once.
 
     Args:
-      model: Generator and critic.
-      images: ``[B, S, S, 3]`` in [-1, 1].
-      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing, for encoders to see.
-      weights: ``[B, S, S, 1]`` W of eq. 4, not negative: ``importance_weights`` of a
-        mask, or ones to fit whole images.
+      model: Generator, latent space, and what the configuration asks for.
+      seen: What is known of each image, every field with a batch axis in front. Its
+        ``weights`` may be any that are not negative: ``importance_weights`` of masks,
+        or ones to fit whole images.
       key: As for ``inpaint``.
       config: How to search; its ``window`` is not looked at.
-      guided: As for ``inpaint``.
+      objective: What is minimised; the paper's (``objectives.paper_objective``) when
+        left out. Weights that a ``jax.tree_util.Partial`` binds are arguments of what
+        is compiled.
+      guided: ``[B]``, or one for all: whether the model's encoders may guess a start.
+      keep_path: Whether to keep all iterates.
       progress: As for ``inpaint``.
+      progress_every: As for ``inpaint``.
       mesh: Over which all arguments are spread already; None: one device.
 
     Returns:
@@ -50,166 +66,189 @@ def search_batch(
       images ``[B, S, S, 3]`` at the best latents.
 
     Raises:
-      ValueError: ``key`` is neither one key nor B, ``guided`` is not B, or the images'
-        size is not one for principal directions.
+      ValueError: ``key`` is neither one key nor B, or ``guided`` is not B.
     """
-    keys = keys_of(key, images.shape[0])
-    # What follows is compiled for each strategy. None looks at its configuration's
-    # steps, so it gets one that is the same for any number.
-    strategy = strategies.adam(
-        dataclasses.replace(config, steps=CHUNK), model.latent_size
+    count = seen.image.shape[0]
+    keys, guide = keys_of(key, count), guided_of(guided, count)
+    objective = as_pytree(objective or paper_objective(model, config))
+    # What follows is compiled for each strategy and each model's form. A strategy does
+    # not look at its configuration's steps, nor a search at a model's name.
+    model = dataclasses.replace(model, name="", metadata={})
+    config, total = dataclasses.replace(config, steps=CHUNK), config.steps
+    strategy = make_strategy(config, model.latents)
+    states = start_searches(
+        strategy, model, objective, seen, keys, guide, config=config, mesh=mesh
     )
-    objectives = make_objectives(
-        model, images, masks, weights, principal=config.principal, guided=guided
-    )
-    states = start_searches(strategy, objectives, keys, mesh=mesh)
-    traces, done = [], 0
-    for steps in _chunks(config.steps):
+    traced = isinstance(seen.image, jax.core.Tracer)
+    # Under an outer jit each call would be compiled again: one does all the steps.
+    each = total if traced else min(progress_every, CHUNK)
+    capacity = total if traced else CHUNK
+    rows, done = [], 0
+    while done < total:
+        steps = min(each, total - done)
         # In NumPy: what is one device's does not mix with what is on many.
-        clock = strategies.Clock(np.int32(done), np.int32(config.steps))
-        states, trace = advance_searches(
-            strategy, objectives, states, steps, clock, capacity=CHUNK, mesh=mesh
+        clock = Clock(np.int32(done), np.int32(total))
+        states, row = advance_searches(
+            strategy,
+            model,
+            objective,
+            seen,
+            states,
+            np.int32(steps),
+            clock,
+            capacity=capacity,
+            keep_path=keep_path,
+            mesh=mesh,
         )
-        traces.append((trace, steps))
+        rows.append((row, steps))
         done += steps
         if progress is not None:
-            jax.block_until_ready(trace)
+            jax.block_until_ready(row)
             progress(steps)
-    latents, losses, last, generated = finish_searches(
-        strategy, objectives, states, mesh=mesh
+    found, generated = finish_searches(
+        strategy, model, objective, seen, states, mesh=mesh
     )
-    return strategies.SearchResult(latents, losses, _joined(traces, last)), generated
+    trace, path = _joined(rows, found, keep_path=keep_path)
+    return SearchResult(found.latent, found.losses, trace, path), generated
 
 
-def make_objectives(
-    model: Model,
-    images: jax.Array,
-    masks: jax.Array,
-    weights: jax.Array,
-    *,
-    principal: bool,
-    guided: ArrayLike | None = None,
-) -> strategies.Objective:
-    """What a batch of images asks of their latents, as ``strategies.BATCH`` has it.
-
-    Args:
-      model: Whose networks, encoders and principal directions they share.
-      images: ``[B, S, S, 3]`` in [-1, 1].
-      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
-      weights: ``[B, S, S, 1]`` W of eq. 4.
-      principal: Whether a search along principal directions is to come.
-      guided: As for ``inpaint``.
-
-    Raises:
-      ValueError: ``guided`` is not B, or the images' size is not one for principal
-        directions.
-    """
-    return strategies.Objective(
-        model.generate,
-        model.critic,
-        images,
-        masks,
-        weights,
-        model.correctors,
-        directions.metric_of(model) if principal else None,
-        guided_of(guided, len(images)),
-    )
-
-
-@functools.partial(jax.jit, static_argnames=("strategy", "mesh"))
+@functools.partial(jax.jit, static_argnames=("strategy", "config", "mesh"))
 def start_searches(
-    strategy: strategies.Strategy,
-    objectives: strategies.Objective,
+    strategy: Strategy,
+    model: Model,
+    objective: Objective,
+    seen: Seen,
     keys: jax.Array,
+    guided: jax.Array,
     *,
+    config: SearchConfig,
     mesh: Mesh | None = None,
 ) -> Any:
     """The first state of every search of a batch.
 
     Args:
       strategy: How to search; compiled once for each.
-      objectives: As ``strategies.BATCH`` has it: one model, B images.
+      model: The generator, for all images.
+      objective: What is minimised, for all images.
+      seen: What is known of each image, B of them.
       keys: ``[B]`` PRNG keys, consumed.
+      guided: ``[B]`` whether encoders may guess.
+      config: How a start is chosen, and whether to go along principal directions.
       mesh: Over which the arguments are spread; None: one device.
 
     Returns:
       The states, every field with a batch axis in front.
     """
-    axes = (0, strategies.BATCH)
-    return parallel.split(jax.vmap(strategy.init, axes), axes, mesh)(keys, objectives)
+
+    def one(
+        model: Model, objective: Objective, seen: Seen, key: jax.Array, guide: jax.Array
+    ) -> Any:
+        latent = choose_start(model, objective, seen, key, config=config, guided=guide)
+        directions = None
+        if config.principal and model.metric is not None:
+            directions = principal_directions(model.metric, seen.weights)
+        return strategy.init(latent, directions)
+
+    axes = (None, None, 0, 0, 0)
+    searches = parallel.split(jax.vmap(one, axes), axes, mesh)
+    return searches(model, objective, seen, keys, guided)
 
 
-@functools.partial(jax.jit, static_argnames=("strategy", "capacity", "mesh"))
+@functools.partial(
+    jax.jit, static_argnames=("strategy", "capacity", "keep_path", "mesh")
+)
 def advance_searches(
-    strategy: strategies.Strategy,
-    objectives: strategies.Objective,
+    strategy: Strategy,
+    model: Model,
+    objective: Objective,
+    seen: Seen,
     states: Any,
-    steps: int | jax.Array,
-    clock: strategies.Clock,
+    steps: int | jax.Array | np.integer,
+    clock: Clock,
     *,
     capacity: int,
+    keep_path: bool = False,
     mesh: Mesh | None = None,
-) -> tuple[Any, Losses]:
+) -> tuple[Any, tuple[Losses, jax.Array | None]]:
     """Does ``steps`` steps of every search of a batch.
 
     Args:
       strategy: How to search; compiled once for each.
-      objectives: As for ``start_searches``.
+      model: As for ``start_searches``, and so are ``objective`` and ``seen``.
+      objective: What is minimised.
+      seen: What is known of each image.
       states: Where the searches stand.
       steps: How many steps, at most ``capacity``; any number is one compilation.
       clock: How many were done before, and will be in all.
       capacity: Length of the trace.
+      keep_path: Whether to keep the iterates.
       mesh: As for ``start_searches``.
 
     Returns:
-      The states after them, and the losses ``[B, capacity]`` each at the iterates
-      before each; zeros after the first ``steps``.
+      The states after them; the losses ``[B, capacity]`` each at the iterates before
+      each, with these ``[B, capacity, *L]`` or None; zeros after the first ``steps``.
     """
 
     def one(
+        model: Model,
+        objective: Objective,
+        seen: Seen,
         state: Any,
-        objective: strategies.Objective,
         steps: jax.Array,
-        clock: strategies.Clock,
-    ) -> tuple[Any, Losses]:
-        return strategies.advance(
-            strategy, state, objective, steps, clock=clock, capacity=capacity
+        clock: Clock,
+    ) -> Any:
+        problem = _problem(model, objective, seen)
+        return advance(
+            strategy,
+            state,
+            problem,
+            steps,
+            clock=clock,
+            capacity=capacity,
+            keep_path=keep_path,
         )
 
-    axes = (0, strategies.BATCH, None, None)
+    axes = (None, None, 0, 0, None, None)
     searches = parallel.split(jax.vmap(one, axes), axes, mesh)
-    return searches(states, objectives, steps, clock)
+    found: Any = searches(model, objective, seen, states, steps, clock)
+    return found
 
 
 @functools.partial(jax.jit, static_argnames=("strategy", "mesh"))
 def finish_searches(
-    strategy: strategies.Strategy,
-    objectives: strategies.Objective,
+    strategy: Strategy,
+    model: Model,
+    objective: Objective,
+    seen: Seen,
     states: Any,
     *,
     mesh: Mesh | None = None,
-) -> tuple[jax.Array, Losses, Losses, jax.Array]:
+) -> tuple[Result, jax.Array]:
     """What every search of a batch found so far.
 
     Args:
       strategy: How to search; compiled once for each.
-      objectives: As for ``start_searches``.
+      model: As for ``start_searches``, and so are ``objective`` and ``seen``.
+      objective: What is minimised.
+      seen: What is known of each image.
       states: Where the searches stand.
       mesh: As for ``start_searches``.
 
     Returns:
-      The best latents ``[B, L]``, the losses there and those at the last iterates,
-      ``[B]`` each, and the generated images ``[B, S, S, 3]`` at the best latents.
+      The strategy's results, every field with a batch axis in front, and the generated
+      images ``[B, S, S, 3]`` at the latents found.
     """
 
     def one(
-        state: Any, objective: strategies.Objective
-    ) -> tuple[jax.Array, Losses, Losses, jax.Array]:
-        latent, losses, last = strategy.result(state, objective)
-        return latent, losses, last, objective.generate(latent)
+        model: Model, objective: Objective, seen: Seen, state: Any
+    ) -> tuple[Result, jax.Array]:
+        found = strategy.result(state, _problem(model, objective, seen))
+        return found, model.generate(found.latent)
 
-    axes = (0, strategies.BATCH)
-    return parallel.split(jax.vmap(one, axes), axes, mesh)(states, objectives)
+    axes = (None, None, 0, 0)
+    searches = parallel.split(jax.vmap(one, axes), axes, mesh)
+    found: tuple[Result, jax.Array] = searches(model, objective, seen, states)
+    return found
 
 
 def keys_of(key: jax.Array, count: int) -> jax.Array:
@@ -226,31 +265,44 @@ def keys_of(key: jax.Array, count: int) -> jax.Array:
     return key
 
 
-def guided_of(guided: ArrayLike | None, count: int) -> jax.Array:
+def guided_of(guided: ArrayLike, count: int) -> jax.Array:
     """Whether encoders may guess, for each image, or the ``ValueError``."""
-    found = jnp.ones(count, bool) if guided is None else jnp.asarray(guided, bool)
-    if found.shape != (count,):
+    found = jnp.asarray(guided, bool)
+    if found.shape not in ((), (count,)):
         raise ValueError(f"guided must be [{count}], not {list(found.shape)}")
-    return found
+    return jnp.broadcast_to(found, (count,))
 
 
-def _joined(traces: list[tuple[Losses, int]], last: Losses) -> Losses:
-    """The chunks' traces, each as far as it goes, and the last losses.
+def _problem(model: Model, objective: Objective, seen: Seen) -> Problem:
+    """What the search of one image works on."""
+    return Problem(
+        model.generate, lambda latent, generated: objective(latent, generated, seen)
+    )
 
-    On the host: JAX would compile the slices anew for every number of steps.
+
+def _joined(
+    rows: list[tuple[tuple[Losses, jax.Array | None], int]],
+    found: Result,
+    *,
+    keep_path: bool,
+) -> tuple[Losses, jax.Array | None]:
+    """The chunks' traces and paths, each as far as it goes, and the last iterate.
+
+    On the host where values are known: JAX would compile the slices anew for every
+    number of steps.
     """
+    last = found.last.losses, found.last.latent if keep_path else None
 
-    def join(last: jax.Array, *rows: jax.Array) -> jax.Array:
-        parts = [
-            parallel.local(row)[:, :steps]
-            for row, (_, steps) in zip(rows, traces, strict=True)
+    def join(last: jax.Array, *parts: jax.Array) -> jax.Array:
+        if isinstance(last, jax.core.Tracer):
+            return jnp.concatenate([*parts, last[:, None]], 1)
+        cut = [
+            parallel.local(part)[:, :steps]
+            for part, (_, steps) in zip(parts, rows, strict=True)
         ]
-        return jnp.asarray(np.concatenate([*parts, parallel.local(last)[:, None]], 1))
+        return jnp.asarray(np.concatenate([*cut, parallel.local(last)[:, None]], 1))
 
-    return jax.tree.map(join, last, *(trace for trace, _ in traces))
-
-
-def _chunks(steps: int) -> list[int]:
-    """``steps`` cut into chunks and a shorter one for the rest."""
-    whole, rest = divmod(steps, CHUNK)
-    return [CHUNK] * whole + [rest] * (rest > 0)
+    joined: tuple[Losses, jax.Array | None] = jax.tree.map(
+        join, last, *(row for row, _ in rows)
+    )
+    return joined

@@ -5,19 +5,50 @@ dz' (J' W J) dz. That matrix, averaged over latents, is much the same everywhere
 few large eigenvalues and many small ones: Adam, which fits a rate to each coordinate,
 does far better along its eigenvectors than along the axes of z, which mean nothing.
 
-The average is kept by regions of the image, so that the matrix of any W is their
-weighted sum. For ONE latent space; nothing here knows a framework.
+The average is kept by regions of the image (``Metric``), so that the matrix of any W is
+their weighted sum. A latent of any shape is taken as the list of its L numbers. No
+framework is known here.
 """
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 
-from inpaint_jax.types import Generate, Model
+from inpaint_jax import latents as latent_spaces
+from inpaint_jax.latents import LatentSpace
+from inpaint_jax.types import Generate, Metric, Model, as_pytree
 
 GRID = 8
 """Regions along a side of the image."""
+
+_WHOLE = 2**24
+"""Numbers that a Jacobian may have for the matrices to be kept whole."""
+
+
+def with_metric(model: Model) -> Model:
+    """The model with a metric, so that searches can go along principal directions.
+
+    It takes some seconds on a CPU, once a model: shipped ones have it in their files.
+
+    Args:
+      model: Any; one that has a metric is returned as it is.
+
+    Returns:
+      The model with ``metric``: whole matrices where the Jacobian of an image takes up
+      to 64 MiB, else factors, for which memory is bounded.
+
+    Raises:
+      ValueError: The image's side is not a multiple of ``GRID``.
+    """
+    if model.metric is not None:
+        return model
+    jacobian = latent_spaces.size(model.latents) * 3 * model.image_size**2
+    make = regional_metric if jacobian <= _WHOLE else regional_factors
+    generate, key = as_pytree(model.generate), jax.random.key(0)
+    metric = make(generate, key, latents=model.latents)
+    return dataclasses.replace(model, metric=metric)
 
 
 def linearise(generate: Generate, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -38,16 +69,16 @@ def linearise(generate: Generate, latent: jax.Array) -> tuple[jax.Array, jax.Arr
     return image, jacobian
 
 
-@functools.partial(jax.jit, static_argnames=("latent_size", "samples"))
+@functools.partial(jax.jit, static_argnames=("latents", "samples"))
 def regional_metric(
-    generate: Generate, key: jax.Array, *, latent_size: int, samples: int = 48
-) -> jax.Array:
+    generate: Generate, key: jax.Array, *, latents: LatentSpace, samples: int = 48
+) -> Metric:
     """J'J of a generator, averaged over latents, for each region of the image.
 
     Args:
-      generate: ``[L] -> [S, S, 3]``, S a multiple of ``GRID``.
-      key: Draws the latents, from U[-1, 1]; consumed.
-      latent_size: L.
+      generate: ``[*L] -> [S, S, 3]``, S a multiple of ``GRID``.
+      key: Draws the latents; consumed.
+      latents: The latent space.
       samples: How many latents.
 
     Returns:
@@ -57,45 +88,69 @@ def regional_metric(
     Raises:
       ValueError: S is not a multiple of ``GRID``.
     """
-    side = jax.eval_shape(generate, jnp.zeros(latent_size)).shape[0]
-    if side % GRID:
-        raise ValueError(
-            f"principal directions need images of {GRID}n pixels a side, not {side}"
-        )
-    shape = (samples, latent_size)
-    latents = jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    flat, drawn = _flat(generate, latents), _draw(latents, key, samples)
+    side = _region_side(flat, drawn)
 
     def of_one(latent: jax.Array) -> jax.Array:
-        image, jacobian = linearise(generate, latent)
-        side = image.shape[0] // GRID
-        regions = jacobian.reshape(latent_size, GRID, side, GRID, side, -1)
+        _, jacobian = linearise(flat, latent)
+        regions = jacobian.reshape(latent.size, GRID, side, GRID, side, -1)
         return jnp.einsum("ihawbc,jhawbc->hwij", regions, regions, precision="highest")
 
-    return jax.lax.map(of_one, latents).mean(0)
+    return Metric(jax.lax.map(of_one, drawn).mean(0))
 
 
-@functools.lru_cache(maxsize=8)
-def metric_of(model: Model) -> jax.Array:
-    """The metric that a model brings, or else that of its generator: found once.
+@functools.partial(jax.jit, static_argnames=("latents", "samples"))
+def regional_factors(
+    generate: Generate, key: jax.Array, *, latents: LatentSpace, samples: int = 32
+) -> Metric:
+    """An estimate of ``regional_metric`` for large latents and images.
+
+    The pull-back of white noise on a region's pixels has J'J of that region as its
+    second moment, so some of them, each at another latent, are factors of the estimate.
+    Memory is that of one pass through the generator and of the result.
 
     Args:
-      model: Its ``image_size`` is a multiple of ``GRID`` if it brings none.
+      generate: ``[*L] -> [S, S, 3]``, S a multiple of ``GRID``.
+      key: Draws latents and noise; consumed.
+      latents: The latent space.
+      samples: How many latents, R.
 
     Returns:
-      ``[GRID, GRID, L, L]``, as from ``regional_metric``.
+      Factors ``[GRID, GRID, L, R]``.
+
+    Raises:
+      ValueError: S is not a multiple of ``GRID``.
     """
-    if model.metric is not None:
-        return model.metric
-    return regional_metric(
-        model.generate, jax.random.key(0), latent_size=model.latent_size
-    )
+    flat = _flat(generate, latents)
+    key_latents, key_noise = jax.random.split(key)
+    drawn = _draw(latents, key_latents, samples)
+    side = _region_side(flat, drawn)
+    regions = jnp.arange(GRID * GRID)
+
+    def of_one(given: tuple[jax.Array, jax.Array]) -> jax.Array:
+        latent, key = given
+        image, pull_back = jax.vjp(flat, latent)
+        noise = jax.random.rademacher(key, image.shape, image.dtype)
+
+        def of_region(region: jax.Array) -> jax.Array:
+            row, column = region // GRID, region % GRID
+            rows = jnp.arange(GRID * side) // side == row
+            columns = jnp.arange(GRID * side) // side == column
+            inside = rows[:, None, None] & columns[None, :, None]
+            return pull_back(jnp.where(inside, noise, jnp.zeros_like(noise)))[0]
+
+        return jax.lax.map(of_region, regions)
+
+    pulled = jax.lax.map(of_one, (drawn, jax.random.split(key_noise, samples)))
+    factors = jnp.moveaxis(pulled, 0, -1).reshape(GRID, GRID, -1, samples)
+    return Metric(factors / samples**0.5, factored=True)
 
 
-def principal_directions(metric: jax.Array, weights: jax.Array) -> jax.Array:
+def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
     """The directions along which to search for an image with these weights.
 
     Args:
-      metric: ``[GRID, GRID, L, L]`` from ``regional_metric``.
+      metric: From ``regional_metric`` or ``regional_factors``.
       weights: ``[S, S, 1]`` W of eq. 3.
 
     Returns:
@@ -103,21 +158,56 @@ def principal_directions(metric: jax.Array, weights: jax.Array) -> jax.Array:
     """
     side = weights.shape[0] // GRID
     regions = weights.reshape(GRID, side, GRID, side).mean((1, 3))
-    weighted = jnp.einsum("hw,hwij->ij", regions, metric, precision="highest")
-    _, directions = jnp.linalg.eigh(weighted)
-    return directions
+    highest = jax.lax.Precision.HIGHEST
+    if metric.factored:
+        scaled = jnp.sqrt(regions)[:, :, None, None] * metric.blocks
+        weighted = jnp.einsum("hwir,hwjr->ij", scaled, scaled, precision=highest)
+    else:
+        weighted = jnp.einsum("hw,hwij->ij", regions, metric.blocks, precision=highest)
+    return _eigenvectors(weighted)
 
 
-def to_triangles(metric: jax.Array) -> jax.Array:
+@jax.custom_batching.sequential_vmap
+def _eigenvectors(matrix: jax.Array) -> jax.Array:
+    """Columns of eigenvectors of a symmetric matrix ``[L, L]``, the least value first.
+
+    A batch is done one by one. LAPACK of a batch waits for threads of the pool that it
+    is called from; two devices, or two threads, that do so at once wait for ever.
+    """
+    return jnp.linalg.eigh(matrix)[1]
+
+
+def to_triangles(blocks: jax.Array) -> jax.Array:
     """``[..., L, L]`` symmetric matrices as what is on and above their diagonals."""
-    rows, columns = jnp.triu_indices(metric.shape[-1])
-    return metric[..., rows, columns]
+    rows, columns = jnp.triu_indices(blocks.shape[-1])
+    return blocks[..., rows, columns]
 
 
 def from_triangles(triangles: jax.Array) -> jax.Array:
-    """Takes ``to_triangles`` back."""
+    """Inverse of ``to_triangles``."""
     length = int((2 * triangles.shape[-1]) ** 0.5)  # L (L + 1) / 2 numbers.
     rows, columns = jnp.triu_indices(length)
     square = jnp.zeros((*triangles.shape[:-1], length, length), triangles.dtype)
     square = square.at[..., rows, columns].set(triangles)
     return square.at[..., columns, rows].set(triangles)
+
+
+def _flat(generate: Generate, latents: LatentSpace) -> Generate:
+    """The generator as a function of a latent's numbers ``[L]``."""
+    return lambda numbers: generate(numbers.reshape(latents.shape))
+
+
+def _draw(latents: LatentSpace, key: jax.Array, count: int) -> jax.Array:
+    """Random latents as lists of numbers ``[count, L]``."""
+    drawn = jax.vmap(latents.sample)(jax.random.split(key, count))
+    return drawn.reshape(count, -1)
+
+
+def _region_side(generate: Generate, drawn: jax.Array) -> int:
+    """Pixels along a side of a region, or the ``ValueError``."""
+    side = jax.eval_shape(generate, drawn[0]).shape[0]
+    if side % GRID:
+        raise ValueError(
+            f"principal directions need images of {GRID}n pixels a side, not {side}"
+        )
+    return int(side) // GRID

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from inpaint_jax import parallel
 from inpaint_jax.losses import context_loss
-from inpaint_jax.types import Generate, Model, RefineConfig, Render
+from inpaint_jax.types import Generate, Model, RefineConfig, Render, as_pytree
 
 
 def refine(
@@ -85,7 +85,7 @@ def refine_batch(
 
     Args:
       model: Of which a search found the latents; it must have ``halves``.
-      latents: ``[B, L]`` in [-1, 1].
+      latents: ``[B, *L]``.
       images: ``[B, S, S, 3]`` in [-1, 1].
       weights: ``[B, S, S, 1]`` W of eq. 4.
       config: How to refine.
@@ -97,7 +97,8 @@ def refine_batch(
     Raises:
       ValueError: The model has no ``halves``.
     """
-    return _refine(*halves_of(model), latents, images, weights, config, mesh)
+    halves = map(as_pytree, halves_of(model))
+    return _refine(*halves, latents, images, weights, config, mesh)
 
 
 def halves_of(model: Model) -> tuple[Generate, Render]:

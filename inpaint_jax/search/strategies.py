@@ -1,17 +1,18 @@
-"""The search of the latent space: eq. 2 of the paper, sections 3.1 to 3.4.
-
-Everything is for ONE image; ``jax.vmap`` makes it a batch of independent searches.
-The networks come in as callables, so that the search knows no framework.
+"""Ways to search the latent space for ONE image (sections 3.1 to 3.4 of the paper).
 
 A way to search is a ``Strategy``: three pure functions, ``init``, ``step`` and
-``result``. ``adam`` makes the paper's of a configuration, and faster ones of others.
-``search`` is the whole of one; a program that shows progress runs its parts in turn:
-``init``, ``advance`` by some steps as often as it likes, ``result``. Cut however it may
-be, the outcome is the same.
+``result``. ``adam`` is the paper's, and with other settings a faster one; ``keep_best``
+makes of any strategy one that answers with its best iterate. ``search`` is a whole
+search; a program that shows progress runs its parts in turn: ``init``, ``advance`` by
+some steps as often as it likes, ``result``. Cut however it may be, the outcome is the
+same.
+
+``jax.vmap`` makes a batch of independent searches. No framework is known here: the
+generator and the objective come in as callables.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,43 +20,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from inpaint_jax.losses import context_loss, importance_weights, prior_loss
-from inpaint_jax.search.directions import principal_directions
-from inpaint_jax.types import Correct, Critic, Generate, Losses, SearchConfig
-
-_TRUST = 0.85
-"""A guess must be below this share of a random start's loss. One that is hardly better
-says that the encoders never saw the like, and then it is the worse place to begin: it
-lies in one valley, whatever the key, and that may be the wrong one."""
+from inpaint_jax.latents import LatentSpace
+from inpaint_jax.types import Generate, Losses, SearchConfig
 
 
-class Objective(NamedTuple):
-    """What an image asks of a latent: eq. 2 as a function of z.
+class Problem(NamedTuple):
+    """What a search of one image works on.
 
     Attributes:
-      generate: ``[L] -> [H, W, 3]``.
-      critic: ``[H, W, 3] -> [2]`` logits (fake, real).
-      image: ``[H, W, 3]`` in [-1, 1]; what stands in the hole does not matter.
-      mask: ``[H, W, 1]``, 1 = known, 0 = missing; encoders look at it.
-      weights: ``[H, W, 1]`` W of eq. 3; 0 in the hole.
-      correctors: Encoders that guess a latent (``guesses``); there may be none.
-      metric: ``[8, 8, L, L]`` of ``curvature.regional_metric``; needed only for a
-        search along principal directions.
-      guided: ``[]`` whether the encoders' guesses may be its start.
+      generate: ``[*L] -> [H, W, 3]``.
+      objective: A latent ``[*L]`` and its image ``[H, W, 3]`` to the losses, ``[]``
+        each; their sum is minimised.
     """
 
     generate: Generate
-    critic: Critic
-    image: jax.Array
-    mask: jax.Array
-    weights: jax.Array
-    correctors: tuple[Correct, ...] = ()
-    metric: jax.Array | None = None
-    guided: bool | jax.Array = True
+    objective: Callable[[jax.Array, jax.Array], Losses]
 
-
-BATCH = Objective._make((None, None, 0, 0, 0, None, None, 0))
-"""``in_axes`` for ``jax.vmap`` of a batch of objectives: one model, many images."""
+    def evaluate(self, latent: jax.Array) -> Losses:
+        """The losses ``[]`` at a latent ``[*L]``."""
+        return self.objective(latent, self.generate(latent))
 
 
 class Clock(NamedTuple):
@@ -70,137 +53,122 @@ class Clock(NamedTuple):
     steps: jax.Array | np.integer
 
 
-class SearchState(NamedTuple):
-    """Where a search stands.
+class Iterate(NamedTuple):
+    """A point of a search.
 
     Attributes:
-      latent: ``[L]`` in [-1, 1], the current iterate.
-      optimizer: State of Adam.
-      directions: ``[L, L]`` orthonormal columns, Adam's coordinates; None: the axes.
-      prior: ``[]`` the prior loss when it was last computed.
-      best_latent: ``[L]`` the best iterate by total loss so far.
-      best: ``[]`` each, its losses; infinite before the first step.
+      latent: ``[*L]``.
+      losses: ``[]`` each, its losses.
     """
 
     latent: jax.Array
-    optimizer: optax.OptState
-    directions: jax.Array | None
-    prior: jax.Array
-    best_latent: jax.Array
-    best: Losses
+    losses: Losses
+
+
+class Result(NamedTuple):
+    """The answer of a strategy.
+
+    Attributes:
+      latent: ``[*L]``.
+      losses: ``[]`` each, its losses.
+      last: The last iterate.
+    """
+
+    latent: jax.Array
+    losses: Losses
+    last: Iterate
 
 
 class Strategy(NamedTuple):
     """A way to search.
 
     Attributes:
-      init: A PRNG key, consumed, and the objective to a state.
-      step: State, objective and clock to the next state and the losses ``[]`` at the
-        iterate that it left.
-      result: State and objective to the best latent ``[L]``, its losses, and those at
-        the last iterate.
+      init: The first latent ``[*L]`` and ``[L, L]`` coordinates, orthonormal columns,
+        or None for the axes, to a state.
+      step: State, problem and clock to the next state and the iterate that it left.
+      result: State and problem to the answer.
     """
 
-    init: Callable[[jax.Array, Objective], Any]
-    step: Callable[[Any, Objective, Clock], tuple[Any, Losses]]
-    result: Callable[[Any, Objective], tuple[jax.Array, Losses, Losses]]
+    init: Callable[[jax.Array, jax.Array | None], Any]
+    step: Callable[[Any, Problem, Clock], tuple[Any, Iterate]]
+    result: Callable[[Any, Problem], Result]
+
+
+class AdamState(NamedTuple):
+    """Where a search by ``adam`` stands.
+
+    Attributes:
+      latent: ``[*L]``, the current iterate.
+      optimizer: State of Adam.
+      directions: ``[L, L]`` orthonormal columns, Adam's coordinates; None: the axes.
+      prior: ``[]`` the prior loss when it was last computed.
+    """
+
+    latent: jax.Array
+    optimizer: optax.OptState
+    directions: jax.Array | None
+    prior: jax.Array
+
+
+class BestState(NamedTuple):
+    """Where a search by ``keep_best`` stands.
+
+    Attributes:
+      inner: State of the strategy inside.
+      best: The best iterate by total loss so far; its losses are infinite before the
+        first step.
+    """
+
+    inner: Any
+    best: Iterate
 
 
 class SearchResult(NamedTuple):
     """What a search found.
 
     Attributes:
-      latent: ``[L]`` in [-1, 1], the best iterate by total loss.
+      latent: ``[*L]``, the best iterate by total loss.
       losses: ``[]`` each, its losses.
       trace: ``[steps + 1]`` each, the losses at every iterate, the start first; the
         prior loss as it was when last computed (``SearchConfig.prior_every``), which is
         also what the best iterate was chosen by.
+      path: ``[steps + 1, *L]`` every iterate, where it was asked for; else None.
     """
 
     latent: jax.Array
     losses: Losses
     trace: Losses
+    path: jax.Array | None = None
 
 
-def guesses(
-    correctors: Iterable[Correct],
-    generate: Generate,
-    image: jax.Array,
-    mask: jax.Array,
-) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """What encoders make of an image, guess by guess.
-
-    Each sees the image with its hole black, the mask, and the image of the guess before
-    (at first a grey one), and corrects u of z = tanh(u), which is 0 at first. Image and
-    mask may have a batch axis in front, if the functions take one.
-
-    Args:
-      correctors: The encoders, each ``[H, W, 7] -> [L]``.
-      generate: ``[L] -> [H, W, 3]``.
-      image: ``[H, W, 3]`` in [-1, 1]; what stands in the hole does not matter.
-      mask: ``[H, W, 1]``, 1 = known, 0 = missing.
-
-    Yields:
-      The latent ``[L]`` in [-1, 1] and its image, once for each encoder. No gradient
-      flows from one guess to the one before.
-    """
-    masked = jnp.where(mask > 0, image, -1.0)
-    guess, u = jnp.zeros_like(masked), jnp.zeros((), image.dtype)
-    for correct in correctors:
-        u = u + correct(jnp.concatenate([masked, mask, guess], -1))
-        latent = jnp.tanh(u)
-        generated = generate(latent)
-        yield latent, generated
-        u, guess = jax.lax.stop_gradient((u, generated))
-
-
-def evaluate(objective: Objective, latent: jax.Array, config: SearchConfig) -> Losses:
-    """Both terms of eq. 2 at ``latent`` ``[L]``: ``[]`` each."""
-    generated = objective.generate(latent)
-    return Losses(
-        _context(objective, generated, config), _prior(objective, generated, config)
-    )
-
-
-@functools.cache
-def adam(config: SearchConfig, latent_size: int) -> Strategy:
+def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
     """The paper's search (section 3.4), and what makes it faster.
 
-    Updates of Adam, each clipping z to [-1, 1]; the best iterate by total loss is kept.
-    With the paper's configuration it starts from z ~ U[-1, 1], with a constant rate and
-    both losses at every step.
+    Updates of Adam, each projected to the latent space (for the paper's, clipping z to
+    [-1, 1]). With the paper's configuration it has a constant rate and both losses at
+    every step. It answers with its last iterate.
 
     Args:
-      config: How to search; its ``steps`` are not looked at.
-      latent_size: L.
-
-    Returns:
-      The same object for equal arguments, so that what is jitted with a strategy as a
-      static argument is compiled once.
+      config: Rate, schedule, decays, ``prior_every`` and ``projected``; the rest is not
+        looked at.
+      latents: The latent space.
     """
     optimizer = optax.scale_by_adam(config.beta1, config.beta2)
 
-    def init(key: jax.Array, objective: Objective) -> SearchState:
-        latent = _start(key, objective, latent_size, config)
-        infinity = jnp.asarray(jnp.inf, latent.dtype)
-        return SearchState(
-            latent=latent,
-            optimizer=optimizer.init(latent),
-            directions=_directions(objective, config),
-            prior=jnp.zeros_like(infinity),
-            best_latent=latent,
-            best=Losses(infinity, infinity),
-        )
+    def init(latent: jax.Array, directions: jax.Array | None = None) -> AdamState:
+        prior = jnp.zeros((), latent.dtype)
+        return AdamState(latent, optimizer.init(latent), directions, prior)
 
     def step(
-        state: SearchState, objective: Objective, clock: Clock
-    ) -> tuple[SearchState, Losses]:
+        state: AdamState, problem: Problem, clock: Clock
+    ) -> tuple[AdamState, Iterate]:
         def with_prior(latent: jax.Array) -> tuple[jax.Array, Losses]:
-            losses = evaluate(objective, latent, config)
+            losses = problem.evaluate(latent)
             return losses.total, losses
 
         def without(latent: jax.Array) -> tuple[jax.Array, Losses]:
-            context = _context(objective, objective.generate(latent), config)
+            # Nothing of the prior loss is used, so the compiler leaves it out.
+            context = problem.evaluate(latent).context
             return context, Losses(context, state.prior)
 
         if config.prior_every == 1:
@@ -212,180 +180,212 @@ def adam(config: SearchConfig, latent_size: int) -> Strategy:
                 jax.grad(without, has_aux=True),
                 state.latent,
             )
-        state = _keep_best(state, losses)
         if config.projected:
-            z = state.latent
-            outwards = (z >= 1) & (gradient < 0) | (z <= -1) & (gradient > 0)
-            gradient = jnp.where(outwards, 0.0, gradient)
-        if state.directions is not None:
-            gradient = _exact(state.directions.T, gradient)
+            gradient = latents.project_gradient(state.latent, gradient)
+        gradient = _turn(state.directions, gradient, back=True)
         update, moments = optimizer.update(gradient, state.optimizer)
-        if state.directions is not None:
-            update = _exact(state.directions, update)
-        rate = _learning_rate(config, clock)
-        latent = jnp.clip(state.latent - rate * update, -1.0, 1.0)
-        state = state._replace(latent=latent, optimizer=moments, prior=losses.prior)
-        return state, losses
+        update = _turn(state.directions, update)
+        rate = _learning_rate(config, clock, update.dtype)
+        latent = latents.project(state.latent - rate * update)
+        following = AdamState(latent, moments, state.directions, losses.prior)
+        return following, Iterate(state.latent, losses)
 
-    def result(
-        state: SearchState, objective: Objective
-    ) -> tuple[jax.Array, Losses, Losses]:
-        last = evaluate(objective, state.latent, config)
-        state = _keep_best(state, last)
-        if config.prior_every > 1:  # Else it was computed where the best was found.
-            best = evaluate(objective, state.best_latent, config)
-            state = state._replace(best=best)
-        return state.best_latent, state.best, last
+    def result(state: AdamState, problem: Problem) -> Result:
+        last = Iterate(state.latent, problem.evaluate(state.latent))
+        return Result(*last, last)
 
     return Strategy(init, step, result)
+
+
+def keep_best(strategy: Strategy, *, exact: bool = True) -> Strategy:
+    """Any strategy, answering with the iterate of least total loss.
+
+    Args:
+      strategy: The strategy inside.
+      exact: Whether the losses that its steps tell are those of their iterates. If not
+        (a prior loss that is computed now and then), those of the best are computed
+        again at the end.
+    """
+
+    def init(latent: jax.Array, directions: jax.Array | None = None) -> BestState:
+        infinity = jnp.asarray(jnp.inf, latent.dtype)
+        best = Iterate(latent, Losses(infinity, infinity))
+        return BestState(strategy.init(latent, directions), best)
+
+    def step(
+        state: BestState, problem: Problem, clock: Clock
+    ) -> tuple[BestState, Iterate]:
+        inner, iterate = strategy.step(state.inner, problem, clock)
+        return BestState(inner, _better(iterate, state.best)), iterate
+
+    def result(state: BestState, problem: Problem) -> Result:
+        found = strategy.result(state.inner, problem)
+        best = _better(Iterate(found.latent, found.losses), state.best)
+        losses = best.losses if exact else problem.evaluate(best.latent)
+        return Result(best.latent, losses, found.last)
+
+    return Strategy(init, step, result)
+
+
+@functools.cache
+def make_strategy(config: SearchConfig, latents: LatentSpace) -> Strategy:
+    """The strategy of a configuration: Adam, of which the best iterate is kept.
+
+    Args:
+      config: How to search; its ``steps`` are not looked at.
+      latents: The latent space.
+
+    Returns:
+      The same object for equal arguments, so that what is jitted with a strategy as a
+      static argument is compiled once.
+    """
+    return keep_best(adam(config, latents), exact=config.prior_every == 1)
 
 
 def advance(
     strategy: Strategy,
     state: Any,
-    objective: Objective,
+    problem: Problem,
     steps: int | jax.Array,
     *,
     clock: Clock,
     capacity: int | None = None,
-) -> tuple[Any, Losses]:
+    keep_path: bool = False,
+) -> tuple[Any, tuple[Losses, jax.Array | None]]:
     """Does ``steps`` steps.
 
     Args:
       strategy: How to search.
       state: Where the search stands.
-      objective: What is searched for.
+      problem: What is searched for.
       steps: How many steps; traced or not, at most ``capacity``.
       clock: How many were done before, and will be in all.
       capacity: Length of the trace; needed only where ``steps`` is traced.
+      keep_path: Whether to keep the iterates.
 
     Returns:
-      The state after them, and the losses ``[capacity]`` at the iterates before each;
-      zeros after the first ``steps``.
+      The state after them; and the losses ``[capacity]`` at the iterates before each,
+      with these iterates ``[capacity, *L]`` or None. They are zeros after the first
+      ``steps``.
     """
+    capacity = int(steps) if capacity is None else capacity
 
-    def step(i: jax.Array, carry: tuple[Any, Losses]) -> tuple[Any, Losses]:
-        state, trace = carry
+    def step(i: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        state, rows = carry
         now = Clock(clock.step + i, clock.steps)
-        state, losses = strategy.step(state, objective, now)
-        trace = jax.tree.map(lambda row, loss: row.at[i].set(loss), trace, losses)
-        return state, trace
+        state, iterate = strategy.step(state, problem, now)
+        kept = iterate.losses, iterate.latent if keep_path else None
+        return state, jax.tree.map(lambda row, x: row.at[i].set(x), rows, kept)
 
-    if capacity is None:
-        capacity = int(steps)
-    row = jnp.zeros(capacity, objective.weights.dtype)
-    return jax.lax.fori_loop(0, steps, step, (state, Losses(row, row)))
+    def left(state: Any) -> Any:
+        _, iterate = strategy.step(state, problem, clock)
+        return iterate.losses, iterate.latent if keep_path else None
+
+    rows = jax.tree.map(
+        lambda x: jnp.zeros((capacity, *x.shape), x.dtype), jax.eval_shape(left, state)
+    )
+    found: tuple[Any, Any] = jax.lax.fori_loop(0, steps, step, (state, rows))
+    return found
 
 
 def search(
     generate: Generate,
-    critic: Critic,
-    image: jax.Array,
-    mask: jax.Array,
+    objective: Callable[[jax.Array, jax.Array], Losses],
     key: jax.Array,
     *,
-    latent_size: int,
-    config: SearchConfig,
-    correctors: tuple[Correct, ...] = (),
-    metric: jax.Array | None = None,
+    latents: LatentSpace,
+    config: SearchConfig | None = None,
+    directions: jax.Array | None = None,
+    keep_path: bool = False,
 ) -> SearchResult:
-    """Finds the latent whose image fits the known pixels best (eq. 2).
+    """Finds the latent that is best by any measure of it and its image.
+
+    For ONE image, pure, to be vmapped and jitted: ``inpaint`` does so for the paper's
+    objective. Of ``config.starts`` random latents the search begins at the one of least
+    context loss.
 
     Args:
-      generate: ``[L] -> [H, W, 3]`` in [-1, 1].
-      critic: ``[H, W, 3] -> [2]`` logits (fake, real).
-      image: ``[H, W, 3]`` in [-1, 1]; what stands in the hole does not matter.
-      mask: ``[H, W, 1]``, 1 = known, 0 = missing.
+      generate: ``[*L] -> [H, W, 3]``, or an image of any other shape.
+      objective: A latent ``[*L]`` and its image to ``Losses``, ``[]`` each: how far the
+        image is from what was measured, and how unlikely it is. The sum is minimised.
       key: Draws the start; consumed.
-      latent_size: L.
-      config: Steps, learning rate, weights.
-      correctors: Encoders, for a configuration that starts from their guesses.
-      metric: ``curvature.regional_metric``, for one along principal directions.
+      latents: The latent space of the generator.
+      config: How to search; the paper's settings when left out. Its ``prior_weight``,
+        ``window`` and ``reduction`` belong to the paper's objective and are not looked
+        at here, nor are ``guesses`` and ``principal``.
+      directions: ``[L, L]`` orthonormal columns to search along
+        (``directions.principal_directions``); None: the axes.
+      keep_path: Whether to keep all iterates.
 
     Returns:
-      The best of the ``steps + 1`` iterates and the losses at all of them.
+      The best of the ``steps + 1`` iterates, and the losses at all of them.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp
+      >>> from inpaint_jax.latents import Normal
+      >>> def objective(z, image):  # Compressed sensing: y = A(x), a prior on z.
+      ...     return Losses(jnp.sum((image.mean() - 0.2) ** 2), 1e-3 * jnp.sum(z * z))
+      >>> found = search(
+      ...     lambda z: jnp.tanh(z), objective, jax.random.key(0), latents=Normal(4)
+      ... )
+      >>> bool(abs(jnp.tanh(found.latent).mean() - 0.2) < 0.01)
+      True
     """
-    weights = importance_weights(mask, config.window)
-    objective = Objective(generate, critic, image, mask, weights, correctors, metric)
-    strategy = adam(config, latent_size)
-    clock = Clock(jnp.asarray(0), jnp.asarray(config.steps))
-    state = strategy.init(key, objective)
-    state, trace = advance(strategy, state, objective, config.steps, clock=clock)
-    latent, losses, last = strategy.result(state, objective)
-    return SearchResult(latent, losses, jax.tree.map(jnp.append, trace, last))
+    config = config or SearchConfig()
+    problem = Problem(generate, objective)
+    keys = jax.random.split(key, config.starts) if config.starts > 1 else key[None]
+    drawn = jax.vmap(latents.sample)(keys)
+    first = drawn[0]
+    if len(drawn) > 1:
+        losses = jax.vmap(lambda latent: problem.evaluate(latent).context)(drawn)
+        first = drawn[jnp.argmin(losses)]
+    strategy = make_strategy(config, latents)
+    clock = Clock(np.int32(0), np.int32(config.steps))
+    state, (trace, path) = advance(
+        strategy,
+        strategy.init(first, directions),
+        problem,
+        config.steps,
+        clock=clock,
+        keep_path=keep_path,
+    )
+    found = strategy.result(state, problem)
+    trace = jax.tree.map(jnp.append, trace, found.last.losses)
+    if path is not None:
+        path = jnp.concatenate([path, found.last.latent[None]])
+    return SearchResult(found.latent, found.losses, trace, path)
 
 
-def _start(
-    key: jax.Array, objective: Objective, latent_size: int, config: SearchConfig
+def _better(new: Iterate, old: Iterate) -> Iterate:
+    """The one of less total loss; the older of two that are alike."""
+    better = new.losses.total < old.losses.total
+    chosen: Iterate = jax.tree.map(lambda x, y: jnp.where(better, x, y), new, old)
+    return chosen
+
+
+def _turn(
+    directions: jax.Array | None, vector: jax.Array, *, back: bool = False
 ) -> jax.Array:
-    """The first iterate ``[L]``: of all candidates the one of least context loss."""
-    latents = jax.vmap(
-        lambda key: jax.random.uniform(key, (latent_size,), minval=-1.0, maxval=1.0)
-    )(jax.random.split(key, config.starts) if config.starts > 1 else key[None])
-    correctors = objective.correctors if config.guesses else ()
-    if len(latents) == 1 and not correctors:
-        return latents[0]
+    """From the directions' coordinates to the axes', or back.
 
-    def loss(image: jax.Array) -> jax.Array:
-        return _context(objective, image, config)
-
-    losses = jax.vmap(lambda latent: loss(objective.generate(latent)))(latents)
-    for latent, image in guesses(
-        correctors, objective.generate, objective.image, objective.mask
-    ):
-        guessed = jnp.where(objective.guided, loss(image) / _TRUST, jnp.inf)
-        latents = jnp.concatenate([latents, latent[None]])
-        losses = jnp.append(losses, guessed)
-    return latents[jnp.argmin(losses)]
-
-
-def _directions(objective: Objective, config: SearchConfig) -> jax.Array | None:
-    """Adam's coordinates."""
-    if not config.principal:
-        return None
-    if objective.metric is None:
-        raise ValueError("a search along principal directions needs the metric")
-    return principal_directions(objective.metric, objective.weights)
-
-
-def _exact(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-    """Their product, also where an accelerator would round both to bfloat16.
-
-    A turn there and back must end where it began.
+    The product is exact also where an accelerator would round both to bfloat16: a turn
+    there and back must end where it began.
     """
-    return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
+    if directions is None:
+        return vector
+    matrix = directions.T if back else directions
+    highest = jax.lax.Precision.HIGHEST
+    return jnp.matmul(matrix, vector.reshape(-1), precision=highest).reshape(
+        vector.shape
+    )
 
 
-def _learning_rate(config: SearchConfig, clock: Clock) -> jax.Array | float:
-    """Of the next step."""
+def _learning_rate(config: SearchConfig, clock: Clock, dtype: Any) -> jax.Array | float:
+    """The rate of the next step."""
     if config.schedule == "constant":
         return config.learning_rate
-    done = clock.step / clock.steps
+    step, steps = (jnp.asarray(count, dtype) for count in clock)
+    done = step / steps
     if config.schedule == "root":
         return config.learning_rate * jnp.sqrt(1 - done)
     return config.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * done))
-
-
-def _context(
-    objective: Objective, generated: jax.Array, config: SearchConfig
-) -> jax.Array:
-    return context_loss(
-        generated, objective.image, objective.weights, reduction=config.reduction
-    )
-
-
-def _prior(
-    objective: Objective, generated: jax.Array, config: SearchConfig
-) -> jax.Array:
-    return prior_loss(objective.critic(generated), config.prior_weight)
-
-
-def _keep_best(state: SearchState, losses: Losses) -> SearchState:
-    """Takes the current iterate as the best when its total loss is lower."""
-    better = losses.total < state.best.total
-    latent, best = jax.tree.map(
-        lambda new, old: jnp.where(better, new, old),
-        (state.latent, losses),
-        (state.best_latent, state.best),
-    )
-    return state._replace(best_latent=latent, best=best)

@@ -9,12 +9,15 @@ from fakes import analytic_model
 
 import inpaint_jax
 from inpaint_jax import completion, parallel
+from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, strategies
+from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import SEARCHES, Architecture, SearchConfig
+from inpaint_jax.types import SEARCHES, Architecture, Model, SearchConfig, Seen
 
-STRATEGY = strategies.adam(SearchConfig(), 100)
+SPACE = Uniform(100)
+STRATEGY = strategies.make_strategy(SearchConfig(), SPACE)
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective", "reduce-scatter")
 
 
@@ -28,18 +31,26 @@ def arguments(batch, width, strategy=STRATEGY):
         of_g = inference.generator_weights(state.average)
         of_d = inference.discriminator_weights(state.discriminator.variables)
         known = jnp.ones((batch, 64, 64, 1))
-        objectives = strategies.Objective(
+        model = Model(
             bind(inference.generate, of_g),
-            bind(inference.critic, of_d),
-            image=jnp.zeros((batch, 64, 64, 3)),
-            mask=known,
-            weights=known,
-            guided=jnp.ones(batch, bool),
+            SPACE,
+            64,
+            critic=bind(inference.critic, of_d),
         )
+        objective = paper_objective(model, SearchConfig())
+        seen = Seen(jnp.zeros((batch, 64, 64, 3)), known, known)
         keys = jax.random.split(jax.random.key(0), batch)
-        states = batches.start_searches(strategy, objectives, keys)
+        states = batches.start_searches(
+            strategy,
+            model,
+            objective,
+            seen,
+            keys,
+            jnp.ones(batch, bool),
+            config=SearchConfig(),
+        )
         clock = strategies.Clock(jnp.asarray(0), jnp.asarray(3))
-        return objectives, states, 3, clock
+        return model, objective, seen, states, 3, clock
 
     return jax.eval_shape(make)
 
@@ -53,7 +64,7 @@ def compiled_step(batch, width):
 def test_the_discriminator_is_not_asked_at_every_step():
     # Under vmap a branch that depends on the image would become both, and a choice.
     config = replace(SEARCHES["fast"], principal=False)
-    searching = strategies.adam(config, 100)
+    searching = strategies.make_strategy(config, SPACE)
 
     def conditionals(strategy):
         lowered = batches.advance_searches.lower(
@@ -114,7 +125,7 @@ def test_any_number_of_steps_is_traced_once():
         traced.append(z)
         return model.generate(z)
 
-    counting = inpaint_jax.Model(generate, model.critic, 4, 8)
+    counting = replace(model, generate=generate)
     images = jnp.zeros((2, 8, 8, 3))
     masks = inpaint_jax.make_masks(
         "center", jax.random.split(jax.random.key(0)), (8, 8)
@@ -137,15 +148,16 @@ def test_an_unbatched_search_still_works():
     model = inpaint_jax.load_model("celeba64")
     image = jnp.zeros((64, 64, 3))
     mask = jnp.ones((64, 64, 1)).at[16:48, 16:48].set(0)
+    seen = Seen(image, mask, inpaint_jax.importance_weights(mask))
+    config = SearchConfig(steps=2)
+    objective = paper_objective(model, config)
     found = jax.jit(
         lambda key: strategies.search(
             model.generate,
-            model.critic,
-            image,
-            mask,
+            lambda z, generated: objective(z, generated, seen),
             key,
-            latent_size=100,
-            config=SearchConfig(steps=2),
+            latents=model.latents,
+            config=config,
         )
     )(jax.random.key(0))
     assert found.losses.total < found.trace.total[0]

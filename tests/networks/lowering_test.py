@@ -7,10 +7,19 @@ import jax.numpy as jnp
 import pytest
 
 from inpaint_jax import completion
+from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, strategies
+from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import SEARCHES, Architecture
+from inpaint_jax.types import (
+    SEARCHES,
+    Architecture,
+    Metric,
+    Model,
+    SearchConfig,
+    Seen,
+)
 
 PLATFORMS = ("tpu", "cuda")
 # No other test's: what was traced for the CPU must not be found again.
@@ -31,23 +40,25 @@ def lowered(function, *arguments):
     return exported.mlir_module()
 
 
-def objectives(dtype):
+def searched(dtype):
+    """A model, its objective and what is known of a batch, as shapes."""
+
     def make():
         config = recipes.TrainConfig(architecture=ARCHITECTURE)
         state = gan.init_state(config)
         bind = jax.tree_util.Partial
         of_g = inference.generator_weights(state.average, dtype)
         of_d = inference.discriminator_weights(state.discriminator.variables, dtype)
-        known = jnp.ones((BATCH, 32, 32, 1))
-        return strategies.Objective(
+        model = Model(
             bind(inference.generate, of_g),
-            bind(inference.critic, of_d),
-            image=jnp.zeros((BATCH, 32, 32, 3)),
-            mask=known,
-            weights=known,
-            metric=jnp.zeros((8, 8, 12, 12)),
-            guided=jnp.ones(BATCH, bool),
+            Uniform(12),
+            32,
+            critic=bind(inference.critic, of_d),
+            metric=Metric(jnp.zeros((8, 8, 12, 12))),
         )
+        known = jnp.ones((BATCH, 32, 32, 1))
+        seen = Seen(jnp.zeros((BATCH, 32, 32, 3)), known, known)
+        return model, paper_objective(model, SearchConfig()), seen
 
     return jax.eval_shape(make)
 
@@ -55,16 +66,16 @@ def objectives(dtype):
 @pytest.mark.parametrize("name", list(SEARCHES))
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_the_search(name, dtype):
-    strategy = strategies.adam(SEARCHES[name], ARCHITECTURE.latent_size)
-    asked = objectives(dtype)
+    strategy = strategies.make_strategy(SEARCHES[name], Uniform(12))
+    asked = searched(dtype)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), BATCH))
-    states = jax.eval_shape(
-        functools.partial(batches.start_searches, strategy), asked, keys
-    )
+    start = functools.partial(batches.start_searches, strategy, config=SEARCHES[name])
+    guided = jax.ShapeDtypeStruct((BATCH,), bool)
+    states = jax.eval_shape(start, *asked, keys, guided)
     clock = strategies.Clock(*[jax.ShapeDtypeStruct((), jnp.int32)] * 2)
     text = lowered(
         lambda *batch: batches.advance_searches(strategy, *batch, capacity=64),
-        asked,
+        *asked,
         states,
         jax.ShapeDtypeStruct((), jnp.int32),
         clock,
@@ -75,8 +86,8 @@ def test_the_search(name, dtype):
     assert all(of_type in line for line in convolutions)
     # Turning into the principal directions and back is exact.
     assert ("HIGHEST" in text) == SEARCHES[name].principal
-    lowered(functools.partial(batches.start_searches, strategy), asked, keys)
-    lowered(functools.partial(batches.finish_searches, strategy), asked, states)
+    lowered(start, *asked, keys, guided)
+    lowered(functools.partial(batches.finish_searches, strategy), *asked, states)
 
 
 def test_the_blend():

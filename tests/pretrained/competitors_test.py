@@ -19,6 +19,7 @@ from inpaint_jax.baselines import (
     vae,
 )
 from inpaint_jax.data import datasets
+from inpaint_jax.latents import Normal
 from inpaint_jax.networks.dcgan import Generator
 from inpaint_jax.pretrained import ModelError, files, load_model
 from inpaint_jax.pretrained.competitors import (
@@ -210,10 +211,10 @@ def test_a_context_encoder_is_for_images_of_one_size(context_encoder_file):
 
 def test_a_loaded_vae_makes_images_of_latents(tmp_path):
     state = state_of("vae")
-    decode, latent_size = load_vae(written(tmp_path, "vae", state))
-    assert latent_size == TINY.latent_size
+    model = load_vae(written(tmp_path, "vae", state))
+    assert (model.latents, model.image_size) == (Normal(TINY.latent_size), 16)
     latents = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
-    images = decode(latents)
+    images = jax.vmap(model.generate)(latents)
     assert images.shape == (5, 16, 16, 3)
     assert np.abs(images).max() <= 1  # False for NaN, too.
     expected = jax.jit(lambda z: Generator(TINY).apply(state.average, z, train=False))(

@@ -10,6 +10,7 @@ import safetensors.numpy
 from conftest import TINY
 
 import inpaint_jax
+from inpaint_jax.latents import Uniform
 from inpaint_jax.networks.dcgan import Discriminator, Encoder, Generator
 from inpaint_jax.pretrained import (
     ModelError,
@@ -38,7 +39,7 @@ def criticise(variables, image):
 
 def test_what_is_saved_comes_back_to_half_precision(tiny_state, tiny_model_file):
     model = load_model(tiny_model_file)
-    assert (model.name, model.latent_size, model.image_size) == ("tiny", 8, 16)
+    assert (model.name, model.latents, model.image_size) == ("tiny", Uniform(8), 16)
     assert model.metadata["dataset"] == "noise"
     image = generate(tiny_state.average)
     logits = criticise(tiny_state.discriminator.variables, image)
@@ -92,7 +93,7 @@ def test_any_two_functions_are_a_model():
     model = inpaint_jax.Model(
         generate=lambda z: z.reshape(2, 2, 1).repeat(3, -1),
         critic=lambda image: image.sum(axis=(0, 1))[:2],
-        latent_size=4,
+        latents=Uniform(4),
         image_size=2,
     )
     assert jax.vmap(model.generate)(np.zeros((5, 4))).shape == (5, 2, 2, 3)
@@ -160,9 +161,7 @@ def test_shipped_models_are_complete(name):
     for field in ("architecture", "crop", "dataset", "steps", "date", "figures"):
         assert field in model.metadata
     keys = jax.random.split(jax.random.key(0), 16)
-    latents = jax.vmap(
-        lambda key: jax.random.uniform(key, (model.latent_size,), minval=-1.0)
-    )(keys)
+    latents = jax.vmap(model.latents.sample)(keys)
     images = np.asarray(jax.vmap(model.generate)(latents))
     # Pictures, and different ones: neither flat nor all alike.
     assert images.std(axis=(1, 2, 3)).min() > 0.1

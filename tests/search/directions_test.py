@@ -8,9 +8,10 @@ from conftest import TINY
 from fakes import analytic_model
 
 from inpaint_jax import load_model
+from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.search import directions
-from inpaint_jax.search.strategies import Clock, Objective, adam
-from inpaint_jax.types import SearchConfig
+from inpaint_jax.search.strategies import Clock, Problem, adam
+from inpaint_jax.types import Losses, Metric, Model, SearchConfig
 
 KEY = jax.random.key(0)
 
@@ -18,9 +19,10 @@ KEY = jax.random.key(0)
 def test_the_metric_is_the_mean_of_the_jacobians_squares(tiny_model_file):
     # Not only of an analytic generator: the layers have derivative rules of their own.
     generate = load_model(tiny_model_file).generate
-    found = directions.regional_metric(generate, KEY, latent_size=8, samples=3)
+    space = Uniform(8)
+    found = directions.regional_metric(generate, KEY, latents=space, samples=3).blocks
     assert found.shape == (8, 8, 8, 8)
-    latents = jax.random.uniform(KEY, (3, 8), minval=-1.0)
+    latents = jax.vmap(space.sample)(jax.random.split(KEY, 3))
     jacobians = np.asarray(jax.vmap(jax.jacrev(generate))(latents), np.float64)
     for row, column in ((0, 0), (3, 7), (5, 2)):
         rows, columns = slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2)
@@ -30,14 +32,68 @@ def test_the_metric_is_the_mean_of_the_jacobians_squares(tiny_model_file):
         np.testing.assert_allclose(found[row, column], expected, atol=1e-4 * scale)
 
 
-def test_a_model_has_its_own_metric_or_one_that_is_found_once():
+def test_a_model_keeps_its_own_metric_or_gets_one():
     model = analytic_model(size=8, latent_size=4)
-    found = directions.metric_of(model)
-    expected = directions.regional_metric(model.generate, KEY, latent_size=4)
-    np.testing.assert_array_equal(found, expected)
-    assert directions.metric_of(model) is found
-    own = jnp.zeros((8, 8, 4, 4))
-    assert directions.metric_of(dataclasses.replace(model, metric=own)) is own
+    found = directions.with_metric(model).metric
+    generate = jax.tree_util.Partial(model.generate)
+    expected = directions.regional_metric(generate, KEY, latents=model.latents)
+    np.testing.assert_array_equal(found.blocks, expected.blocks)
+    own = Metric(jnp.zeros((8, 8, 4, 4)))
+    model = dataclasses.replace(model, metric=own)
+    assert directions.with_metric(model).metric is own
+
+
+def test_factors_estimate_the_metric(tiny_model_file):
+    generate, space = load_model(tiny_model_file).generate, Uniform(8)
+    whole = directions.regional_metric(generate, KEY, latents=space, samples=400)
+    found = directions.regional_factors(generate, KEY, latents=space, samples=400)
+    assert found.factored
+    assert found.blocks.shape == (8, 8, 8, 400)
+    squares = jnp.einsum("hwir,hwjr->hwij", found.blocks, found.blocks)
+    # Over the whole image the noise of 64 regions averages out.
+    expected, estimate = (np.asarray(x).sum((0, 1)) for x in (whole.blocks, squares))
+    scale = np.linalg.norm(expected)
+    assert np.linalg.norm(estimate - expected) < 0.1 * scale
+    region = np.asarray(squares[3, 4] - whole.blocks[3, 4])
+    assert np.linalg.norm(region) < 0.35 * np.linalg.norm(whole.blocks[3, 4])
+
+
+def test_factors_and_whole_matrices_have_the_same_directions():
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(8, 8, 5, 9)).astype(np.float32)
+    weights = random.uniform(size=(16, 16, 1)).astype(np.float32)
+    whole = Metric(jnp.asarray(factors @ factors.swapaxes(-1, -2)))
+    found = [
+        np.abs(directions.principal_directions(metric, weights))
+        for metric in (whole, Metric(jnp.asarray(factors), factored=True))
+    ]
+    np.testing.assert_allclose(*found, atol=1e-3)
+
+
+def test_a_large_generator_gets_factors():
+    def generate(z):
+        return (
+            jnp.broadcast_to(z.sum(), (256, 256, 3))
+            * jnp.linspace(0, 1, 256)[:, None, None]
+        )
+
+    model = Model(generate, Normal((8, 64)), 256)
+    metric = directions.with_metric(model).metric
+    assert metric.factored
+    assert metric.blocks.shape == (8, 8, 512, 32)
+    # This image moves along the sum of all numbers only.
+    found = directions.principal_directions(metric, jnp.ones((256, 256, 1)))
+    np.testing.assert_allclose(np.abs(found[:, -1]), 512**-0.5, rtol=1e-3)
+
+
+def test_eigenvectors_of_a_batch_are_each_ones_own():
+    random = np.random.default_rng(0).normal(size=(6, 5, 5)).astype(np.float32)
+    matrices = random + random.swapaxes(-1, -2)
+    batch = jax.jit(jax.vmap(directions._eigenvectors))(matrices)
+    for matrix, found in zip(matrices, batch, strict=True):
+        turned = np.asarray(found).T @ matrix @ np.asarray(found)
+        expected = np.diag(np.linalg.eigvalsh(matrix))
+        np.testing.assert_allclose(turned, expected, atol=1e-4)
 
 
 def test_directions_are_those_of_the_weighted_metric():
@@ -45,7 +101,8 @@ def test_directions_are_those_of_the_weighted_metric():
     factors = random.normal(size=(8, 8, 5, 5)).astype(np.float32)
     metric = factors @ factors.swapaxes(-1, -2)
     weights = random.uniform(size=(16, 16, 1)).astype(np.float32)
-    found = np.asarray(directions.principal_directions(metric, weights))
+    found = directions.principal_directions(Metric(jnp.asarray(metric)), weights)
+    found = np.asarray(found)
     np.testing.assert_allclose(found.T @ found, np.eye(5), atol=1e-5)
     # A pixel's weight counts with its region's matrix, a quarter each.
     whole = sum(
@@ -66,6 +123,10 @@ def test_triangles_come_back_to_squares():
     np.testing.assert_array_equal(directions.from_triangles(triangles), metric)
 
 
+def distance(latent, generated):
+    return Losses(jnp.sum(jnp.abs(generated)), jnp.zeros(()))
+
+
 def test_a_search_along_directions_is_adam_in_turned_coordinates():
     random = np.random.default_rng(1)
     turn = np.linalg.qr(random.normal(size=(4, 4)))[0].astype(np.float32)
@@ -77,54 +138,42 @@ def test_a_search_along_directions_is_adam_in_turned_coordinates():
     def generate(z):
         return jnp.broadcast_to((z - target).reshape(1, 4, 1), (8, 4, 3)).repeat(2, 1)
 
-    mask = jnp.ones((8, 8, 1))
-    zeros = jnp.zeros((8, 8, 3))
-    objective = Objective(
-        generate, lambda image: image[0, 0, :2], zeros, mask, mask, (), metric
-    )
-    config = SearchConfig(learning_rate=0.01, principal=True, prior_weight=0.0)
-    strategy = adam(config, 4)
-    state = strategy.init(KEY, objective)
-    latent = np.asarray(state.latent, np.float64)
-    directions = np.asarray(state.directions, np.float64)
-    np.testing.assert_allclose(np.abs(directions.T @ turn), np.eye(4)[::-1], atol=1e-4)
+    found = directions.principal_directions(Metric(metric), jnp.ones((8, 8, 1)))
+    space = Uniform(4)
+    strategy = adam(SearchConfig(learning_rate=0.01), space)
+    state = strategy.init(space.sample(KEY), found)
+    latent, axes = np.asarray(state.latent, np.float64), np.asarray(found, np.float64)
+    np.testing.assert_allclose(np.abs(axes.T @ turn), np.eye(4)[::-1], atol=1e-4)
     m = v = np.zeros(4)
     for t in range(1, 6):
-        state, _ = strategy.step(
-            state, objective, Clock(jnp.asarray(t), jnp.asarray(9))
-        )
-        gradient = directions.T @ (48 * np.sign(latent - np.asarray(target)))
+        clock = Clock(jnp.asarray(t), jnp.asarray(9))
+        state, _ = strategy.step(state, Problem(generate, distance), clock)
+        gradient = axes.T @ (48 * np.sign(latent - np.asarray(target)))
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
-        latent = np.clip(latent - 0.01 * directions @ step, -1, 1)
+        latent = np.clip(latent - 0.01 * axes @ step, -1, 1)
         np.testing.assert_allclose(state.latent, latent, atol=1e-5)
 
 
 def test_a_projected_search_does_not_lean_on_its_box():
     # Along (1, 1) and (1, -1): the gradient in a coordinate that is at its bound would
     # drag the other one along.
-    directions = jnp.float32([[1, 1], [1, -1]]) / jnp.sqrt(2)
-    matrix = directions @ jnp.diag(jnp.float32([1.0, 4.0])) @ directions.T
-    metric = jnp.broadcast_to(matrix, (8, 8, 2, 2))
+    axes = jnp.float32([[1, 1], [1, -1]]) / jnp.sqrt(2)
     target = jnp.float32([3.0, 0.0])  # The first is out of reach.
 
     def generate(z):
         return jnp.broadcast_to((z - target).reshape(1, 2, 1), (8, 2, 3)).repeat(4, 1)
 
-    mask, zeros = jnp.ones((8, 8, 1)), jnp.zeros((8, 8, 3))
-    weights = mask.at[:, 4:].set(0.5)
-    objective = Objective(
-        generate, lambda image: image[0, 0, :2], zeros, mask, weights, (), metric
-    )
+    weights = jnp.ones((8, 8, 1)).at[:, 4:].set(0.5)
+
+    def weighted(latent, generated):
+        return Losses(jnp.sum(weights * jnp.abs(generated)), jnp.zeros(()))
 
     def step(projected):
-        config = SearchConfig(
-            learning_rate=0.1, principal=True, prior_weight=0.0, projected=projected
-        )
-        strategy = adam(config, 2)
-        state = strategy.init(KEY, objective)
-        state = state._replace(latent=jnp.float32([1.0, -0.5]))
-        moved, _ = strategy.step(state, objective, Clock(0, 9))
+        config = SearchConfig(learning_rate=0.1, projected=projected)
+        strategy = adam(config, Uniform(2))
+        state = strategy.init(jnp.float32([1.0, -0.5]), axes)
+        moved, _ = strategy.step(state, Problem(generate, weighted), Clock(0, 9))
         return np.asarray(moved.latent)
 
     # The gradient is (-96, -48), or (0, -48) without what leads out. Adam's first step
@@ -138,11 +187,6 @@ def test_an_image_that_cannot_be_cut_into_regions_is_refused():
         return jnp.zeros((12, 12, 3)) + z.sum()
 
     with pytest.raises(ValueError, match="not 12"):
-        directions.regional_metric(jax.tree_util.Partial(generate), KEY, latent_size=4)
-
-
-def test_without_a_metric_there_are_no_directions():
-    mask = jnp.ones((8, 8, 1))
-    objective = Objective(lambda z: mask * z.sum(), lambda x: x, mask, mask, mask)
-    with pytest.raises(ValueError, match="needs the metric"):
-        adam(SearchConfig(principal=True), 4).init(KEY, objective)
+        directions.regional_metric(
+            jax.tree_util.Partial(generate), KEY, latents=Uniform(4)
+        )

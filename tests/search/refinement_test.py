@@ -60,7 +60,7 @@ def test_a_generator_comes_closer_than_its_latent(tiny_model_file):
     size = model.image_size
     mask = masks.center(jax.random.key(0), (size, size))
     weights = importance_weights(mask)
-    latent = jnp.full(model.latent_size, 0.3)
+    latent = jnp.full(model.latents.shape, 0.3)
     before = features(latent)
     noise = jax.random.normal(jax.random.key(1), before.shape)
     image = render(before + 0.5 * before.std() * noise)
@@ -80,7 +80,7 @@ def test_a_generator_comes_closer_than_its_latent(tiny_model_file):
 def test_it_computes_in_float32_whatever_the_networks_do(tiny_model_file):
     model = load_model(tiny_model_file, precision="bfloat16")
     features, render = model.halves
-    before = features(jnp.full(model.latent_size, 0.3))
+    before = features(jnp.full(model.latents.shape, 0.3))
     assert before.dtype == jnp.float32
     image = jnp.zeros((model.image_size, model.image_size, 3))
     weights = jnp.ones((model.image_size, model.image_size, 1))

@@ -57,6 +57,7 @@ def losses(model, search):
         np.repeat(strange_masks(), SEARCHES_OF_EACH, 0),
         jax.random.split(jax.random.key(3), SEARCHES_OF_EACH.sum()),
         config=SEARCHES[search],
+        guided=True,
     )
     starts = np.cumsum(SEARCHES_OF_EACH) - SEARCHES_OF_EACH
     return np.add.reduceat(found.losses.total, starts) / SEARCHES_OF_EACH

@@ -7,19 +7,24 @@ import pytest
 from fakes import bright_critic, indifferent_critic, repeating_generator
 
 from inpaint_jax import masks
+from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import importance_weights
+from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.search.strategies import (
     Clock,
-    Objective,
+    Iterate,
+    Problem,
+    Strategy,
     adam,
     advance,
-    evaluate,
-    guesses,
+    keep_best,
+    make_strategy,
     search,
 )
-from inpaint_jax.types import SearchConfig
+from inpaint_jax.types import Losses, SearchConfig, Seen
 
 SIZE, LATENTS = 8, 4
+SPACE = Uniform(LATENTS)
 GENERATE = repeating_generator(SIZE, LATENTS)
 MASK = masks.center(jax.random.key(0), (SIZE, SIZE))
 
@@ -29,17 +34,31 @@ def image(seed=0, scale=1.0):
     return scale * jax.random.uniform(key, (SIZE, SIZE, 3), minval=-1.0, maxval=1.0)
 
 
-def run(picture, config, mask=MASK, critic=indifferent_critic, seed=0):
+PAPER = SearchConfig()
+
+
+def paper(picture, config=PAPER, mask=MASK, critic=bright_critic):
+    """The paper's objective of one picture."""
+    losses = PaperObjective(critic, SPACE, config.prior_weight)
+    seen = Seen(picture, mask, importance_weights(mask))
+    return lambda latent, generated: losses(latent, generated, seen)
+
+
+def problem(picture, config=PAPER, critic=bright_critic):
+    return Problem(GENERATE, paper(picture, config, critic=critic))
+
+
+def run(picture, config, mask=MASK, critic=indifferent_critic, seed=0, **options):
     return jax.jit(
         lambda y, m, key: search(
-            GENERATE, critic, y, m, key, latent_size=LATENTS, config=config
+            GENERATE,
+            paper(y, config, m, critic),
+            key,
+            latents=SPACE,
+            config=config,
+            **options,
         )
     )(picture, mask, jax.random.key(seed))
-
-
-def problem(picture, critic=bright_critic, correctors=()):
-    weights = importance_weights(MASK)
-    return Objective(GENERATE, critic, picture, MASK, weights, correctors)
 
 
 def weighted_median(values, weights):
@@ -66,9 +85,9 @@ def test_reaches_the_closed_form_optimum(seed):
     picture = image(seed)
     config = SearchConfig(steps=600, learning_rate=0.01)
     found = run(picture, config, seed=seed)
-    objective = problem(picture, indifferent_critic)
     best = optimum(picture, MASK)
-    least = evaluate(objective, jnp.asarray(best), config).total
+    asked = problem(picture, config, indifferent_critic)
+    least = asked.evaluate(jnp.asarray(best)).total
     # A median can be an interval, over which the loss is flat.
     assert least * (1 - 1e-6) <= found.losses.total <= least * 1.001
     np.testing.assert_allclose(found.latent, best, atol=0.05)
@@ -87,9 +106,10 @@ def test_the_trace_holds_every_iterate_and_the_best_is_its_least():
     assert found.trace.total.shape == (41,)
     assert found.losses.total == found.trace.total.min()
     assert found.losses.total < found.trace.total[-1]
-    objective = problem(image())
     np.testing.assert_allclose(
-        evaluate(objective, found.latent, config).total, found.losses.total, rtol=1e-6
+        problem(image(), config).evaluate(found.latent).total,
+        found.losses.total,
+        rtol=1e-6,
     )
 
 
@@ -121,33 +141,34 @@ def test_the_first_iterates_are_adam_by_hand():
 def test_cut_in_pieces_it_is_the_same_search(schedule, prior_every):
     picture = image()
     config = SearchConfig(steps=7, schedule=schedule, prior_every=prior_every)
-    objective, strategy = problem(picture), adam(config, LATENTS)
-    state, traces, done = strategy.init(jax.random.key(0), objective), [], 0
+    asked, strategy = problem(picture, config), make_strategy(config, SPACE)
+    state, traces, done = strategy.init(SPACE.sample(jax.random.key(0))), [], 0
     for steps in (3, 1, 3):
         clock = Clock(jnp.asarray(done), jnp.asarray(7))
-        state, trace = advance(strategy, state, objective, steps, clock=clock)
+        state, (trace, path) = advance(strategy, state, asked, steps, clock=clock)
+        assert path is None
         traces.append(trace.total)
         done += steps
-    latent, losses, last = strategy.result(state, objective)
+    found = strategy.result(state, asked)
     whole = run(picture, config, critic=bright_critic)
-    np.testing.assert_allclose(latent, whole.latent, rtol=1e-6)
-    np.testing.assert_allclose(losses.total, whole.losses.total, rtol=1e-6)
-    trace = jnp.concatenate([*traces, last.total[None]])
+    np.testing.assert_allclose(found.latent, whole.latent, rtol=1e-6)
+    np.testing.assert_allclose(found.losses.total, whole.losses.total, rtol=1e-6)
+    trace = jnp.concatenate([*traces, found.last.losses.total[None]])
     np.testing.assert_allclose(trace, whole.trace.total, rtol=1e-6)
 
 
 def test_the_number_of_steps_may_be_traced():
-    objective, strategy = problem(image()), adam(SearchConfig(), LATENTS)
-    state = strategy.init(jax.random.key(0), objective)
+    asked, strategy = problem(image()), adam(SearchConfig(), SPACE)
+    state = strategy.init(SPACE.sample(jax.random.key(0)))
     clock = Clock(jnp.asarray(0), jnp.asarray(10))
 
     @jax.jit
     def some(steps):
-        return advance(strategy, state, objective, steps, clock=clock, capacity=10)
+        return advance(strategy, state, asked, steps, clock=clock, capacity=10)
 
     for steps in (1, 4, 10):
-        found, trace = some(steps)
-        expected, losses = advance(strategy, state, objective, steps, clock=clock)
+        found, (trace, _) = some(steps)
+        expected, (losses, _) = advance(strategy, state, asked, steps, clock=clock)
         np.testing.assert_allclose(found.latent, expected.latent, rtol=1e-6)
         np.testing.assert_allclose(trace.total[:steps], losses.total, rtol=1e-6)
         assert not trace.total[steps:].any()
@@ -183,8 +204,19 @@ def test_the_prior_pulls_towards_what_the_critic_takes_for_real():
 
 def test_the_start_is_the_prior_and_depends_on_the_key():
     keys = jax.random.split(jax.random.key(0), 200)
-    init = adam(SearchConfig(), LATENTS).init
-    z = jax.vmap(lambda key: init(key, problem(image())).latent)(keys)
+
+    def start(key):
+        found = search(
+            GENERATE,
+            paper(image()),
+            key,
+            latents=SPACE,
+            config=SearchConfig(steps=1),
+            keep_path=True,
+        )
+        return found.path[0]
+
+    z = jax.jit(jax.vmap(start))(keys)
     assert -1 <= z.min() < -0.95
     assert 0.95 < z.max() < 1
     assert len(np.unique(np.asarray(z[:, 0]))) == 200
@@ -201,14 +233,14 @@ def test_the_rate_falls_as_scheduled(schedule, shape):
     # One known gradient sign: every step of Adam is then as long as its rate.
     picture = jnp.full((SIZE, SIZE, 3), 3.0)
     config = SearchConfig(steps=4, learning_rate=0.02, schedule=schedule)
-    objective, strategy = problem(picture, indifferent_critic), adam(config, LATENTS)
-    state = strategy.init(jax.random.key(0), objective)
-    state = state._replace(latent=jnp.zeros(LATENTS))
-    visited = [state.latent]
+    asked, strategy = problem(picture, config, indifferent_critic), adam(config, SPACE)
+    state = strategy.init(jnp.zeros(LATENTS))
+    visited = []
     for step in range(4):
         clock = Clock(jnp.asarray(step), jnp.asarray(4))
-        state, _ = strategy.step(state, objective, clock)
-        visited.append(state.latent)
+        state, iterate = strategy.step(state, asked, clock)
+        visited.append(iterate.latent)
+    visited.append(strategy.result(state, asked).latent)
     expected = 0.02 * shape(np.arange(4) / 4)
     np.testing.assert_allclose(
         np.diff(visited, axis=0), np.tile(expected[:, None], LATENTS), rtol=1e-4
@@ -222,79 +254,71 @@ def test_the_prior_is_computed_when_its_turn_comes_and_at_the_end():
     np.testing.assert_array_equal(prior[[1, 2]], prior[0])
     np.testing.assert_array_equal(prior[[4, 5]], prior[3])
     assert len({prior[0], prior[3], prior[6]}) == 3
-    exact = evaluate(problem(image()), found.latent, config)
+    exact = problem(image(), config).evaluate(found.latent)
     np.testing.assert_allclose(found.losses, exact, rtol=1e-6)
 
 
 def test_of_several_starts_the_best_is_searched():
-    many = SearchConfig(starts=20)
-    objective = problem(image(), indifferent_critic)
+    config = SearchConfig(starts=20, steps=1)
     key = jax.random.key(0)
-    chosen = adam(many, LATENTS).init(key, objective).latent
-    tried = [
-        jax.random.uniform(each, (LATENTS,), minval=-1.0)
-        for each in jax.random.split(key, 20)
-    ]
-    losses = [evaluate(objective, each, many).context for each in tried]
-    np.testing.assert_array_equal(chosen, tried[np.argmin(losses)])
+    found = run(image(), config, keep_path=True)
+    tried = [SPACE.sample(each) for each in jax.random.split(key, 20)]
+    losses = [problem(image()).evaluate(each).context for each in tried]
+    np.testing.assert_array_equal(found.path[0], tried[np.argmin(losses)])
 
 
-def test_encoders_guess_in_turn():
-    picture = image(scale=0.5)
-    wish = np.float32([0.3, -0.2, 0.1, 0.4])
-
-    def first(seen):
-        known = np.asarray(MASK > 0)
-        np.testing.assert_array_equal(seen[..., :3], np.where(known, picture, -1.0))
-        np.testing.assert_array_equal(seen[..., 3:4], MASK)
-        np.testing.assert_array_equal(seen[..., 4:], 0.0)
-        return jnp.arctanh(wish) - 1.0
-
-    def second(seen):
-        expected = GENERATE(jnp.tanh(jnp.arctanh(wish) - 1.0))
-        np.testing.assert_allclose(seen[..., 4:], expected, rtol=1e-6)
-        return jnp.ones(LATENTS)
-
-    found = list(guesses((first, second), GENERATE, picture, MASK))
-    np.testing.assert_allclose(found[1][0], wish, rtol=1e-5)
-    np.testing.assert_allclose(found[1][1], GENERATE(wish), rtol=1e-5)
+def test_the_path_is_every_iterate():
+    config = SearchConfig(steps=9)
+    found = run(image(), config, critic=bright_critic, keep_path=True)
+    assert found.path.shape == (10, LATENTS)
+    totals = jax.vmap(problem(image(), config).evaluate)(found.path).total
+    np.testing.assert_allclose(totals, found.trace.total, rtol=1e-6)
+    np.testing.assert_array_equal(found.latent, found.path[jnp.argmin(totals)])
+    assert run(image(), config).path is None
 
 
-@pytest.mark.parametrize(("share", "taken"), [(0.8, True), (0.9, False)])
-def test_a_guess_is_the_start_if_it_is_clearly_better_than_what_is_drawn(share, taken):
-    picture = image(scale=0.5)
-    config = SearchConfig(guesses=True)
-    best, key = optimum(picture, MASK), jax.random.key(0)
-    drawn = adam(SearchConfig(), LATENTS).init(key, problem(picture)).latent
+def test_keep_best_wraps_any_strategy():
+    # One that walks through 0, 1, 2, ... whatever it meets.
+    def step(state, asked, clock):
+        return state + 1, Iterate(state, asked.evaluate(state))
 
-    def loss(latent):
-        return evaluate(problem(picture), latent, config).context
+    def result(state, asked):
+        raise NotImplementedError
 
-    # The context loss rises along this line: bisection finds the share of it.
-    low, high = 0.0, 1.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        below = loss(best + middle * (drawn - best)) < share * loss(drawn)
-        low, high = (middle, high) if below else (low, middle)
-    guess = best + low * (drawn - best)
-    np.testing.assert_allclose(loss(guess), share * loss(drawn), rtol=1e-3)
+    def far(latent, generated):
+        return Losses(jnp.abs(latent - 2.2), jnp.zeros(()))
 
-    def corrector(seen):
-        return jnp.arctanh(guess)
-
-    objective = problem(picture, correctors=(corrector,))
-    chosen = adam(config, LATENTS).init(key, objective).latent
-    np.testing.assert_allclose(chosen, guess if taken else drawn, rtol=1e-4)
+    asked = Problem(lambda z: z, far)
+    strategy = keep_best(Strategy(lambda latent, directions: latent, step, result))
+    state = strategy.init(jnp.zeros(()))
+    for i in range(6):
+        state, _ = strategy.step(state, asked, Clock(i, 6))
+    assert (state.inner, state.best.latent) == (6, 2)
+    np.testing.assert_allclose(state.best.losses.total, 0.2, rtol=1e-5)
 
 
-def test_a_search_that_is_not_guided_starts_from_what_is_drawn():
-    def corrector(seen):
-        return jnp.arctanh(0.999 * optimum(image(), MASK))
+def test_a_normal_latent_may_leave_the_box_and_its_density_holds_it():
+    space = Normal((2, 3))
+    target = jnp.full((2, 3), 4.0)
+    config = SearchConfig(steps=800, learning_rate=0.05)
 
-    key, config = jax.random.key(0), SearchConfig(guesses=True)
-    objective = problem(image(), correctors=(corrector,))
-    drawn = adam(SearchConfig(), LATENTS).init(key, objective).latent
-    init = adam(config, LATENTS).init
-    alone = init(key, objective._replace(guided=jnp.asarray(False)))
-    np.testing.assert_array_equal(alone.latent, drawn)
-    assert (init(key, objective).latent != drawn).any()
+    def objective(weight):
+        def losses(z, image):
+            prior = -weight * space.log_density(z)
+            return Losses(jnp.sum(jnp.square(image - target)) / 2, prior)
+
+        return losses
+
+    def find(weight):
+        found = search(
+            lambda z: z,
+            objective(weight),
+            jax.random.key(0),
+            latents=space,
+            config=config,
+        )
+        return found.latent
+
+    np.testing.assert_allclose(find(0.0), target, atol=1e-2)
+    # (z - y)^2 + w z^2 is least at y / (1 + w).
+    np.testing.assert_allclose(find(3.0), target / 4, atol=1e-2)
