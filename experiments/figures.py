@@ -31,7 +31,7 @@ from experiments.paper.comparison import (
 )
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
-from inpaint_jax.data import images
+from inpaint_jax.data import images, sheets
 from inpaint_jax.training import gan
 from inpaint_jax.types import SearchConfig
 
@@ -204,7 +204,7 @@ def _draw_plate(
             labels.append(f"{mask}, {examples[0].ids[i]}")
     titles = [plate.titles.get(name, _COLUMNS[name].title) for name in plate.methods]
     errors_of = [f"error: {title}" for title in titles]
-    return images.grid(
+    return sheets.grid(
         rows,
         column_labels=["original", "input", *titles, *(errors_of * plate.errors)],
         row_labels=labels,
@@ -220,7 +220,7 @@ def _draw_samples(case: Case) -> np.ndarray:
     of_vae = decode(jax.random.normal(key_v, (count, latent_size)))
     latents = gan.sample_latents(key_g, count, case.model.latent_size)
     of_gan = jax.vmap(case.model.generate)(latents)
-    return images.grid([of_vae, of_gan], row_labels=["VAE", "DCGAN"])
+    return sheets.grid([of_vae, of_gan], row_labels=["VAE", "DCGAN"])
 
 
 def _draw_way(path: Path, case: Case) -> None:

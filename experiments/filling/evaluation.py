@@ -22,7 +22,7 @@ from experiments.runtime import distributed, overlap, program
 from experiments.runtime.stopwatch import Stopwatch
 from inpaint_jax import parallel, pixels
 from inpaint_jax.baselines import HoleError
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.quality import sets
 
 _GRID_ROWS = 32
@@ -282,7 +282,7 @@ def _write_grid(
         ids, evaluation.mask, evaluation.seed, originals.shape[1:3]
     )
     masked = pixels.with_hole(originals, drawn)
-    sheet = images.grid(
+    sheet = sheets.grid(
         list(zip(originals, masked, completed, strict=True)),
         column_labels=["original", "masked", "completed"],
         row_labels=ids,

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.runtime import program
 from inpaint_jax import metrics, pixels
 from inpaint_jax.data import images as image_lib
+from inpaint_jax.data import sheets
 from inpaint_jax.data.pictures import Picture
 
 _GRID_ROWS = 32
@@ -131,7 +132,7 @@ class Report:
         if len(self._grid[0]) < len(columns):
             columns.remove("G(z)")
         columns += [f"no. {rank}" for rank in range(2, self._candidates + 1)]
-        sheet = image_lib.grid(
+        sheet = sheets.grid(
             self._grid,
             column_labels=columns,
             row_labels=self._grid_labels,

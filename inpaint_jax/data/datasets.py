@@ -19,8 +19,9 @@ import numpy as np
 import tqdm
 from absl import logging
 
+from inpaint_jax.data.decoding import read_picture
+from inpaint_jax.data.files import ImageError, find_pictures, printable
 from inpaint_jax.data.images import crop_and_resize, parse_crop
-from inpaint_jax.data.pictures import ImageError, find_pictures, read_picture
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
 _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
@@ -28,7 +29,10 @@ _CHUNK = 64  # pictures a task: tasks are queued all at once, so few large ones
 
 
 class DataError(ValueError):
-    """What is wrong with a data set's name, split or files, in one line."""
+    """What is wrong with a data set's name, split or files, in one printable line."""
+
+    def __init__(self, line: str):
+        super().__init__(printable(line))
 
 
 _Read = Callable[[int], tuple[str, np.ndarray]]
@@ -235,7 +239,9 @@ def _open_pictures(path: str, crop: str | int, size: int) -> tuple[list[str], _R
 
     def read(index: int) -> tuple[str, np.ndarray]:
         picture = pictures[index]
-        image = read_picture(picture)
+        # A crop in pixels means the file's own.
+        at_least = None if isinstance(crop, int) else 2 * size
+        image = read_picture(picture, at_least=at_least)
         try:
             image = crop_and_resize(image, crop=crop, size=size)
         except ImageError as error:
