@@ -165,7 +165,8 @@ def _open(picture: Picture | str | os.PathLike[str]) -> ImageFile.ImageFile:
     data = _without_long_texts(_read_bytes(picture))
     for format in formats_for(name, data):
         factory, accepts = Image.OPEN[format]
-        if accepts is None or accepts(data[:16]) is True:
+        accepted = accepts is None or accepts(data[:16])
+        if accepted and not isinstance(accepted, str):  # which says what is amiss
             # As Pillow does: of another format after all.
             with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
                 return factory(io.BytesIO(data), "")

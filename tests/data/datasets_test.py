@@ -26,15 +26,6 @@ def portrait(name, **options):
     return crop_and_resize(read_picture(DEMO / f"{name}.png"), **options)
 
 
-@pytest.fixture
-def warned(monkeypatch):
-    """Collects what is logged as a warning."""
-    lines = []
-    record = lambda text, *args: lines.append(text % args)  # noqa: E731
-    monkeypatch.setattr(datasets.logging, "warning", record)
-    return lines
-
-
 # --- folders and zips --------------------------------------------------------
 
 

@@ -49,8 +49,8 @@ def test_transparency_is_laid_over_white(tmp_path):
     rgba = np.zeros((10, 20, 4), np.uint8)
     rgba[..., 0] = 200
     rgba[:, :10, 3] = 255
-    light = Image.fromarray(rgba[..., [0, 3]], "LA")
-    palette = Image.fromarray(rgba[..., 3] // 255, "L").convert("P")
+    light = Image.fromarray(rgba[..., [0, 3]])
+    palette = Image.fromarray(rgba[..., 3] // 255).convert("P")
     palette.putpalette([200, 0, 0, 200, 0, 0])
     for name, image, options in (
         ("rgba.png", rgba, {}),

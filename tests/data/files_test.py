@@ -194,15 +194,6 @@ def test_a_link_to_nothing_costs_itself_only(tmp_path):
 # --- what is skipped ---------------------------------------------------------
 
 
-@pytest.fixture
-def warned(monkeypatch):
-    """Collects what is logged as a warning."""
-    lines = []
-    record = lambda text, *args: lines.append(text % args)  # noqa: E731
-    monkeypatch.setattr(files.logging, "warning", record)
-    return lines
-
-
 OTHERS = ["notes.txt", "labels.json", "README.md", "clip.MOV", "a.xmp", "LICENSE"]
 UNREAD = {
     "b.CR2": "camera raw is not read: develop it to JPEG, PNG or TIFF",

@@ -187,7 +187,7 @@ def test_black_and_white_of_every_kind(tmp_path, name, image):
 
 
 def test_a_palette_of_other_order():
-    palette = Image.fromarray(np.uint8(~HOLE), "P")
+    palette = Image.fromarray(np.uint8(~HOLE))
     palette.putpalette([255, 255, 255, 0, 0, 0])
     np.testing.assert_array_equal(read_missing(palette), HOLE)
 
