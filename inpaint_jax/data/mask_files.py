@@ -11,8 +11,9 @@ from inpaint_jax.data.files import (
     ImageError,
     Picture,
     file_name,
-    find_pictures,
     identities,
+    list_pictures,
+    printable,
 )
 
 
@@ -38,7 +39,7 @@ def find_masks(
     Raises:
       ImageError: ``path`` does not exist or no picture has a mask there.
     """
-    masks = find_pictures(path)
+    masks, skipped = list_pictures(path)
     files, own = identities(masks), identities(pictures)
     if masks[0].path == os.path.expanduser(path) and masks[0].member is None:
         return [
@@ -62,7 +63,8 @@ def find_masks(
             result.append(own_mask(picture))
         else:
             lacks = f"no mask in {os.fspath(path)} has its name"
-            result.append(ImageError(f"{picture}: {lacks}"))
+            unread = [str(each) for each in skipped if _is_mask(each.file, picture)]
+            result.append(ImageError(f"{picture}: {(unread or [lacks])[0]}"))
     if pictures and all(isinstance(mask, ImageError) for mask in result):
         raise ImageError(str(result[0]))
     return result
@@ -89,7 +91,7 @@ def without_masks(
     Raises:
       ImageError: ``path`` does not exist or holds no pictures.
     """
-    masks = set(identities(find_pictures(path)))
+    masks = set(identities(list_pictures(path).pictures))
     own = identities(pictures)
     bodies = {_body(identity) for identity in own}
 
@@ -116,6 +118,13 @@ def _masked_name(name: str) -> str | None:
     """The name of the picture whose mask this name is, by its ``_mask001``."""
     found = re.fullmatch(r"(.*[^/\\])_mask\d*", name, re.DOTALL)
     return found and found[1]
+
+
+def _is_mask(file: str, picture: Picture) -> bool:
+    """Whether a file that cannot be read is by its name a picture's mask."""
+    name = os.path.splitext(re.split(r"[/\\]|: ", file)[-1])[0]
+    own = os.path.splitext(printable(file_name(picture)))[0]
+    return own in (name, _masked_name(name))
 
 
 def _names(picture: Picture) -> list[tuple[int, str]]:

@@ -110,6 +110,18 @@ def test_several_masks_of_a_picture(tmp_path):
     assert one == "b_mask.png"
 
 
+def test_a_mask_that_cannot_be_read_is_named(tmp_path, warned):
+    for name in ("in/a.jpg", "in/b.jpg", "in/c.jpg", "masks/c.png"):
+        save(tmp_path / name)
+    for name in ("a.psd", "b_mask01.psd"):
+        (tmp_path / "masks" / name).write_bytes(b"")
+    a, b, c = names(find_masks(tmp_path / "masks", find_pictures(tmp_path / "in")))
+    assert a.startswith(f"{tmp_path}/in/a.jpg: {tmp_path}/masks/a.psd: .psd is not a")
+    assert b.startswith(f"{tmp_path}/in/b.jpg: {tmp_path}/masks/b_mask01.psd: .psd is")
+    assert c == "c.png"
+    assert not warned
+
+
 def test_pictures_that_are_called_masks(tmp_path):
     """Faces with and without masks, each with a mask of its own."""
     for folder in ("in", "masks"):
