@@ -28,7 +28,7 @@ from experiments.flags import dataset as dataset_flags
 from experiments.flags import model as model_flags
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import pixels
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.quality import generators, inception, sets
 from inpaint_jax.types import RefineConfig
 
@@ -137,11 +137,11 @@ def main() -> int:
 
     # --- Write ------------------------------------------------------------------------
     program.write_json(output / "quality.json", row)
-    samples = images.tile(found.samples[:_SHOWN])
+    samples = sheets.tile(found.samples[:_SHOWN])
     images.write_png(output / "samples.png", samples)
     count = min(_SHOWN_RECONSTRUCTIONS, len(found.reconstructions))
     pairs = [real[:count], found.reconstructions[:count]]
-    sheet = images.grid(pairs, row_labels=["picture", "G(z)"])
+    sheet = sheets.grid(pairs, row_labels=["picture", "G(z)"])
     images.write_png(output / "reconstructions.png", sheet)
     print(
         f"SWD {row['swd']['mean']:.1f} (halves of the real images: "

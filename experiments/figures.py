@@ -30,7 +30,7 @@ from experiments.paper.comparison import (
 )
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
-from inpaint_jax.data import images
+from inpaint_jax.data import images, sheets
 from inpaint_jax.quality import generators
 from inpaint_jax.types import SearchConfig
 
@@ -206,7 +206,7 @@ def _draw_plate(
             labels.append(f"{mask}, {examples[0].ids[i]}")
     titles = [plate.titles.get(name, _COLUMNS[name].title) for name in plate.methods]
     errors_of = [f"error: {title}" for title in titles]
-    return images.grid(
+    return sheets.grid(
         rows,
         column_labels=["original", "input", *titles, *(errors_of * plate.errors)],
         row_labels=labels,
@@ -218,7 +218,7 @@ def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
     models = load_vae(case.network("vae")), case.model
     rows = [generators.sample(model, 10) for model in models]
-    return images.grid(rows, row_labels=["VAE", "DCGAN"])
+    return sheets.grid(rows, row_labels=["VAE", "DCGAN"])
 
 
 def _draw_way(path: Path, case: Case) -> None:

@@ -31,12 +31,14 @@ from experiments.runtime import compilation_cache, program
 from inpaint_jax import masks as mask_lib
 from inpaint_jax import parallel
 from inpaint_jax.data import images
+from inpaint_jax.data.formats import looks_like_picture
 from inpaint_jax.data.pictures import (
-    SUFFIXES,
     ImageError,
     Picture,
     find_masks,
-    find_pictures,
+    list_pictures,
+    own_mask,
+    without_masks,
 )
 from inpaint_jax.types import Model
 
@@ -121,7 +123,6 @@ def main() -> int:
             f"--batch_size={_BATCH_SIZE.value}, as they are searched at once"
         )
     pictures, missing = _find_pictures(_INPUT.value)
-    pictures = pictures[: _LIMIT.value]
     method = from_flags.read_method(_MODEL.value, _CANDIDATES.value)
     problems = _find_problems(pictures, method.model)
     job = pipeline.Job(problems, method, _SEED.value, _BATCH_SIZE.value)
@@ -129,41 +130,57 @@ def main() -> int:
     # --- Batch by batch: read, fill, measure, write ----------------------------------
     with contextlib.ExitStack() as held:
         destination = _choose_destination(problems, method, held)
-        found = report.Report(destination, [picture.id for picture in pictures])
+        found = report.Report(destination, [each.id for each in problems.pictures])
         for given, reason in missing:
             found.fail(given, reason)
-        pipeline.fill(job, range(len(pictures)), found.add, mesh=parallel.make_mesh())
+        pipeline.fill(job, range(len(problems)), found.add, mesh=parallel.make_mesh())
         return found.close()
 
 
 def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, str]]]:
-    """The pictures of all inputs, and which inputs have none, with the reason.
+    """The pictures of all inputs, and what cannot be read, with the reason.
 
     Raises:
-      ImageError: None has any.
+      ImageError: No input has any pictures.
     """
+    missing: list[tuple[str, str]] = []
     try:
-        return find_pictures(inputs), []
+        found = list_pictures(inputs)
     except ImageError:
         if len(inputs) < 2:
             raise
-    # Which of them was it? Each is listed again, alone.
-    good, missing = [], []
-    for given in inputs:
-        try:
-            find_pictures(given)
-            good.append(given)
-        except ImageError as error:
-            missing.append((given, str(error)))
-    if not good:
-        raise ImageError(missing[0][1])
-    return find_pictures(good), missing
+        # Which of them was it? Each is listed again, alone.
+        good = []
+        for given in inputs:
+            try:
+                list_pictures(given)
+                good.append(given)
+            except ImageError as error:
+                missing.append((given, str(error)))
+        if not good:
+            raise
+        found = list_pictures(good)
+    return found.pictures, missing + [(each.file, str(each)) for each in found.skipped]
 
 
 def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
-    """The pictures with their holes, and with their originals if there are any."""
-    name, files = _find_masks(pictures)
-    originals = None
+    """The pictures with their holes, and with their originals if there are any.
+
+    Raises:
+      program.UsageError: ``--mask`` is no mask, or not given where it must be.
+      ImageError: No picture has a mask where ``--mask`` says, or no original.
+    """
+    name, mask_files, originals = _MASK.value, None, None
+    if name is None and not flags.FLAGS["input"].present:
+        name = "center"
+    path = None if name is None else _as_path(name)
+    if path is not None:
+        pictures = without_masks(path, pictures)
+    pictures = pictures[: _LIMIT.value]
+    if name is None:
+        mask_files = _own_masks(pictures)
+    elif path is not None:
+        name, mask_files = None, find_masks(path, pictures)
     if _ORIGINAL.value is not None:
         originals = find_masks(_ORIGINAL.value, pictures)
     return OfPictures(
@@ -171,39 +188,41 @@ def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
         model.image_size,
         _choose_crop(model),
         name,
-        files,
+        mask_files,
         _MASK_KNOWN.value,
         originals,
     )
 
 
-def _find_masks(
-    pictures: Sequence[Picture],
-) -> tuple[str | None, Sequence[Picture | ImageError] | None]:
-    """The mask's name, or the mask file of each picture; neither: its transparency.
+def _as_path(mask: str) -> str | None:
+    """Where mask files are, or None if ``--mask`` names a mask.
 
     Raises:
-      program.UsageError: ``--mask`` is neither, or not given where it must be.
+      program.UsageError: It does neither.
     """
-    mask = _MASK.value
-    if mask is None and not flags.FLAGS["input"].present:
-        return "center", None
-    if mask is None:
-        opaque = first_opaque(pictures)
-        if opaque is not None:
-            raise program.UsageError(
-                f"{opaque} has nothing transparent: say what is missing with --mask, "
-                f"a file or one of {', '.join(mask_lib.MASK_NAMES)}"
-            )
-        return None, None
     try:
         mask_lib.mask_function(mask)
     except ValueError as error:
         path = os.path.expanduser(mask)
         if os.path.exists(path) or glob.has_magic(path):
-            return None, find_masks(path, pictures)
+            return path
         raise program.UsageError(f"{error}; or the path of a mask file") from error
-    return mask, None
+    return None
+
+
+def _own_masks(pictures: Sequence[Picture]) -> list[Picture | ImageError]:
+    """The pictures as their own masks.
+
+    Raises:
+      program.UsageError: One cannot be.
+    """
+    opaque = first_opaque(pictures)
+    if opaque is not None:
+        raise program.UsageError(
+            f"{opaque} has nothing transparent: say what is missing with --mask, a "
+            f"file or one of {', '.join(mask_lib.MASK_NAMES)}"
+        )
+    return [own_mask(picture) for picture in pictures]
 
 
 def _choose_crop(model: Model) -> str | int:
@@ -222,7 +241,7 @@ def _choose_destination(
       program.UsageError: It cannot be written, or is where the input is.
     """
     output = Path(_OUTPUT.value)
-    if output.suffix.lower() not in SUFFIXES:
+    if not looks_like_picture(output.name):
         folder = program.make_folder(output, report.PICTURES)
         held.enter_context(program.lock(folder))
         for result in report.PICTURES:

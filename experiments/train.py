@@ -31,7 +31,7 @@ from experiments.runtime import compilation_cache, distributed, program
 from experiments.runtime.stopping import check_finite
 from experiments.training import tracking, trainees
 from inpaint_jax import parallel, pixels
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.data.order import batch_indices
 from inpaint_jax.training import recipes
 from inpaint_jax.training.checkpoints import Checkpoints, State
@@ -318,7 +318,7 @@ def _as_json(config: recipes.Recipe) -> dict[str, Any]:
 def _write_samples(run: _Run, state: State, step: int) -> None:
     if not distributed.is_first():
         return
-    samples = images.tile(run.trainee.samples(parallel.local(state)))
+    samples = sheets.tile(run.trainee.samples(parallel.local(state)))
     images.write_png(run.workdir / "samples" / f"{step:07d}.png", samples)
     _draw_curves(run)
 

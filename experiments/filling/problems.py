@@ -8,13 +8,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from inpaint_jax.data import datasets, images
-from inpaint_jax.data.pictures import (
-    ImageError,
-    Picture,
-    has_transparency,
-    read_picture,
-    read_transparency,
-)
+from inpaint_jax.data.decoding import has_transparency
+from inpaint_jax.data.mask_meaning import read_missing
+from inpaint_jax.data.pictures import ImageError, Picture, read_picture
 from inpaint_jax.names import checksum
 
 
@@ -93,9 +89,8 @@ class OfPictures:
       pictures: The files.
       size: Side of the images.
       crop: What is cut out of them.
-      mask: Name of what is missing; None: each has its own hole.
-      mask_files: Where each one's hole is drawn, or why nowhere; None without ``mask``:
-        it is what is transparent in the picture.
+      mask: Name of what is missing; None: each has its own mask file.
+      mask_files: The mask of each picture, or why there is none.
       mask_known: Colour of what is known in mask files.
       originals: The undamaged picture of each, or why there is none; None: a picture is
         its own original where its mask is drawn by name, and else has none.
@@ -128,40 +123,37 @@ class OfPictures:
             raise ImageError(reason) from error
 
     def _read(self, index: int, picture: Picture) -> Problem:
-        whole = read_picture(picture)
+        whole = self._read_picture(picture)
         image = images.crop_and_resize(whole, crop=self.crop, size=self.size)
         mask: np.ndarray | None = None
         original: np.ndarray | None = image
         warning = ""
-        if self.mask is None:
-            hole = self._read_hole(index, picture, whole.shape[:2])
-            warning = self._look_outside(picture, hole)
-            mask = images.crop_hole(hole, crop=self.crop, size=self.size)
+        if self.mask_files is not None:
+            missing = read_missing(
+                _found(self.mask_files[index]),
+                image_size=(whole.shape[0], whole.shape[1]),
+                known=self.mask_known,
+            )
+            warning = self._look_outside(picture, missing)
+            mask = images.crop_mask(missing, crop=self.crop, size=self.size)
             original = None
         if self.originals is not None:
             original = self._read_original(index, whole.shape[:2])
         file = f"{picture.stem}.png"
         return Problem(picture.id, picture.name, file, image, mask, original, warning)
 
-    def _read_hole(
-        self, index: int, picture: Picture, shape: tuple[int, int]
-    ) -> np.ndarray:
-        """``[H, W]`` bool, True where the picture is missing."""
-        if self.mask_files is None:
-            hole = read_transparency(picture)
-            if not hole.any():
-                raise ImageError("nothing in it is transparent: give a --mask")
-            return hole
-        file = _found(self.mask_files[index])
-        return images.read_hole(file, image_size=shape, known=self.mask_known)
+    def _read_picture(self, picture: Picture) -> np.ndarray:
+        # A crop in pixels means the file's own.
+        in_full = self.crop not in ("center", "none")
+        return read_picture(picture, at_least=None if in_full else 2 * self.size)
 
-    def _look_outside(self, picture: Picture, hole: np.ndarray) -> str:
+    def _look_outside(self, picture: Picture, missing: np.ndarray) -> str:
         """Says what of a hole lies outside the crop, if anything.
 
         Raises:
           ImageError: All of it does.
         """
-        outside = images.share_outside(hole, self.crop)
+        outside = images.share_outside(missing, crop=self.crop)
         if not outside:
             return ""
         share = "all" if outside == 1 else f"{100 * outside:.3g} %"
@@ -175,7 +167,7 @@ class OfPictures:
         """The original ``[S, S, 3]`` uint8 of a picture of ``shape``."""
         assert self.originals is not None
         file = _found(self.originals[index])
-        whole = read_picture(file)
+        whole = self._read_picture(file)
         if whole.shape[:2] != shape:
             raise ImageError(
                 f"its original {file} is {whole.shape[1]}x{whole.shape[0]}, it is "

@@ -8,6 +8,7 @@ import numpy as np
 
 from inpaint_jax import pixels
 from inpaint_jax.data import images
+from inpaint_jax.data.sheets import grid
 
 ROWS = 32
 """Pictures on a sheet, at most."""
@@ -48,7 +49,7 @@ def write(path: Path, shown: Sequence[Shown], *, first: str = "original") -> Non
             before.append(each.generated)
         rows.append([*before, *each.completed])
         captions.append([""] * len(before) + list(each.captions))
-    sheet = images.grid(
+    sheet = grid(
         rows,
         column_labels=columns,
         row_labels=[each.label for each in shown],

@@ -18,13 +18,9 @@ import numpy as np
 import tqdm
 from absl import logging
 
+from inpaint_jax.data.decoding import read_picture
+from inpaint_jax.data.files import ImageError, Picture, find_pictures, printable
 from inpaint_jax.data.images import crop_and_resize, parse_crop
-from inpaint_jax.data.pictures import (
-    ImageError,
-    Picture,
-    find_pictures,
-    read_picture,
-)
 from inpaint_jax.names import checksum
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
@@ -33,7 +29,10 @@ _CHUNK = 64  # Pictures in a task; all tasks are queued at once, so few are bett
 
 
 class DataError(ValueError):
-    """What is wrong with a data set's name, split or files, in one line."""
+    """What is wrong with a data set's name, split or files, in one printable line."""
+
+    def __init__(self, line: str):
+        super().__init__(printable(line))
 
 
 _Read = Callable[[int], tuple[str, np.ndarray]]
@@ -258,7 +257,9 @@ def _open_pictures(
 
     def read(index: int) -> tuple[str, np.ndarray]:
         picture = pictures[index]
-        image = read_picture(picture)
+        # A crop in pixels means the file's own.
+        at_least = None if isinstance(crop, int) else 2 * size
+        image = read_picture(picture, at_least=at_least)
         try:
             image = crop_and_resize(image, crop=crop, size=size)
         except ImageError as error:

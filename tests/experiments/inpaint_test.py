@@ -201,7 +201,7 @@ def test_one_bad_picture_costs_that_picture_only(inpaint, noise_folder):
     (noise_folder / "05.png").write_text("no picture at all")
     whole = (noise_folder / "07.png").read_bytes()
     (noise_folder / "07.png").write_bytes(whole[: len(whole) // 2])
-    Image.new("RGB", (1, 1)).save(noise_folder / "09.png")
+    (noise_folder / "09.png").write_bytes(b"")
     result, output = inpaint(
         f"--input={noise_folder}", "--mask=center", "--batch_size=4", check=False
     )
@@ -306,7 +306,7 @@ def bad_inputs(folder):
     Image.new("RGB", (64, 64)).save(folder / "good.jpg")
     content = (folder / "good.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(content[: len(content) - 200])
-    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    (folder / "empty.png").write_bytes(b"")
     Image.new("L", (30, 20), 255).save(folder / "mask.png")
     (folder / "model.safetensors").write_bytes(b"\x10" * 100)
     (folder / "file").touch()
@@ -322,7 +322,7 @@ def bad_inputs(folder):
         (["--input=text.png", "--mask=center"], "text.png"),
         (["--input=text.png"], "text.png"),
         (["--input=cut.jpg", "--mask=center"], "cut.jpg"),
-        (["--input=dot.png", "--mask=center"], "1x1"),
+        (["--input=empty.png", "--mask=center"], "empty.png: the file is empty"),
         (["--input="], "no input"),
         (["--input=good.jpg"], "good.jpg has nothing transparent"),
         (["--input=good.jpg", "--mask="], "--mask= is empty"),

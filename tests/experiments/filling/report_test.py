@@ -273,7 +273,7 @@ def test_pictures_need_a_mask_unless_they_are_transparent(
     Image.open(noise_folder / "02.png").convert("RGBA").save(folder / "02.png")
     result = inpaint("--input=erased", "--method=harmonic", check=False)
     assert result.returncode == 1
-    assert "02.png: nothing in it is transparent" in result.stderr
+    assert "02.png: a picture is its own mask by its transparency" in result.stderr
 
 
 def test_without_an_original_there_are_no_figures_of_one(
