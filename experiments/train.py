@@ -31,7 +31,7 @@ from experiments.runtime import compilation_cache, distributed, program
 from experiments.runtime.stopping import check_finite
 from experiments.training import tracking, trainees
 from inpaint_jax import parallel, pixels
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.data.order import batch_indices
 from inpaint_jax.training import recipes
 from inpaint_jax.training.checkpoints import Checkpoints, State
@@ -96,7 +96,7 @@ def _configure() -> int:
             f"batch_norm_groups {groups} must be 1 or a multiple of the {mesh.size} "
             "devices"
         )
-    workdir = program.make_folder(Path(_WORKDIR.value))
+    workdir = program.make_folder(Path(_WORKDIR.value), ["samples", "curves.png"])
     with contextlib.ExitStack() as held:
         distributed.from_first(lambda: held.enter_context(program.lock(workdir)))
         return _run(config, mesh, workdir)
@@ -135,8 +135,7 @@ def _run(config: recipes.Recipe, mesh: Mesh, workdir: Path) -> int:
     state = parallel.replicate(trainee.init_state(), mesh)
     with Checkpoints(workdir) as checkpoints, distributed.Stop() as stop:
         if checkpoints.latest_step is not None:
-            with program.usage_errors():
-                state = checkpoints.restore(state)
+            state = checkpoints.restore(state)
             distributed.say(f"going on from step {state.step}")
         start = int(state.step)
         metrics = tracking.Rows(workdir / "metrics.jsonl", start)
@@ -319,7 +318,7 @@ def _as_json(config: recipes.Recipe) -> dict[str, Any]:
 def _write_samples(run: _Run, state: State, step: int) -> None:
     if not distributed.is_first():
         return
-    samples = images.tile(run.trainee.samples(parallel.local(state)))
+    samples = sheets.tile(run.trainee.samples(parallel.local(state)))
     images.write_png(run.workdir / "samples" / f"{step:07d}.png", samples)
     _draw_curves(run)
 

@@ -109,8 +109,7 @@ def _run(config: encoder.EncoderConfig, parts: pretrained.Parts, workdir: Path) 
     state = encoder.init_state(config)
     with Checkpoints(workdir) as checkpoints, StopSignal() as stop:
         if checkpoints.latest_step is not None:
-            with program.usage_errors():
-                state = checkpoints.restore(state)
+            state = checkpoints.restore(state)
             print(f"going on from step {state.step}")
         metrics = tracking.Rows(workdir / "metrics.jsonl", int(state.step))
         model = pretrained.make_model(parts)

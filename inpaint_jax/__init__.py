@@ -4,18 +4,27 @@ Yeh et al., CVPR 2017: holes in images are filled by searching the latent space 
 generative model for the code whose image fits what is left, and blending that image in.
 """
 
-from inpaint_jax import blend, search
+from inpaint_jax import blend, latents
 from inpaint_jax.blend import overlay
 from inpaint_jax.completion import image_key, inpaint
+from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
 from inpaint_jax.metrics import psnr, psnr_hole, ssim
 from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
+from inpaint_jax.pretrained.adapters import (
+    from_equinox,
+    from_function,
+    from_linen,
+    from_nnx,
+)
 from inpaint_jax.pretrained.competitors import (
     competitor_names,
     load_context_encoder,
     load_vae,
 )
+from inpaint_jax.pretrained.torch_dcgan import load_torch_dcgan, read_torch_dcgan
+from inpaint_jax.search import search, strategies, with_metric
 from inpaint_jax.types import (
     SEARCHES,
     Architecture,
@@ -25,6 +34,7 @@ from inpaint_jax.types import (
     Model,
     RefineConfig,
     SearchConfig,
+    Seen,
     Solution,
 )
 from inpaint_jax.version import __version__
@@ -38,18 +48,27 @@ __all__ = [
     "Losses",
     "Model",
     "ModelError",
+    "Normal",
     "RefineConfig",
     "SearchConfig",
+    "Seen",
     "Solution",
+    "Uniform",
     "__version__",
     "blend",
     "competitor_names",
     "context_loss",
+    "from_equinox",
+    "from_function",
+    "from_linen",
+    "from_nnx",
     "image_key",
     "importance_weights",
     "inpaint",
+    "latents",
     "load_context_encoder",
     "load_model",
+    "load_torch_dcgan",
     "load_vae",
     "make_masks",
     "mask_function",
@@ -58,7 +77,10 @@ __all__ = [
     "prior_loss",
     "psnr",
     "psnr_hole",
+    "read_torch_dcgan",
     "save_model",
     "search",
     "ssim",
+    "strategies",
+    "with_metric",
 ]

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import logging
 from PIL import Image
 
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
@@ -247,3 +248,12 @@ def noise_folder(tmp_path) -> Path:
     for i, picture in enumerate(pixels):
         Image.fromarray(picture).save(folder / f"{i:02d}.png")
     return folder
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """Collects what is logged as a warning."""
+    lines = []
+    record = lambda text, *args: lines.append(text % args)  # noqa: E731
+    monkeypatch.setattr(logging, "warning", record)
+    return lines

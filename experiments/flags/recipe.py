@@ -7,7 +7,6 @@ from absl import flags
 
 from inpaint_jax.pretrained.runs import KINDS
 from inpaint_jax.training import recipes
-from inpaint_jax.training.augment import AUGMENTATIONS
 from inpaint_jax.types import PRECISIONS
 
 MODEL = flags.DEFINE_enum(
@@ -57,18 +56,6 @@ _OVERRIDES = (
         "saturating is the paper's eq. 1 to the letter.",
     ),
     flags.DEFINE_bool("flip", None, "Mirror images at random."),
-    flags.DEFINE_float(
-        "label_smoothing", None, "How far below 1 the target for real images is."
-    ),
-    flags.DEFINE_float(
-        "instance_noise", None, "Deviation of the noise on what the critic sees."
-    ),
-    flags.DEFINE_list(
-        "augmentations",
-        None,
-        f"Of what the discriminator sees: some of {', '.join(AUGMENTATIONS)}.",
-    ),
-    flags.DEFINE_float("r1_weight", None, "Gamma of the R1 penalty."),
     flags.DEFINE_integer(
         "batch_norm_groups",
         None,
@@ -122,8 +109,6 @@ def read_recipe() -> recipes.Recipe:
             given.setdefault("discriminator_learning_rate", rate)
     elif flags.FLAGS["recipe"].present:
         raise ValueError(f"--recipe is not for --model={MODEL.value}")
-    if "augmentations" in given:
-        given["augmentations"] = tuple(given["augmentations"])
     sizes = {
         flag.name: flag.value
         for flag in (_WIDTH, _LATENT_SIZE, _IMAGE_SIZE)

@@ -2,10 +2,20 @@
 
 import contextlib
 import fcntl
+import io
 import json
+import logging as records
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,16 +24,22 @@ from tqdm import tqdm
 
 from experiments.runtime import compilation_cache
 from inpaint_jax.baselines import FillError
+from inpaint_jax.data import written
 from inpaint_jax.data.datasets import DataError
 from inpaint_jax.data.pictures import ImageError
+from inpaint_jax.names import readable
 from inpaint_jax.pretrained import ModelError
+from inpaint_jax.training import CheckpointError
 
 
 class UsageError(ValueError):
     """Something the user gave is wrong; the message is one line that says what."""
 
 
-_THEIRS = (UsageError, DataError, FillError, ImageError, ModelError)
+_OF_RUNS = ("config.json", "quality.json", "results.json", "table.json")
+"""Files that only a program's folder has."""
+
+_THEIRS = (UsageError, CheckpointError, DataError, FillError, ImageError, ModelError)
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -38,6 +54,7 @@ def run(main: Callable[[], int | None]) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax logs each of its own steps; --verbosity=0 brings that back.
             logging.set_verbosity(logging.WARNING)
+            _hush_threads()
         try:
             compilation_cache.use()
             return main()
@@ -50,7 +67,16 @@ def run(main: Callable[[], int | None]) -> None:
             print(file=sys.stderr)
             sys.exit(130)
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A path that the terminal cannot show is no reason to fail after the work.
+            stream.reconfigure(errors="backslashreplace")
     app.run(guarded, flags_parser=_parse)
+
+
+def name() -> str:
+    """What the program that runs is called."""
+    return Path(sys.argv[0]).stem
 
 
 def complaint(error: Exception) -> str | None:
@@ -62,13 +88,42 @@ def complaint(error: Exception) -> str | None:
     return None
 
 
+def _hush_threads() -> None:
+    """Keeps Orbax's and TensorStore's threads from printing tracebacks.
+
+    What matters of their exceptions is raised in the main thread as well.
+    """
+
+    def is_news(record: records.LogRecord) -> bool:
+        theirs = record.name == "asyncio" or "/orbax/" in record.pathname
+        return not (theirs and record.exc_info)
+
+    def hook(unraisable: Any) -> None:
+        # The first of many failed writes ends the event loop that waits for them all;
+        # the others find it closed.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(unraisable)
+
+    logging.get_absl_handler().addFilter(is_news)
+    sys.unraisablehook = hook
+
+
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
     try:
         rest = flags.FLAGS(list(arguments))
+    except SystemExit:  # --help said what it was asked for: no failure.
+        sys.exit(0)
+    except BrokenPipeError:  # Of --help, to a reader who had seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except flags.Error as error:
         _fail(f"{error} (--help lists the flags)")
     if len(rest) > 1:
         _fail(f"what is {rest[1]!r}? Every argument is a flag (--help lists them)")
+    for flag in (flags.FLAGS[each] for each in flags.FLAGS):
+        # A variable of the shell that is not set; "" as a path is the current folder.
+        if flag.present and isinstance(flag.value, str) and not flag.value.strip():
+            _fail(f"--{flag.name}= is empty: give it a value or leave it out")
     return rest
 
 
@@ -79,8 +134,7 @@ def _fail(message: str) -> NoReturn:
 
 def warn(message: str) -> None:
     """Prints one line on standard error, the program's name before it."""
-    name = Path(sys.argv[0]).stem
-    tqdm.write(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    tqdm.write(f"{name()}: {' '.join(message.split())}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -96,24 +150,63 @@ def usage_errors() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
-def make_folder(path: Path) -> Path:
+def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
     """Makes ``path`` (``~`` expanded) and shows that files can be written there.
+
+    Args:
+      path: The folder.
+      results: Names of pictures, and of folders of pictures, that the program writes
+        there: noted, so that no program takes them for input.
 
     Returns:
       The folder.
 
     Raises:
-      UsageError: It cannot be made or written.
+      UsageError: It cannot be made or written, is not on a file system, or holds a
+        result's name already, of something that no program wrote.
     """
-    path = path.expanduser()
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # A path has lost a slash.
+        url = str(path).replace(":/", "://", 1)
+        raise UsageError(f"cannot write to {url}: give a folder of a file system")
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:  # A user that is not known.
+        raise UsageError(f"cannot write to {path}: {error}") from error
+    if not any((path / each).exists() for each in (written.NOTE, *_OF_RUNS)):
+        for each in results:
+            if (path / each).exists():
+                raise UsageError(
+                    f"{path / each} is there already, and nothing says that a run "
+                    "wrote it: give another folder for results"
+                )
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
+        written.add(path, name(), results)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
     return path
+
+
+def refuse_input(result: Path, inputs: Iterable[str]) -> None:
+    """Looks for input that is among what the program is going to write.
+
+    Args:
+      result: A file, or a folder, that it writes.
+      inputs: Paths that it reads.
+
+    Raises:
+      UsageError: There is some.
+    """
+    own = os.path.realpath(result)
+    for given in inputs:
+        if os.path.commonpath([own, os.path.realpath(given)]) == own:
+            raise UsageError(
+                f"{given} is input and would be replaced by results: give another "
+                "place for them"
+            )
 
 
 @contextlib.contextmanager
@@ -132,31 +225,45 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def remember(
-    path: Path, wanted: Mapping[str, Any], older: Mapping[str, Any] | None = None
-) -> None:
+    path: Path,
+    wanted: Mapping[str, Any],
+    older: Mapping[str, Any] | None = None,
+    unchecked: Collection[str] = (),
+) -> dict[str, Any]:
     """Writes a run's configuration, or checks it against the one that is there.
 
     Args:
       path: The file.
       wanted: The configuration, as JSON gives it back.
       older: What a file that does not name a field meant by that.
+      unchecked: Fields that may differ.
+
+    Returns:
+      The configuration that is there now.
 
     Raises:
       UsageError: The folder belongs to a run of another configuration.
     """
+    plain: dict[str, Any] = json.loads(_to_json(wanted))
     if not path.exists():
         write_json(path, wanted)
-        return
+        return plain
     try:
-        there = {**(older or {}), **json.loads(path.read_text())}
+        there: dict[str, Any] = {**(older or {}), **json.loads(path.read_text())}
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no configuration of a run: {error}") from error
-    for name, value in wanted.items():
-        if there.get(name) != value:
-            raise UsageError(
-                f"{path.parent} belongs to a run with {name} = {there.get(name)}, "
-                f"not {value}: give another --workdir or the flags it was begun with"
-            )
+    for field, value in plain.items():
+        if field not in unchecked and there.get(field) != value:
+            raise another_run(path.parent, field, there.get(field), value)
+    return there
+
+
+def another_run(folder: Path, field: str, there: Any, wanted: Any) -> UsageError:
+    """The error of a folder whose run has another configuration."""
+    return UsageError(
+        f"{folder} belongs to a run with {field} = {there}, not {wanted}: give another "
+        "--workdir or the flags it was begun with"
+    )
 
 
 def absolute(dataset: str) -> str:
@@ -169,14 +276,29 @@ def absolute(dataset: str) -> str:
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Adds a line of JSON for each row, all of them in one go."""
-    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    text = "".join(_to_json(row) + "\n" for row in rows)
     with path.open("a") as file:
         file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, _to_json(value, indent=2) + "\n")
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """JSON in ASCII; of what is no Unicode (odd names of files) what can be read."""
+
+    def valid(value: Any) -> Any:
+        if isinstance(value, str):
+            return readable(value)
+        if isinstance(value, Mapping):
+            return {valid(key): valid(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [valid(each) for each in value]
+        return value
+
+    return json.dumps(valid(value), indent=indent, allow_nan=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,11 +21,17 @@ from inpaint_jax import masks, parallel
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
 from inpaint_jax.losses import FAKE, REAL
-from inpaint_jax.networks.dcgan import ContextEncoder, Discriminator, Variables
+from inpaint_jax.networks.dcgan import (
+    ContextEncoder,
+    Discriminator,
+    Variables,
+    convolution_name,
+    dense_name,
+)
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common
 from inpaint_jax.training.updates import Network
-from inpaint_jax.types import Architecture
+from inpaint_jax.types import Architecture, check_counts
 
 MASKS: dict[str, masks.MaskFunction] = {
     "center": masks.center,
@@ -70,10 +76,8 @@ class ContextEncoderConfig:
 
     def __post_init__(self) -> None:
         check_common(self)
-        if self.discriminator_width is not None and self.discriminator_width < 1:
-            raise ValueError(
-                f"discriminator_width must be >= 1, not {self.discriminator_width}"
-            )
+        if self.discriminator_width is not None:
+            check_counts(self, "discriminator_width")
         if not 0 <= self.adversarial_weight <= 1:
             raise ValueError(
                 f"adversarial_weight must be in [0, 1], not {self.adversarial_weight}"
@@ -128,7 +132,7 @@ def init_state(config: ContextEncoderConfig, color: jax.Array) -> ContextEncoder
     """
     key_c, key_d = jax.random.split(jax.random.key(config.seed))
     size = config.architecture
-    images = jnp.zeros((2, size.image_size, size.image_size, 3))
+    images = jnp.zeros((2, size.image_size, size.image_size, 3), jnp.float32)
     c = ContextEncoder(size).init(key_c, images, train=True)
     d = Discriminator(config.discriminator_architecture).init(key_d, images, train=True)
     of_network, of_discriminator = _optimizers(config)
@@ -255,9 +259,8 @@ def context_encoder_fill(
       The fill, of images of the size that the network was trained on.
     """
     # The weights are arguments of what is compiled, not a part of it.
-    return jax.tree_util.Partial(
-        functools.partial(_fill, blend=blend), variables, jnp.asarray(color)
-    )
+    fill = functools.partial(_fill, blend=blend)
+    return jax.tree_util.Partial(fill, variables, jnp.asarray(color, jnp.float32))
 
 
 @functools.partial(jax.jit, static_argnames="blend")
@@ -280,8 +283,8 @@ def architecture_of(variables: Variables, image_size: int) -> Architecture:
     """The sizes of a context encoder, read off its weights."""
     parameters = variables["params"]
     return Architecture(
-        latent_size=parameters["Dense_0"]["kernel"].shape[1],
-        width=parameters["_Convolution_0"]["kernel"].shape[-1],
+        latent_size=parameters[dense_name(0)]["kernel"].shape[1],
+        width=parameters[convolution_name(0)]["kernel"].shape[-1],
         image_size=image_size,
     )
 

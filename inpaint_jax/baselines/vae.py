@@ -87,9 +87,10 @@ def init_state(config: VaeConfig) -> VaeState:
     """The state before the first step; a function of ``config`` alone."""
     key_e, key_d = jax.random.split(jax.random.key(config.seed))
     size = config.architecture
-    images = jnp.zeros((2, size.image_size, size.image_size, 3))
+    images = jnp.zeros((2, size.image_size, size.image_size, 3), jnp.float32)
+    latents = jnp.zeros((2, size.latent_size), jnp.float32)
     e = encoder_network(size).init(key_e, images, train=True)
-    d = Generator(size).init(key_d, jnp.zeros((2, size.latent_size)), train=True)
+    d = Generator(size).init(key_d, latents, train=True)
     optimizer = _optimizer(config)
     return VaeState(
         step=jnp.zeros((), jnp.int32),
@@ -130,7 +131,8 @@ def _train_step(
     key_flip, key_noise = jax.random.split(key)
     if config.flip:
         images = updates.flip_at_random(key_flip, images, share)
-    noise = share.take(jax.random.normal(key_noise, (batch_size, size.latent_size)))
+    shape = batch_size, size.latent_size
+    noise = share.take(jax.random.normal(key_noise, shape, jnp.float32))
 
     def loss(params: tuple[Any, Any]) -> tuple[jax.Array, Any]:
         encoder = encoder_network(size, axis_name)

@@ -1,13 +1,13 @@
 """The DCGAN (Radford et al., 2016) that the paper searches; section 3.4.
 
-The only module that knows Flax. Here the networks are as they are trained, a batch at a
-time; as they are searched, ``z -> image`` and ``image -> logits``, they are in
-``inference``.
+The networks as they are trained: Flax modules of a batch. The forms that are searched,
+``z -> image`` and ``image -> logits``, are in ``inference``.
 
-Inside, images are ``[H, W, B, C]``: what the convolutions work in.
+Inside, images are ``[H, W, B, C]``, as the convolutions need them.
 """
 
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,11 +28,34 @@ Module = nn.Module
 GRID = 4
 """Side of the image at the generator's first and the discriminator's last layer."""
 NORM_EPSILON = 1e-5
-"""What BatchNorm adds to a variance."""
+"""The constant that BatchNorm adds to a variance."""
 SLOPE = 0.2
-"""Of LeakyReLU below 0."""
+"""Slope of LeakyReLU below 0."""
 
 _NORMAL = nn.initializers.normal(0.02)
+
+
+def convolution_name(layer: int) -> str:
+    """What the ``layer``-th convolution of a network, from 0, is called in its weights.
+
+    These names, and ``norm_name``'s and ``dense_name``'s, are in every model file and
+    checkpoint: no class's name may change them.
+    """
+    return f"_Convolution_{layer}"
+
+
+def norm_name(layer: int) -> str:
+    """Likewise of the ``layer``-th BatchNorm; its own weights are in ``NORM``."""
+    return f"_BatchNorm_{layer}"
+
+
+def dense_name(layer: int) -> str:
+    """Likewise of the ``layer``-th dense layer."""
+    return f"Dense_{layer}"
+
+
+NORM = "BatchNorm_0"
+"""What the one layer inside each BatchNorm is called."""
 
 
 class _BatchNorm(nn.Module):
@@ -52,6 +75,7 @@ class _BatchNorm(nn.Module):
             scale_init=lambda key, shape, dtype: (
                 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
             ),
+            name=NORM,
         )(x)
 
 
@@ -67,11 +91,12 @@ class _Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", _NORMAL, shape)
+        kernel = self.param("kernel", _NORMAL, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), jnp.float32)
             x = x + bias.astype(x.dtype)
         return x
 
@@ -85,9 +110,10 @@ class Generator(nn.Module):
     Attributes:
       architecture: Sizes.
       dtype: What layers compute in; parameters, BatchNorm's statistics and the images
-        are float32 at least. None: as the latents are.
-      axis_name: Of the mesh's axis over which a batch is split, for BatchNorm to take
-        its statistics over all of it; None: there is none, or each part for itself.
+        are at least float32. None means the latents' own.
+      axis_name: Name of the mesh's axis over which a batch is split, so that BatchNorm
+        takes its statistics over the whole batch. With None it takes them over the
+        part that it is given.
     """
 
     architecture: Architecture
@@ -99,29 +125,35 @@ class Generator(nn.Module):
         first, *inner = reversed(_channels(self.architecture))
         dtype = self.dtype
         x = nn.Dense(
-            GRID * GRID * first, use_bias=False, kernel_init=_NORMAL, dtype=dtype
+            GRID * GRID * first,
+            use_bias=False,
+            kernel_init=_NORMAL,
+            dtype=dtype,
+            name=dense_name(0),
         )(z)
         x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
-        for features in inner:
-            x = _Convolution(features, "up", dtype)(x)
-            x = nn.relu(_BatchNorm(dtype, self.axis_name)(x, train))
-        x = jnp.tanh(at_least_float32(_Convolution(3, "up", dtype, use_bias=True)(x)))
-        return jnp.moveaxis(x, 2, 0)
+        x = nn.relu(_BatchNorm(dtype, self.axis_name, name=norm_name(0))(x, train))
+        for layer, features in enumerate(inner):
+            x = _Convolution(features, "up", dtype, name=convolution_name(layer))(x)
+            norm = _BatchNorm(dtype, self.axis_name, name=norm_name(layer + 1))
+            x = nn.relu(norm(x, train))
+        last = convolution_name(len(inner))
+        x = _Convolution(3, "up", dtype, use_bias=True, name=last)(x)
+        return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
 
 
 class Discriminator(nn.Module):
     """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
 
-    The generator in reverse, with the two classes of a softmax at the end. Of a VAE it
-    is the encoder: there mean and logarithm of the variance of a normal distribution of
-    latents, ``[B, 2 L]``, take their place.
+    The generator in reverse, with the two classes of a softmax at the end. It is also
+    the encoder of a VAE, whose outputs are mean and logarithm of the variance of a
+    normal distribution of latents, ``[B, 2 L]``.
 
     Attributes:
       architecture: Sizes.
-      dtype: As for ``Generator``; what comes out is float32 at least.
+      dtype: As for ``Generator``; the outputs are at least float32.
       axis_name: As for ``Generator``.
-      outputs: How many numbers come out.
+      outputs: Number of outputs.
     """
 
     architecture: Architecture
@@ -131,45 +163,52 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        dense = nn.Dense(self.outputs, kernel_init=_NORMAL, dtype=self.dtype)
+        dense = nn.Dense(
+            self.outputs, kernel_init=_NORMAL, dtype=self.dtype, name=dense_name(0)
+        )
         size, axis = self.architecture, self.axis_name
         return _downward(image, train, size, self.dtype, dense, axis)
 
 
 class Encoder(nn.Module):
-    """What is known of an image, and a guess, to a correction of the guess's latent.
+    """An image with a hole, and a guess, to a correction of the guess's latent.
 
-    The discriminator with other ends: ``[B, S, S, 7]``, which is the image with its
-    hole black, the mask and a generated image (``search.guesses`` puts them together),
-    to ``[B, L]``.
+    The discriminator with other inputs and outputs: ``[B, S, S, 7]`` (the image with
+    its hole black, the mask and a generated image, as ``search.guesses`` puts them
+    together) to ``[B, L]``.
 
     Attributes:
-      architecture: Sizes; its ``width`` is the encoder's own.
-      dtype: As for ``Generator``; the correction is float32 at least.
+      architecture: Sizes; ``width`` is the encoder's own.
+      dtype: As for ``Generator``; the correction is at least float32.
+      axis_name: As for ``Generator``.
     """
 
     architecture: Architecture
     dtype: DTypeLike | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        # Almost no correction at first: from random ones training is slow to return.
+        # Almost no correction at first: training is slow to recover from random ones.
         small = nn.initializers.normal(0.001)
         outputs = self.architecture.latent_size
-        dense = nn.Dense(outputs, kernel_init=small, dtype=self.dtype)
-        return _downward(image, train, self.architecture, self.dtype, dense)
+        dense = nn.Dense(
+            outputs, kernel_init=small, dtype=self.dtype, name=dense_name(0)
+        )
+        size, axis = self.architecture, self.axis_name
+        return _downward(image, train, size, self.dtype, dense, axis)
 
 
 class ContextEncoder(nn.Module):
     """Images with holes ``[B, S, S, 3]`` in [-1, 1] to whole ones, in [-1, 1].
 
-    Pathak et al. (2016): 4x4 convolutions of stride 2 with LeakyReLU 0.2, for the
-    paper's 64 pixels of 64, 64, 128, 256 and 512 channels down to 2x2; a dense
-    bottleneck; and the same way back with ReLU and, at the end, tanh. BatchNorm on all
-    but the first and the last.
+    Pathak et al. (2016): 4x4 convolutions of stride 2 with LeakyReLU 0.2 (for the
+    paper's 64 pixels of 64, 64, 128, 256 and 512 channels, down to 2x2), a dense
+    bottleneck, and the same layers in reverse with ReLU and, at the end, tanh. All
+    layers but the first and the last are followed by BatchNorm.
 
     Attributes:
-      architecture: Sizes; its ``latent_size`` is the bottleneck's.
+      architecture: Sizes; ``latent_size`` is that of the bottleneck.
       dtype: As for ``Generator``.
       axis_name: As for ``Generator``.
     """
@@ -183,42 +222,53 @@ class ContextEncoder(nn.Module):
         dtype, size = self.dtype, self.architecture
         channels = [size.width, *_channels(size)]
 
+        norms, convolutions = itertools.count(), itertools.count()
+
         def normalise(x: jax.Array) -> jax.Array:
-            return _BatchNorm(dtype, self.axis_name)(x, train)
+            norm = _BatchNorm(dtype, self.axis_name, name=norm_name(next(norms)))
+            return norm(x, train)
+
+        def convolve(
+            x: jax.Array, features: int, direction: str, bias: bool = False
+        ) -> jax.Array:
+            name = convolution_name(next(convolutions))
+            layer = _Convolution(features, direction, dtype, bias, 4, name=name)
+            return layer(x)
 
         x = jnp.moveaxis(image, 0, 2)
         for layer, features in enumerate(channels):
-            bias = layer == 0
-            x = _Convolution(features, "down", dtype, bias, kernel_size=4)(x)
+            x = convolve(x, features, "down", bias=layer == 0)
             x = nn.leaky_relu(x if layer == 0 else normalise(x), SLOPE)
         height, width, batch, innermost = x.shape
         x = jnp.moveaxis(x, 2, 0).reshape(batch, -1)
-        for features, activation in (
-            (size.latent_size, functools.partial(nn.leaky_relu, negative_slope=SLOPE)),
-            (height * width * innermost, nn.relu),
+        leaky_relu = functools.partial(nn.leaky_relu, negative_slope=SLOPE)
+        for name, features, activation in (
+            (dense_name(0), size.latent_size, leaky_relu),
+            (dense_name(1), height * width * innermost, nn.relu),
         ):
-            dense = nn.Dense(features, False, dtype=dtype, kernel_init=_NORMAL)
+            dense = nn.Dense(
+                features, False, dtype=dtype, kernel_init=_NORMAL, name=name
+            )
             x = activation(normalise(dense(x)))
         x = jnp.moveaxis(x.reshape(batch, height, width, innermost), 0, 2)
         for features in reversed(channels[:-1]):
-            x = _Convolution(features, "up", dtype, kernel_size=4)(x)
-            x = nn.relu(normalise(x))
-        x = _Convolution(3, "up", dtype, use_bias=True, kernel_size=4)(x)
+            x = nn.relu(normalise(convolve(x, features, "up")))
+        x = convolve(x, 3, "up", bias=True)
         return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
-    """``x``, in float32 where it is of fewer bits."""
+    """Converts ``x`` to float32 if it has fewer bits."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def flatten(tree: Variables) -> dict[str, jax.Array]:
-    """Nested variables as ``{"params/Dense_0/kernel": ...}``."""
+    """Flattens nested variables to ``{"params/Dense_0/kernel": ...}``."""
     return traverse_util.flatten_dict(tree, sep="/")
 
 
 def unflatten(flat: Mapping[str, jax.Array]) -> Variables:
-    """Takes ``flatten`` back."""
+    """Inverse of ``flatten``."""
     return traverse_util.unflatten_dict(flat, sep="/")
 
 
@@ -243,9 +293,10 @@ def _downward(
     """
     x = jnp.moveaxis(image, 0, 2)
     for layer, features in enumerate(_channels(architecture)):
-        x = _Convolution(features, "down", dtype, use_bias=layer == 0)(x)
+        name = convolution_name(layer)
+        x = _Convolution(features, "down", dtype, use_bias=layer == 0, name=name)(x)
         if layer > 0:
-            x = _BatchNorm(dtype, axis_name)(x, train)
+            x = _BatchNorm(dtype, axis_name, name=norm_name(layer - 1))(x, train)
         x = nn.leaky_relu(x, SLOPE)
     x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
     return at_least_float32(dense(x))

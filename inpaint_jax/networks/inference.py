@@ -1,16 +1,18 @@
-"""The two networks of a DCGAN as a search runs them.
+"""The two networks of a DCGAN in the form that a search runs.
 
-A search passes through both thousands of times with the same weights, so whatever does
-not depend on z is done once, by ``generator_weights`` and ``discriminator_weights``:
-BatchNorm, an affine map in inference mode, is folded into kernels and biases, and the
-kernels are arranged for the products they enter.
+A search evaluates both thousands of times with the same weights. What does not depend
+on z is therefore done once, by ``generator_weights`` and ``discriminator_weights``:
+BatchNorm, which is an affine map in inference mode, is folded into kernels and biases,
+and the kernels are arranged for their matrix products.
 
 ``generate`` and ``critic`` take one latent and one image, and agree with
 ``networks.Generator`` and ``networks.Discriminator`` under ``train=False`` to rounding.
-Under ``jax.vmap`` the images of a batch share every matrix product. Both can be
-differentiated in the latent or the image, in reverse mode; the weights are constants.
+Under ``jax.vmap`` the images of a batch share every matrix product. Both functions can
+be differentiated with respect to the latent or the image, in reverse mode; the weights
+are constants.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,10 +25,14 @@ from inpaint_jax.networks import convolutions
 from inpaint_jax.networks.convolutions import Kernel
 from inpaint_jax.networks.dcgan import (
     GRID,
+    NORM,
     NORM_EPSILON,
     SLOPE,
     Variables,
     at_least_float32,
+    convolution_name,
+    dense_name,
+    norm_name,
 )
 
 _Kernel = jax.Array | Kernel
@@ -34,12 +40,12 @@ _Layer = Callable[[jax.Array, _Kernel], jax.Array]
 
 
 class Weights(NamedTuple):
-    """What one network multiplies by and adds, BatchNorm folded in.
+    """Weights of one network, BatchNorm folded in.
 
     Attributes:
-      dense: ``[L, 4, 4, C]`` of a generator, ``[4 * 4 * C, 2]`` of a discriminator.
-      kernels: Of the convolutions, in their order.
-      biases: ``[channels]`` of every layer, in their order, the dense one included.
+      dense: ``[L, 4, 4, C]`` for a generator, ``[4 * 4 * C, 2]`` for a discriminator.
+      kernels: The kernels of the convolutions, in order.
+      biases: ``[channels]`` for every layer in order, the dense one included.
     """
 
     dense: jax.Array
@@ -57,7 +63,7 @@ def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> W
     params = variables["params"]
     *inner, last = _convolutions(variables)
     scale, bias = _affine(variables, 0)
-    dense = params["Dense_0"]["kernel"].reshape(-1, GRID, GRID, scale.size) * scale
+    dense = params[dense_name(0)]["kernel"].reshape(-1, GRID, GRID, scale.size) * scale
     kernels, biases = [], [bias]
     for layer, convolution in enumerate(inner):
         scale, bias = _affine(variables, layer + 1)
@@ -71,8 +77,8 @@ def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> W
 def discriminator_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
 ) -> Weights:
-    """Likewise those of a ``networks.Discriminator``."""
-    dense = variables["params"]["Dense_0"]
+    """Prepares the variables of a ``networks.Discriminator`` in the same way."""
+    dense = variables["params"][dense_name(0)]
     first, *inner = _convolutions(variables)
     kernels, biases = [first["kernel"]], [first["bias"]]
     for layer, convolution in enumerate(inner):
@@ -94,7 +100,7 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
 def features(weights: Weights, z: jax.Array) -> jax.Array:
     """The generator's first half: ``[L]`` to its features ``[8, 8, C]``, not negative.
 
-    They are float32 at least. ``render`` makes the image of them.
+    They are at least float32. ``render`` turns them into an image.
     """
     weights = jax.lax.stop_gradient(weights)
     x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
@@ -105,7 +111,7 @@ def features(weights: Weights, z: jax.Array) -> jax.Array:
 
 @jax.jit
 def render(weights: Weights, features: jax.Array) -> jax.Array:
-    """Its second half: ``[8, 8, C]`` to an image ``[S, S, 3]``, at least float32."""
+    """The generator's second half: ``[8, 8, C]`` to ``[S, S, 3]``, at least float32."""
     weights = jax.lax.stop_gradient(weights)
     x = features.astype(weights.dense.dtype)
     for kernel, bias in zip(weights.kernels[1:-1], weights.biases[2:-1], strict=True):
@@ -118,7 +124,7 @@ def render(weights: Weights, features: jax.Array) -> jax.Array:
 def critic(weights: Weights, image: jax.Array) -> jax.Array:
     """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32.
 
-    Or, with the weights of an encoder, ``[S, S, 7]`` to a correction ``[L]``.
+    With the weights of an encoder it maps ``[S, S, 7]`` to a correction ``[L]``.
     """
     weights = jax.lax.stop_gradient(weights)
     *inner, last = weights.biases
@@ -130,14 +136,15 @@ def critic(weights: Weights, image: jax.Array) -> jax.Array:
 
 def _convolutions(variables: Variables) -> list[Variables]:
     params = variables["params"]
-    count = sum(name.startswith("_Convolution_") for name in params)
-    return [params[f"_Convolution_{layer}"] for layer in range(count)]
+    names = map(convolution_name, itertools.count())
+    return [params[name] for name in itertools.takewhile(params.__contains__, names)]
 
 
 def _affine(variables: Variables, layer: int) -> tuple[jax.Array, jax.Array]:
     """BatchNorm in inference mode: a scale and a bias ``[C]``."""
-    params = variables["params"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
-    running = variables["batch_stats"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
+    name = norm_name(layer)
+    params = variables["params"][name][NORM]
+    running = variables["batch_stats"][name][NORM]
     scale = params["scale"] / jnp.sqrt(running["var"] + NORM_EPSILON)
     return scale, params["bias"] - running["mean"] * scale
 
@@ -157,15 +164,15 @@ def _arranged(
 
 
 def _per_image(layer: _Layer) -> _Layer:
-    """A layer of ``[H, W, B, C]`` as one of ``[H, W, C]`` that still knows its batch.
+    """Makes a layer of ``[H, W, B, C]`` one of ``[H, W, C]`` that knows its batch.
 
-    ``jax.vmap`` by itself would put the batch first and leave the layer to choose its
-    form for a single image. A function with a rule of its own for ``vmap`` cannot be
-    differentiated, so it has a rule for that, too.
+    ``jax.vmap`` by itself would put the batch first, and the layer would choose the
+    form for a single image. A function with its own rule for ``vmap`` cannot be
+    differentiated, so this one has its own rule for derivatives as well.
     """
 
     def transpose(image: jax.Array, cotangent: jax.Array, kernel: _Kernel) -> jax.Array:
-        # The layer is linear: of the image only its shape matters.
+        # The layer is linear, so only the shape of the image matters.
         _, pull_back = jax.vjp(lambda image: layer(image, kernel), image)
         return pull_back(cotangent)[0]
 

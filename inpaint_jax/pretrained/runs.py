@@ -11,7 +11,7 @@ import jax
 
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.pretrained.files import ModelError
-from inpaint_jax.training import gan, recipes
+from inpaint_jax.training import CheckpointError, gan, recipes
 from inpaint_jax.types import Architecture
 
 KINDS: dict[str, type] = {
@@ -70,7 +70,7 @@ def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) ->
       ModelError: The folder is of something else, or has no checkpoint yet.
     """
     # Imported here: Orbax takes seconds, and only this way of loading needs it.
-    from inpaint_jax.training.checkpoints import CheckpointError, Checkpoints
+    from inpaint_jax.training.checkpoints import Checkpoints
 
     try:
         config = json.loads((workdir / "config.json").read_text())

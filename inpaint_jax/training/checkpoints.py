@@ -1,11 +1,29 @@
 """Saving and restoring training states; every call of Orbax is in this file."""
 
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
+import tensorstore as ts
+
+from inpaint_jax.training import CheckpointError
+
+_ITEM = "default"  # What Orbax calls the one thing that a checkpoint holds.
+_PART = "ocdbt.process_"  # What each process writes of it.
+_MANIFEST = "manifest.ocdbt"  # What joins the parts.
+_UNFINISHED = ".orbax-checkpoint-tmp"
+
+# Orbax and TensorStore take more for a path than the file system does: brackets, stars
+# and question marks are patterns to them, a backslash is a slash, `gs:/` a server.
+_PLAIN = re.compile(r"[\w /.,+=@~#%$()&!{}'^;-]*")
+_LONG = 1024  # Characters; what they add must not reach the system's limit.
 
 
 class State(Protocol):
@@ -20,10 +38,6 @@ class State(Protocol):
 _State = TypeVar("_State", bound=State)
 
 
-class CheckpointError(ValueError):
-    """A checkpoint cannot be read; the message is one line that says what to do."""
-
-
 class Checkpoints:
     """The checkpoints of one training run: ``<workdir>/<name>/<step>``.
 
@@ -32,7 +46,7 @@ class Checkpoints:
     counts. A context manager; leaving it waits for the last save.
 
     Args:
-      workdir: Folder of the run; made when missing.
+      workdir: Folder of the run; made when missing. Any path will do.
       name: Of the folder in it: ``checkpoints``, the latest, or ``best``.
       keep: How many of the latest checkpoints stay.
       read_only: Whether to make, change and delete nothing.
@@ -49,14 +63,18 @@ class Checkpoints:
         keep: int = 2,
         read_only: bool = False,
     ):
-        folder = (workdir / name).absolute()  # Orbax refuses relative paths.
-        if read_only and not folder.is_dir():
+        self._folder = (workdir / name).absolute()  # Orbax refuses relative paths.
+        if read_only and not self._folder.is_dir():
             raise CheckpointError(f"{workdir} has no checkpoint yet")
+        self._folder.mkdir(parents=True, exist_ok=True)
         # Orbax's own read_only does the same and warns of it, three lines each time.
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else keep, create=not read_only
+            max_to_keep=None if read_only else keep, create=False
         )
-        self._manager = ocp.CheckpointManager(folder, options=options)
+        with contextlib.ExitStack() as held:
+            self._alias = held.enter_context(_plain_path(self._folder))
+            self._manager = ocp.CheckpointManager(self._alias, options=options)
+            self._held = held.pop_all()
 
     @property
     def latest_step(self) -> int | None:
@@ -64,10 +82,15 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: State) -> None:
-        """Saves ``state`` under its own step, unless that step is already there."""
+        """Saves ``state`` under its own step, unless that step is already there.
+
+        Raises:
+          CheckpointError: This one, or the one before, cannot be written.
+        """
         step = int(state.step)
         if step != self.latest_step:
-            self._manager.save(step, args=ocp.args.StandardSave(state._asdict()))
+            with self._writing():
+                self._manager.save(step, args=ocp.args.StandardSave(state._asdict()))
 
     def restore(self, like: _State) -> _State:
         """The newest checkpoint, placed on devices as ``like`` is.
@@ -79,9 +102,9 @@ class Checkpoints:
         Raises:
           CheckpointError: There is none, or it is damaged or of other shapes.
         """
-        step, folder = self.latest_step, Path(self._manager.directory)
+        step = self.latest_step
         if step is None:
-            raise CheckpointError(f"{folder.parent} has no checkpoint yet")
+            raise CheckpointError(f"{self._folder.parent} has no checkpoint yet")
         first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
@@ -89,21 +112,29 @@ class Checkpoints:
             ),
             like._asdict(),
         )
+        wanted = ocp.args.StandardRestore(target)
+        checkpoint = self._folder / str(step)
         try:
-            restored = self._manager.restore(
-                step, args=ocp.args.StandardRestore(target)
-            )
+            if _is_in_parts(checkpoint):
+                with _joined(checkpoint) as whole, ocp.CheckpointManager(whole) as own:
+                    restored = own.restore(step, args=wanted)
+            else:
+                restored = self._manager.restore(step, args=wanted)
         except Exception as error:  # TensorStore and Orbax raise nearly every kind.
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(
-                f"the checkpoint {folder / str(step)} cannot be read; delete that "
-                f"folder to go on without it ({reason[:120]})"
+                f"the checkpoint {checkpoint} cannot be read; move that folder away to "
+                f"go on without it ({self._reason(error)})"
             ) from error
         return type(like)(**restored)
 
     def wait(self) -> None:
-        """Returns when what was saved is on the disk."""
-        self._manager.wait_until_finished()
+        """Returns when what was saved is on the disk.
+
+        Raises:
+          CheckpointError: It cannot be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def forget_after(self, step: int) -> None:
         """Deletes the checkpoints of later steps than ``step``."""
@@ -120,5 +151,129 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.wait()
-        self._manager.close()
+        # What was saved before an error is kept; a second error would hide the first.
+        quietly = contextlib.suppress(Exception)
+        with self._held, self._writing() if error is None else quietly:
+            try:
+                self._manager.wait_until_finished()
+            finally:
+                self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns whatever Orbax and TensorStore raise into one line.
+
+        They write in threads of their own and raise at the next call, whichever it is.
+        """
+        try:
+            yield
+        except Exception as error:
+            names = [each.name for each in self._folder.iterdir()]
+            # Others are called `4.orbax-checkpoint-tmp`.
+            whole = [int(name) for name in names if name.isdecimal()]
+            good = f"of step {max(whole)}" if whole else "none"
+            raise CheckpointError(
+                f"a checkpoint cannot be written to {self._folder}: "
+                f"{self._reason(error)}; the last good one there is {good}"
+            ) from error
+
+    def _reason(self, error: Exception) -> str:
+        """What the system says is wrong, or the beginning of a longer message."""
+        text = str(error)
+        number = re.search(r"\[os_error_code='(\d+)'", text)
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        if number:
+            return os.strerror(int(number[1]))
+        first = text.splitlines()[0] if text else type(error).__name__
+        return first.replace(str(self._alias), str(self._folder))[:160]
+
+
+@contextlib.contextmanager
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """A path to ``folder`` that Orbax and TensorStore cannot misread.
+
+    Raises:
+      CheckpointError: There is none on this system.
+    """
+    path = str(folder)
+    if len(os.fsencode(path)) <= _LONG and _PLAIN.fullmatch(path):
+        yield folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        alias = Path(f"/proc/self/fd/{descriptor}")
+        if not alias.is_dir():  # Linux has it.
+            raise CheckpointError(
+                f"checkpoints cannot be kept in {folder}: give a shorter path, of "
+                "letters, digits, spaces and ._-"
+            )
+        yield alias
+    finally:
+        os.close(descriptor)
+
+
+def _parts(checkpoint: Path) -> dict[str, Path]:
+    """What a checkpoint's item holds, by name, wherever it was written.
+
+    Under a path with a backslash TensorStore wrote to another folder, and into the
+    temporary one, which nobody renamed.
+    """
+    folders = [checkpoint / _ITEM]
+    temporary = checkpoint.with_name(checkpoint.name + _UNFINISHED)
+    misread = str(temporary / f"{_ITEM}{_UNFINISHED}").replace("\\", "/")
+    if "\\" in str(checkpoint):
+        folders.append(Path(misread))
+    return {
+        each.name: each
+        for folder in folders
+        if folder.is_dir()
+        for each in folder.iterdir()
+    }
+
+
+def _is_in_parts(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written by Orbax under a path that it misread.
+
+    All is there, but the parts of the processes were not found to be joined.
+    """
+    names = _parts(checkpoint)
+    return _MANIFEST not in names and any(name.startswith(_PART) for name in names)
+
+
+@contextlib.contextmanager
+def _joined(checkpoint: Path) -> Iterator[Path]:
+    """A temporary folder with the checkpoint of that step as it should have been.
+
+    Nothing is copied and nothing changed in the run's folder: it may be read only.
+    """
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        _plain_path(Path(temporary)) as folder,
+    ):
+        whole = folder / checkpoint.name
+        item = whole / _ITEM
+        item.mkdir(parents=True)
+        for each in checkpoint.iterdir():
+            if each.name != _ITEM:
+                (whole / each.name).symlink_to(each)
+        names = _parts(checkpoint)
+        for name, each in names.items():
+            (item / name).symlink_to(each)
+
+        context = ts.Context()  # Stores of one context alone can be joined.
+
+        def open_store(path: Path) -> ts.KvStore:
+            base = {"driver": "file", "path": f"{path}/"}
+            spec = {"driver": "ocdbt", "base": base}
+            return ts.KvStore.open(spec, context=context).result()
+
+        store = open_store(item)
+        with ts.Transaction(atomic=True) as transaction:
+            for name in names:
+                if name.startswith(_PART):
+                    part = open_store(item / name)
+                    part.experimental_copy_range_to(
+                        store.with_transaction(transaction)
+                    ).result()
+        yield folder

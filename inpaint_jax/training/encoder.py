@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
-from inpaint_jax import masks
+from inpaint_jax import masks, parallel
 from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.networks.dcgan import Encoder, Variables
 from inpaint_jax.search.starts import guesses
-from inpaint_jax.training import gan
-from inpaint_jax.training.augment import flip_at_random
-from inpaint_jax.types import Architecture, Correct, Generate
+from inpaint_jax.training import gan, updates
+from inpaint_jax.training.recipes import check_common
+from inpaint_jax.types import Architecture, Correct, Generate, check_counts
 
 MASKS = (
     masks.center,
@@ -34,6 +35,10 @@ MASKS = (
     masks.any_pixels,
 )
 """Of the images of a batch, in turn."""
+
+_WHOLE_WEIGHT = 1.0  # Of the l1 distance over the whole image, beside the context loss.
+_LATENT_WEIGHT = 3.0  # Of the squared distance to the latent, where that is known.
+_OWN = 2  # One image in so many is a sample of the generator.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +51,11 @@ class EncoderConfig:
       steps: Of the whole training: the learning rate falls to 0 by then.
       batch_size: Images a step.
       learning_rate: Adam's greatest, after a warm-up.
-      hidden_weight: Of the l1 distance over the whole image beside the context loss.
-      latent_weight: Of the squared distance to the latent, where that is known.
-      own_share: One image in so many is a sample of the generator.
       flip: Whether images are mirrored at random.
       seed: Of the weights, the masks, the samples and the order of the images.
 
     Raises:
-      ValueError: A value is out of range.
+      ValueError: A value is of the wrong type or out of range.
     """
 
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
@@ -61,30 +63,12 @@ class EncoderConfig:
     steps: int = 20_000
     batch_size: int = 48
     learning_rate: float = 1e-3
-    hidden_weight: float = 1.0
-    latent_weight: float = 3.0
-    own_share: int = 2
     flip: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("passes", "steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, not {getattr(self, name)}"
-                )
-        if self.batch_size < 2:
-            raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
-        for name in ("hidden_weight", "latent_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
-        if not 2 <= self.own_share <= self.batch_size:
-            raise ValueError(
-                f"own_share must be at least 2 and at most batch_size, not "
-                f"{self.own_share}"
-            )
+        check_common(self)
+        check_counts(self, "passes", "steps")
 
 
 class EncoderState(NamedTuple):
@@ -118,7 +102,7 @@ def init_state(config: EncoderConfig) -> EncoderState:
     """The state before the first step; a function of ``config`` alone."""
     size = config.architecture
     keys = jax.random.split(jax.random.key(config.seed), config.passes)
-    seen = jnp.zeros((2, size.image_size, size.image_size, 7))
+    seen = jnp.zeros((2, size.image_size, size.image_size, 7), jnp.float32)
     encoders = tuple(Encoder(size).init(key, seen, train=True) for key in keys)
     parameters = [variables["params"] for variables in encoders]
     return EncoderState(
@@ -126,9 +110,14 @@ def init_state(config: EncoderConfig) -> EncoderState:
     )
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+@functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
 def train_step(
-    state: EncoderState, images: jax.Array, generate: Generate, *, config: EncoderConfig
+    state: EncoderState,
+    images: jax.Array,
+    generate: Generate,
+    *,
+    config: EncoderConfig,
+    mesh: Mesh | None = None,
 ) -> tuple[EncoderState, Metrics]:
     """One update of all encoders; each learns from its own guess alone.
 
@@ -137,27 +126,44 @@ def train_step(
       images: ``[B, S, S, 3]`` float32 in [-1, 1].
       generate: The generator that is searched, ``[L] -> [S, S, 3]``.
       config: How to train.
+      mesh: As for ``gan.train_step``.
 
     Returns:
       The next state and the step's figures.
     """
+    step = functools.partial(_train_step, config=config)
+    return updates.run_step(step, state, images, mesh, generate)
+
+
+def _train_step(
+    state: EncoderState,
+    images: jax.Array,
+    generate: Generate,
+    *,
+    config: EncoderConfig,
+    share: parallel.Share,
+) -> tuple[EncoderState, Metrics]:
+    """``train_step`` for one device's share of the batch."""
+    count, height, width, _ = images.shape
+    batch_size = share.devices * count
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     key_flip, key_latent, key_mask = jax.random.split(key, 3)
     if config.flip:
-        images = flip_at_random(jax.random.split(key_flip, len(images)), images)
+        images = updates.flip_at_random(key_flip, images, share)
     # The first ones, not one in so many: masks are dealt in turn.
-    own = jnp.arange(len(images)) < len(images) // config.own_share
-    latents = gan.sample_latents(
-        key_latent, len(images), config.architecture.latent_size
+    own = share.take(jnp.arange(batch_size) < batch_size // _OWN)
+    latents = share.take(
+        gan.sample_latents(key_latent, batch_size, config.architecture.latent_size)
     )
     generate_all = jax.vmap(generate)
     images = jnp.where(own[:, None, None, None], generate_all(latents), images)
-    _, height, width, _ = images.shape
-    known = masks.masks_in_turn(MASKS, key_mask, len(images), (height, width))
+    known = share.take(
+        masks.masks_in_turn(MASKS, key_mask, batch_size, (height, width))
+    )
     weights = jax.vmap(importance_weights)(known)
     # A mean over the known pixels: images with small holes count as much.
     weights /= 3 * jnp.maximum(weights.sum((1, 2, 3), keepdims=True), 1e-6)
-    network = Encoder(config.architecture)
+    network = Encoder(config.architecture, axis_name=share.axis_name)
     space = Uniform(config.architecture.latent_size)
 
     def loss(parameters: list[Any]) -> tuple[jax.Array, tuple[list[Any], Metrics]]:
@@ -165,13 +171,8 @@ def train_step(
 
         def corrector(variables: Variables, params: Any) -> Correct:
             def correct(seen: jax.Array) -> jax.Array:
-                output, updated = network.apply(
-                    {**variables, "params": params},
-                    seen,
-                    train=True,
-                    mutable=["batch_stats"],
-                )
-                statistics.append(updated["batch_stats"])
+                output, updated = updates.apply(network, variables, params, seen)
+                statistics.append(updated)
                 return output
 
             return correct
@@ -180,7 +181,7 @@ def train_step(
             corrector(variables, params)
             for variables, params in zip(state.encoders, parameters, strict=True)
         ]
-        total, context, whole = jnp.zeros(()), [], []
+        total, context, whole = jnp.zeros((), images.dtype), [], []
         for latent, generated in guesses(
             correctors, generate_all, space, images, known
         ):
@@ -188,19 +189,22 @@ def train_step(
             context.append(jnp.sum(weights * error, (1, 2, 3)).mean())
             whole.append(error.mean())
             off = jnp.square(latent - latents).mean(1)
-            total += context[-1] + config.hidden_weight * whole[-1]
-            total += config.latent_weight * jnp.mean(off, where=own)
+            total += context[-1] + _WHOLE_WEIGHT * whole[-1]
+            # The mean over the whole batch's own samples, which one share may have all.
+            known_ones = batch_size // _OWN / share.devices
+            total += _LATENT_WEIGHT * jnp.where(own, off, 0).sum() / known_ones
         return total, (statistics, Metrics(jnp.stack(context), jnp.stack(whole)))
 
     parameters = [variables["params"] for variables in state.encoders]
     gradient, (statistics, metrics) = jax.grad(loss, has_aux=True)(parameters)
-    updates, optimizer = _optimizer(config).update(gradient, state.optimizer)
-    parameters = optax.apply_updates(parameters, updates)
+    gradient, statistics = share.mean((gradient, statistics))
+    changes, optimizer = _optimizer(config).update(gradient, state.optimizer)
+    parameters = optax.apply_updates(parameters, changes)
     encoders = tuple(
         {"params": params, "batch_stats": stats}
         for params, stats in zip(parameters, statistics, strict=True)
     )
-    return EncoderState(state.step + 1, encoders, optimizer), metrics
+    return EncoderState(state.step + 1, encoders, optimizer), share.mean(metrics)
 
 
 def _optimizer(config: EncoderConfig) -> optax.GradientTransformation:

@@ -1,5 +1,4 @@
-"""Training the DCGAN: eq. 1 of the paper with the procedure of Radford et al. (2016),
-and what has been found since to make such training better.
+"""Training the DCGAN: eq. 1 of the paper with the procedure of Radford et al. (2016).
 
 Pure functions of a state: ``init_state`` makes one, ``train_step`` maps one to the
 next. All randomness comes from the seed in the configuration and the step's number,
@@ -7,7 +6,6 @@ so a run that is stopped and started again ends where an unbroken one does.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,11 +17,9 @@ from inpaint_jax import parallel
 from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks.dcgan import Discriminator, Generator, Variables
-from inpaint_jax.training import augment, updates
+from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import TrainConfig
 from inpaint_jax.training.updates import Network
-
-_R1_EVERY = 16  # Steps; the penalty weighs as many times more (Karras et al., 2020).
 
 
 class TrainState(NamedTuple):
@@ -47,8 +43,7 @@ class Metrics(NamedTuple):
     """Figures of one step, each ``[]``.
 
     Attributes:
-      discriminator_loss: -log D(x) - log(1 - D(G(z))), mean over the batch, with
-        smoothed labels if so configured, without the penalty.
+      discriminator_loss: -log D(x) - log(1 - D(G(z))), mean over the batch.
       generator_loss: As the configuration chose.
       real_score: Mean of D(x).
       fake_score: Mean of D(G(z)), before the discriminator's update.
@@ -66,16 +61,10 @@ class StepKeys(NamedTuple):
     Attributes:
       flips: Which real images are mirrored.
       latents: The generator's input.
-      real: How real images are augmented.
-      fake: How generated images are, for the discriminator's update.
-      judged: How they are, for the generator's.
     """
 
     flips: jax.Array
     latents: jax.Array
-    real: jax.Array
-    fake: jax.Array
-    judged: jax.Array
 
 
 def _keys(config: TrainConfig) -> jax.Array:
@@ -86,7 +75,7 @@ def _keys(config: TrainConfig) -> jax.Array:
 def step_keys(config: TrainConfig, step: jax.Array) -> StepKeys:
     """The keys of a step ``[]``, by which a reference can draw what it draws."""
     key = jax.random.fold_in(_keys(config)[2], step)
-    return StepKeys(*jax.random.split(key, 5))
+    return StepKeys(*jax.random.split(key))
 
 
 def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
@@ -101,8 +90,8 @@ def init_state(config: TrainConfig) -> TrainState:
     """The state before the first step; a function of ``config`` alone."""
     key_g, key_d, _ = _keys(config)
     size = config.architecture
-    latents = jnp.zeros((2, size.latent_size))
-    images = jnp.zeros((2, size.image_size, size.image_size, 3))
+    latents = jnp.zeros((2, size.latent_size), jnp.float32)
+    images = jnp.zeros((2, size.image_size, size.image_size, 3), jnp.float32)
     g = Generator(size).init(key_g, latents, train=True)
     d = Discriminator(size).init(key_d, images, train=True)
     return TrainState(
@@ -164,10 +153,6 @@ def _train_step(
     """
     batch_size = share.devices * images.shape[0]
     keys = step_keys(config, state.step)
-    keys_real, keys_fake, keys_judged = (
-        share.take(jax.random.split(key, batch_size))
-        for key in (keys.real, keys.fake, keys.judged)
-    )
     real = images
     if config.flip:
         real = updates.flip_at_random(keys.flips, images, share)
@@ -190,26 +175,20 @@ def _train_step(
     )
 
     judge = Discriminator(config.architecture, config.dtype, axis_name)
-    seen_real = _seen(keys_real, real, config)
-    seen_fake = _seen(keys_fake, fake, config)
 
     def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
         # Real and generated images are normalised apart, each by its own batch's
         # statistics; the running ones see first the one, then the other.
-        on_real, stats = apply(judge, discriminator.variables, params, seen_real)
+        on_real, stats = apply(judge, discriminator.variables, params, real)
         variables = {**discriminator.variables, "batch_stats": stats}
-        on_fake, stats = apply(judge, variables, params, seen_fake)
+        on_fake, stats = apply(judge, variables, params, fake)
         real_score = jax.nn.softmax(on_real)[:, REAL].mean()
         fake_score = jax.nn.softmax(on_fake)[:, REAL].mean()
-        of_real = jax.nn.log_softmax(on_real).mean(0)
-        loss = -(1 - config.label_smoothing) * of_real[REAL]
-        loss -= config.label_smoothing * of_real[FAKE]
+        loss = -jax.nn.log_softmax(on_real)[:, REAL].mean()
         loss -= jax.nn.log_softmax(on_fake)[:, FAKE].mean()
-        logits = functools.partial(apply, judge, discriminator.variables, params)
-        penalty = _r1(logits, seen_real, state, config)
-        return loss + penalty, (loss, stats, real_score, fake_score)
+        return loss, (stats, real_score, fake_score)
 
-    d_gradient, (d_loss, d_stats, real_score, fake_score) = jax.grad(
+    (d_loss, (d_stats, real_score, fake_score)), d_gradient = jax.value_and_grad(
         discriminator_loss, has_aux=True
     )(discriminator.variables["params"])
     d_gradient, d_stats = share.mean((d_gradient, d_stats))
@@ -218,8 +197,7 @@ def _train_step(
 
     def generator_loss(fake: jax.Array) -> jax.Array:
         params = discriminator.variables["params"]
-        seen = _seen(keys_judged, fake, config)
-        logits, _ = apply(judge, discriminator.variables, params, seen)
+        logits, _ = apply(judge, discriminator.variables, params, fake)
         log_probability = jax.nn.log_softmax(logits)
         if config.generator_loss == "saturating":
             return log_probability[:, FAKE].mean()
@@ -238,41 +216,6 @@ def _train_step(
         TrainState(state.step + 1, generator, discriminator, average),
         share.mean(Metrics(d_loss, g_loss, real_score, fake_score)),
     )
-
-
-def _seen(keys: jax.Array, images: jax.Array, config: TrainConfig) -> jax.Array:
-    """What the discriminator gets to see of images ``[B, S, S, 3]``; keys ``[B]``."""
-    keys_augment, keys_noise = jax.vmap(jax.random.split, out_axes=1)(keys)
-    if config.augmentations:
-        images = augment.augment(keys_augment, images, config.augmentations)
-    if config.instance_noise:
-        noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(
-            keys_noise
-        )
-        images = images + config.instance_noise * noise
-    return images
-
-
-def _r1(
-    judge: Callable[[jax.Array], tuple[jax.Array, Any]],
-    real: jax.Array,
-    state: TrainState,
-    config: TrainConfig,
-) -> jax.Array:
-    """The R1 penalty of this step, ``[]``; 0 at most steps."""
-    if not config.r1_weight:
-        return jnp.zeros(())
-
-    def log_odds(images: jax.Array) -> jax.Array:
-        logits, _ = judge(images)
-        return (logits[:, REAL] - logits[:, FAKE]).sum()
-
-    def penalty() -> jax.Array:
-        gradient = jax.grad(log_odds)(real)
-        squared_norms = jnp.square(gradient).sum((1, 2, 3))
-        return _R1_EVERY * config.r1_weight / 2 * squared_norms.mean()
-
-    return jax.lax.cond(state.step % _R1_EVERY == 0, penalty, lambda: jnp.zeros(()))
 
 
 def _generator_optimizer(config: TrainConfig) -> optax.GradientTransformation:

@@ -11,7 +11,6 @@ from jax.sharding import Mesh
 
 from inpaint_jax import parallel
 from inpaint_jax.networks.dcgan import Module, Variables
-from inpaint_jax.training import augment
 
 
 class Network(NamedTuple):
@@ -27,28 +26,42 @@ class Network(NamedTuple):
 
 
 def run_step(
-    step: Callable[..., Any], state: Any, images: jax.Array, mesh: Mesh | None
+    step: Callable[..., Any],
+    state: Any,
+    images: jax.Array,
+    mesh: Mesh | None,
+    *constants: Any,
 ) -> Any:
     """A training step, of which every device does its share.
 
     Args:
-      step: Of the state, a device's share of the images, and the ``share``, to the next
-        state and figures, which are the same on all devices.
+      step: Of the state, a device's share of the images, the constants, and the
+        ``share``, to the next state and figures, which are the same on all devices.
       state: Where training stands.
       images: ``[B, S, S, 3]``.
-      mesh: Over which ``images`` are split and ``state`` is copied; None: one device.
+      mesh: Over which ``images`` are split and all else is copied; None: one device.
+      *constants: What else the step needs, which it does not change.
     """
     share = parallel.Share(1 if mesh is None else mesh.size)
     bound = functools.partial(step, share=share)
-    return parallel.split(bound, (None, 0), mesh, joined=True)(state, images)
+    axes = (None, 0, *(None for _ in constants))
+    return parallel.split(bound, axes, mesh, joined=True)(state, images, *constants)
 
 
 def flip_at_random(
     key: jax.Array, images: jax.Array, share: parallel.Share
 ) -> jax.Array:
-    """A share's images ``[B, S, S, 3]``, mirrored by keys drawn for the whole batch."""
+    """A share of a batch, each image mirrored left to right with probability 1/2.
+
+    Args:
+      key: For the whole batch.
+      images: ``[B, S, S, 3]``, the share.
+      share: Which share it is.
+    """
     keys = share.take(jax.random.split(key, share.devices * len(images)))
-    return augment.flip_at_random(keys, images)
+    half = jnp.float32(0.5)
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, half))(keys)
+    return jnp.where(chosen[:, None, None, None], images[:, :, ::-1], images)
 
 
 def apply(
@@ -110,7 +123,8 @@ def moving_average(
       decay: How much of the average stays, at most: early on it forgets faster, or it
         would hold on to the first weights.
     """
-    now = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    done = step.astype(jnp.float32)
+    now = jnp.minimum(decay, (1.0 + done) / (10.0 + done))
     return optax.incremental_update(variables, average, 1.0 - now)
 
 

@@ -210,7 +210,7 @@ def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_pat
     # As a run's configuration was before there were recipes.
     config = json.loads((workdir / "config.json").read_text())
     assert config.pop("discriminator_learning_rate") is None
-    for name in ("label_smoothing", "augmentations", "precision", "validation"):
+    for name in ("batch_norm_groups", "precision", "validation"):
         del config[name]
     (workdir / "config.json").write_text(json.dumps(config))
     result = program("train", *flags(folder, workdir, 3, *on_all))
@@ -265,7 +265,9 @@ def test_a_batch_must_fit_the_devices(unbroken, program, environment, tmp_path):
         (["--dataset=images:{}", "--workdir=x", "--batch_size=1"], "batch_size"),
         (["--dataset=images:{}", "--workdir=x", "--image_size=48"], "image_size"),
         (["--dataset=images:{}", "--workdir=x", "--recipe=best"], "recipe"),
-        (["--dataset=images:{}", "--workdir=x", "--augmentations=a"], "augmentations"),
+        (["--dataset=images:{}", "--workdir=x", "--r1_weight=1"], "r1_weight"),
+        (["--dataset=images:{}", "--workdir=gs://bucket/x"], "gs://bucket/x: give a"),
+        (["--dataset=images:{}", "--workdir=~nobody-here/x"], "~nobody-here"),
         (
             ["--dataset=images:{}", "--workdir=x", "--validation=20"],
             "hold back 20 of 20",
@@ -296,7 +298,7 @@ def test_a_damaged_checkpoint_is_named(unbroken, program, tmp_path):
             path.write_bytes(path.read_bytes()[:10])
     result = program("train", *flags(folder, workdir, 14), check=False)
     assert result.returncode == 2
-    assert "checkpoints/12 cannot be read; delete" in result.stderr.splitlines()[-1]
+    assert "checkpoints/12 cannot be read; move" in result.stderr.splitlines()[-1]
     shutil.rmtree(workdir / "checkpoints" / "12")
     assert "from step 8" in program("train", *flags(folder, workdir, 10)).stdout
 

@@ -1,11 +1,18 @@
+import json
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors
 from conftest import TINY, random_weights
 
+from inpaint_jax import pretrained
 from inpaint_jax.networks import dcgan
 from inpaint_jax.types import Architecture
+
+FOLDER = Path(pretrained.__file__).parent
 
 
 def shapes(tree):
@@ -70,3 +77,60 @@ def test_inference_uses_the_running_statistics(tiny_state):
     expected = (x - running["mean"]) / np.sqrt(running["var"] + 1e-5)
     expected = expected * affine["scale"] + affine["bias"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class Renamed(dcgan._Convolution):
+    pass
+
+
+class AlsoRenamed(dcgan._BatchNorm):
+    pass
+
+
+NETWORKS = {
+    "generator": lambda: (dcgan.Generator(TINY), jnp.zeros((2, 8))),
+    "discriminator": lambda: (dcgan.Discriminator(TINY), jnp.zeros((2, 16, 16, 3))),
+    "encoders/0": lambda: (dcgan.Encoder(TINY), jnp.zeros((2, 16, 16, 7))),
+    "network": lambda: (dcgan.ContextEncoder(TINY), jnp.zeros((2, 16, 16, 3))),
+}
+
+
+@pytest.mark.parametrize("which", NETWORKS)
+def test_weights_are_called_what_they_are_whatever_a_class_is_called(
+    which, monkeypatch
+):
+    def names():
+        network, x = NETWORKS[which]()
+        shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), x, train=True))
+        return set(dcgan.flatten(shapes))
+
+    before = names()
+    monkeypatch.setattr(dcgan, "_Convolution", Renamed)
+    monkeypatch.setattr(dcgan, "_BatchNorm", AlsoRenamed)
+    monkeypatch.setattr(dcgan.nn, "Dense", type("Linear", (dcgan.nn.Dense,), {}))
+    monkeypatch.setattr(dcgan.nn, "BatchNorm", type("B", (dcgan.nn.BatchNorm,), {}))
+    assert names() == before
+
+
+def test_networks_have_the_names_of_the_shipped_files():
+    def shipped(path):
+        with safetensors.safe_open(path, "numpy") as file:
+            sizes = json.loads(file.metadata()["metadata"])["architecture"]
+            return Architecture(**sizes), set(file.keys())
+
+    size, found = shipped(FOLDER / "celeba64.safetensors")
+    _, of_context_encoder = shipped(FOLDER / "context_encoder" / "celeba64.safetensors")
+    images = jnp.zeros((2, 64, 64, 7))
+    expected = {"metric", "color"}
+    for prefix, network, x in (
+        ("generator", dcgan.Generator(size), jnp.zeros((2, 100))),
+        ("discriminator", dcgan.Discriminator(size), images[..., :3]),
+        ("encoders/0", dcgan.Encoder(size), images),
+        ("encoders/1", dcgan.Encoder(size), images),
+        ("network", dcgan.ContextEncoder(size), images[..., :3]),
+    ):
+        shapes = jax.eval_shape(
+            lambda network=network, x=x: network.init(jax.random.key(0), x, train=True)
+        )
+        expected |= {f"{prefix}/{name}" for name in dcgan.flatten(shapes)}
+    assert found | of_context_encoder == expected

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import dataclasses, json, sys
 from absl import flags
-from experiments import recipe
+from experiments.flags import recipe
 rows = []
 for arguments in json.loads(sys.argv[1]):
     flags.FLAGS.unparse_flags()
@@ -52,7 +52,7 @@ REFUSED = {
     "--discriminator_width=9": "--discriminator_width is not for --model=dcgan",
     "--model=vae --adversarial_weight=0.1": "--adversarial_weight is not for "
     "--model=vae",
-    "--model=vae --r1_weight=1": "--r1_weight is not for --model=vae",
+    "--model=vae --batch_norm_groups=1": "--batch_norm_groups is not for --model=vae",
     "--model=vae --recipe=tuned": "--recipe is not for --model=vae",
     "--model=context_encoder --recipe=paper": "--recipe is not for "
     "--model=context_encoder",
