@@ -10,7 +10,9 @@ import zipfile
 
 import pytest
 from commands import programs
-from conftest import DEMO, ROOT, TIME_LIMIT, launcher
+from conftest import DEMO, ROOT, TIME_LIMIT, Launcher
+
+from inpaint_jax.version import __version__
 
 PACKAGES = ("experiments", "inpaint_jax")
 NAMES = [
@@ -96,7 +98,7 @@ def test_a_wheel_has_every_file_of_the_packages_and_no_other(wheel):
 def test_every_program_of_an_install_starts(away, tmp_path, tiny_model_file):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    with launcher(away, tmp_path) as launch:
+    with Launcher(away, tmp_path) as launch:
         for name in NAMES:
             said = launch(f"experiments.{name}", ["--help"], folder)
             assert f"python -m experiments.{name}" in said.stdout
@@ -183,7 +185,4 @@ def test_a_program_gets_its_flags_and_its_status(inpaint_jax):
 
 
 def test_the_version_is_said(inpaint_jax):
-    (version,) = re.findall(
-        r'"(.+)"', (ROOT / "inpaint_jax" / "version.py").read_text()
-    )
-    assert inpaint_jax("--version").stdout == f"{version}\n"
+    assert inpaint_jax("--version").stdout == f"{__version__}\n"
