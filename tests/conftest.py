@@ -37,6 +37,7 @@ jax.config.update("jax_compilation_cache_dir", str(COMPILED))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 DEMO = ROOT / "inpaint_jax" / "demo"
+CORE = {"blend", "completion", "latents", "losses", "masks", "metrics", "search"}
 TIME_LIMIT = 900  # Seconds that a program may take, on a machine with much to do.
 TINY = Architecture(latent_size=8, width=4, image_size=16)
 # One recipe for all that train: a training step takes seconds to compile. The average
@@ -70,6 +71,17 @@ def random_weights(shapes):
         return jnp.asarray(values, leaf.dtype)
 
     return jax.tree.map_with_path(filled, shapes)
+
+
+@pytest.fixture(autouse=True)
+def strict(request):
+    """The core leaves no dtype and no shape to JAX's promotion."""
+    room = request.path.relative_to(ROOT / "tests").parts[0].removesuffix("_test.py")
+    if room not in CORE:
+        yield
+        return
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
 
 
 @pytest.fixture(scope="session")
