@@ -1,12 +1,12 @@
-"""The paper's Table 1 with all its competitors: data sets x masks x methods.
+"""Make the paper's Table 1 with all its competitors: data sets, masks, methods.
 
     python -m experiments.compare
     python -m experiments.compare --comparison=docs/comparison.toml --limit=256
 
-Leaves in the work folder: table.md and table.json, and a folder for each cell, which is
-an evaluation as of ``experiments.evaluate``. A cell once computed is not computed
-again: started again, it does only what is missing, down to single images. The table has
-all cells that are finished, also those that this run was not asked for.
+The work folder then holds table.md and table.json, and a folder for each cell, which is
+an evaluation by ``experiments.evaluate``. A cell is computed once: started again, the
+program does only what is missing, down to single images. The table has all cells that
+are finished, including those that this run was not asked for.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.filling import measures
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import comparison
 from experiments.paper.comparison import (
@@ -40,29 +41,31 @@ for _module in (comparison, compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)
 
 _DATASETS = flags.DEFINE_list(
-    "datasets", None, "Some of the file's data sets, by name. Default: all."
+    "datasets", None, "Names of data sets in the file. Default: all."
 )
-_MASKS = flags.DEFINE_list("masks", list(MASKS), "As --mask of experiments.evaluate.")
-_METHODS = flags.DEFINE_list("methods", list(COLUMNS), "Some of the methods.")
+_MASKS = flags.DEFINE_list("masks", list(MASKS), "Names of masks to compare under.")
+_METHODS = flags.DEFINE_list("methods", list(COLUMNS), "Names of methods to compare.")
 _LIMIT = flags.DEFINE_integer(
-    "limit", 256, "The first so many test images for each cell.", lower_bound=1
+    "limit", 256, "Number of test images for each cell, the first ones.", lower_bound=1
 )
 _SLOW_LIMIT = flags.DEFINE_integer(
     "slow_limit",
     32,
-    "The first so many for a method that takes longer than --slow_seconds; of as many "
-    "there is also a table for all methods.",
+    "Number of test images for a method that takes longer than --slow_seconds. Another "
+    "table has all methods on these images alone.",
     lower_bound=1,
 )
 _RESULTS = flags.DEFINE_string(
     "results",
     None,
-    f"A Markdown file to put the tables into, between its lines {MARKERS[0]} and "
+    f"Markdown file to put the tables into, between its lines {MARKERS[0]} and "
     f"{MARKERS[1]}.",
 )
-_SLOW_SECONDS = flags.DEFINE_float("slow_seconds", 2.0, "For one image.")
+_SLOW_SECONDS = flags.DEFINE_float(
+    "slow_seconds", 2.0, "Seconds an image from which a method counts as slow."
+)
 
-_MEANS = ("psnr", "psnr_hole", "ssim", "swd")
+_MEANS = (*measures.SIMILARITIES, "swd")
 
 
 def main() -> int:
@@ -72,7 +75,7 @@ def main() -> int:
 
 
 def _compare(workdir: Path) -> int:
-    # --- What is asked ---------------------------------------------------------------
+    # --- Flags -----------------------------------------------------------------------
     cases = read_cases()
     chosen = _choose("datasets", _DATASETS.value or list(cases), list(cases))
     methods = _choose("methods", _METHODS.value, list(COLUMNS))
@@ -81,9 +84,9 @@ def _compare(workdir: Path) -> int:
             mask_function(mask)
     results = Path(_RESULTS.value).expanduser() if _RESULTS.value else None
     if results is not None:
-        around_tables(results)  # A wrong one is better refused now than in hours.
+        around_tables(results)  # Refuse a wrong file now rather than in hours.
 
-    # --- The table as it stands: what earlier runs computed stays in it --------------
+    # --- The table so far, with what earlier runs computed ---------------------------
     masks = dict.fromkeys([*MASKS, *masks_of_table(workdir), *_MASKS.value])
     whole = itertools.product(cases.values(), COLUMNS.items(), masks)
     cells = [
@@ -97,9 +100,9 @@ def _compare(workdir: Path) -> int:
         if (cell.case.name, cell.name, cell.mask) in names
     }
     for cell in asked.values():
-        cell.check()  # What is not there is better missed now than in hours.
+        cell.check()  # Refuse what is missing now rather than in hours.
 
-    # --- Cell by cell; what holds for all of a data set is read once ------------------
+    # --- Cell by cell; what a data set's cells share is read once ---------------------
     for i, cell in asked.items():
         try:
             rows[i] = _row(cell, _compute(cell))
@@ -118,10 +121,10 @@ def _compare(workdir: Path) -> int:
 
 
 def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Checks names that a flag lists.
+    """Checks the names that a flag lists.
 
     Raises:
-      program.UsageError: One is not known.
+      program.UsageError: A name is unknown.
     """
     for name in wanted:
         if name not in known:
@@ -132,7 +135,7 @@ def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]
 
 
 def _compute(cell: Cell) -> dict[str, Any]:
-    """As ``Cell.compute``, of fewer images where the method is slow."""
+    """Computes a cell, on fewer images where the method is slow."""
     found = cell.compute(min(_SLOW_LIMIT.value, _LIMIT.value))
     if "refused" in found:
         return found
@@ -142,7 +145,7 @@ def _compute(cell: Cell) -> dict[str, Any]:
 
 
 def _row(cell: Cell, found: dict[str, Any]) -> dict[str, Any]:
-    """A cell's figures; for one that cannot be, the reason."""
+    """Row of the table: a cell's figures, or why it cannot be computed."""
     row: dict[str, Any] = {
         "dataset": cell.case.name,
         "title": cell.case.title,

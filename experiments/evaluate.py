@@ -20,20 +20,22 @@ from pathlib import Path
 
 from absl import flags
 
-import inpaint_jax
-from experiments.filling import evaluation
+from experiments.filling import evaluation, from_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
+from experiments.flags import model as model_flags
 from experiments.flags import search as search_flags
 from experiments.runtime import compilation_cache, distributed, program
 from inpaint_jax import masks
 
 _DATASET = dataset_flags.define_dataset()
+_MODEL = model_flags.define_model()
 for _module in (
     compilation_cache,
     dataset_flags,
     distributed,
     method_flags,
+    model_flags,
     search_flags,
 ):
     flags.adopt_module_key_flags(_module)
@@ -46,11 +48,6 @@ _MASK = flags.DEFINE_string(
     "mask",
     "center",
     f"What is missing: {', '.join(masks.MASK_NAMES)}, or random<NN> for NN per cent.",
-)
-_MODEL = flags.DEFINE_string(
-    "model",
-    "celeba64",
-    "A shipped model's name, a .safetensors file, or the work folder of a training.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
@@ -76,15 +73,13 @@ def main() -> int:
 
 def _evaluate() -> int:
     with program.usage_errors():
-        search = search_flags.read()
         masks.mask_function(_MASK.value)
-    method_flags.check()
-    model = inpaint_jax.load_model(_MODEL.value, precision=search.precision)
+    method = from_flags.read_method(_MODEL.value)
     source = dataset_flags.open_source(
         _DATASET.value,
         _SPLIT.value,
-        size=model.image_size,
-        crop=model.metadata.get("crop"),
+        size=method.model.image_size,
+        crop=method.model.metadata.get("crop"),
         limit=_LIMIT.value,
     )
     return evaluation.run(
@@ -94,7 +89,7 @@ def _evaluate() -> int:
             mask=_MASK.value,
             seed=_SEED.value,
             batch_size=_BATCH_SIZE.value,
-            method=method_flags.read(model, search),
+            method=method,
         )
     )
 

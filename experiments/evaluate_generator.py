@@ -23,25 +23,21 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-import inpaint_jax
-from experiments.filling import report
+from experiments.filling import measures
 from experiments.flags import dataset as dataset_flags
+from experiments.flags import model as model_flags
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import pixels
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.quality import generators, inception, sets
 from inpaint_jax.types import RefineConfig
 
 _DATASET = dataset_flags.define_dataset()
-for _module in (compilation_cache, dataset_flags):
+_MODEL = model_flags.define_model()
+for _module in (compilation_cache, dataset_flags, model_flags):
     flags.adopt_module_key_flags(_module)
 
 _DEFAULTS = generators.QualityConfig()
-_MODEL = flags.DEFINE_string(
-    "model",
-    "celeba64",
-    "A shipped model's name, a .safetensors file, or the work folder of a training.",
-)
 _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
 _IDS = flags.DEFINE_string(
     "ids",
@@ -87,7 +83,7 @@ _SHOWN_RECONSTRUCTIONS = 10
 
 def main() -> int:
     # --- What is asked ----------------------------------------------------------------
-    model = inpaint_jax.load_model(_MODEL.value)
+    model = model_flags.load(_MODEL.value)
     config = generators.QualityConfig(
         images=_LIMIT.value,
         reconstructions=_RECONSTRUCTIONS.value,
@@ -141,11 +137,11 @@ def main() -> int:
 
     # --- Write ------------------------------------------------------------------------
     program.write_json(output / "quality.json", row)
-    samples = images.tile(found.samples[:_SHOWN])
+    samples = sheets.tile(found.samples[:_SHOWN])
     images.write_png(output / "samples.png", samples)
     count = min(_SHOWN_RECONSTRUCTIONS, len(found.reconstructions))
     pairs = [real[:count], found.reconstructions[:count]]
-    sheet = images.grid(pairs, row_labels=["picture", "G(z)"])
+    sheet = sheets.grid(pairs, row_labels=["picture", "G(z)"])
     images.write_png(output / "reconstructions.png", sheet)
     print(
         f"SWD {row['swd']['mean']:.1f} (halves of the real images: "
@@ -175,7 +171,7 @@ def _only(dataset: datasets.Dataset, path: str, limit: int) -> datasets.Dataset:
 def _figures(found: generators.Quality) -> dict[str, Any]:
     ceiling = found.ceiling.astype(np.float64)
     return {
-        "swd": report.by_level(found.swd),
+        "swd": measures.by_level(found.swd),
         "ms_ssim": found.ms_ssim,
         "ceiling": {
             "psnr": ceiling.mean(),
@@ -202,7 +198,7 @@ def _of_real_images(
         directions=config.directions,
     )
     return {
-        "swd_of_halves": report.by_level(halves),
+        "swd_of_halves": measures.by_level(halves),
         "ms_ssim": generators.diversity(real, config.pairs, seed=_SEED.value),
     }
 

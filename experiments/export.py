@@ -20,6 +20,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.filling import measures
 from experiments.runtime import program
 from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
@@ -46,7 +47,7 @@ _RESULTS = flags.DEFINE_list(
 
 _QUALITY_FIGURES = ["images", "split", "swd", "ms_ssim", "ceiling", "real"]
 _SETTINGS = ["steps", "learning_rate", "split"]
-_FIGURES = ["psnr", "ssim", "psnr_hole", "context_loss", "prior_loss", "swd"]
+_FIGURES = [*measures.SIMILARITIES, *measures.LOSSES, "swd"]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The paper's figures, of your data and models.
+"""Draw the paper's figures, for your data and models.
 
     python -m experiments.figures --figure=8
     python -m experiments.figures --comparison=docs/comparison.toml --figure=all
@@ -30,7 +30,7 @@ from experiments.paper.comparison import (
 )
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
-from inpaint_jax.data import images
+from inpaint_jax.data import images, sheets
 from inpaint_jax.quality import generators
 from inpaint_jax.types import SearchConfig
 
@@ -54,15 +54,15 @@ class Plate(NamedTuple):
     """A figure of completed images side by side.
 
     Attributes:
-      masks: A group of rows each.
-      methods: A column each, of ``_COLUMNS``.
-      rows: Of each mask.
-      case: Which data set of the file.
-      titles: Of columns that have another here.
-      among: From how many images the rows are chosen; None: they are the first ones.
-      choose: How: from the examples of all methods, numbers of which the highest are
-        taken.
-      errors: Whether a column with the amplified error follows for each method.
+      masks: Names of masks, each with a group of rows.
+      methods: Names in ``_COLUMNS``, each with a column.
+      rows: Number of rows for each mask.
+      case: Index of the data set in the file.
+      titles: Titles of columns that differ from those in ``_COLUMNS``.
+      among: Number of images that rows are chosen from; None takes the first ones.
+      choose: A function from the examples of all methods to a score for each image; the
+        images with the highest scores are taken.
+      errors: Whether each method also gets a column with the amplified error.
     """
 
     masks: Sequence[str]
@@ -76,15 +76,15 @@ class Plate(NamedTuple):
 
 
 def _difference(examples: Sequence[Examples]) -> np.ndarray:
-    """How much the last two methods' results differ, ``[N]``."""
+    """Mean absolute difference between the last two methods' results, ``[N]``."""
     first, second = (each.completed.astype(float) for each in examples[-2:])
     return np.abs(first - second).mean((1, 2, 3))
 
 
 def _error(examples: Sequence[Examples]) -> np.ndarray:
-    """How far the last method's results are from the originals, ``[N]``."""
+    """Negative PSNR in the hole of the last method's results, ``[N]``."""
     last = examples[-1]
-    exact = float("inf")  # Has no PSNR.
+    exact = float("inf")  # An exact result has no PSNR in its row.
     return np.array([-(row["psnr_hole"] or exact) for row in last.rows])
 
 
@@ -122,21 +122,24 @@ _PLATES = {
     "13": Plate(("center", "half"), ("latent",), 4, among=32, choose=_error),
 }
 _OTHERS = ("2", "3b")
+_FILE = "figure-{}.png"
 _ALL = sorted([*_PLATES, *_OTHERS], key=lambda name: int(name.rstrip("b")))
 
 _FIGURE = flags.DEFINE_enum(
-    "figure", None, ["all", *_ALL], "Its number in the paper.", required=True
+    "figure", None, ["all", *_ALL], "The figure's number in the paper.", required=True
 )
 
 
 def main() -> int:
     cases = list(read_cases().values())
-    output = program.make_folder(Path(_OUTPUT.value))
+    output = program.make_folder(
+        Path(_OUTPUT.value), [_FILE.format(name) for name in _ALL]
+    )
     workdir = make_workdir()
     everything = _FIGURE.value == "all"
     status = 0
     for name in _ALL if everything else [_FIGURE.value]:
-        path = output / f"figure-{name}.png"
+        path = output / _FILE.format(name)
         try:
             _draw(name, path, cases, workdir)
         except Stopped:
@@ -165,7 +168,7 @@ def _draw(name: str, path: Path, cases: Sequence[Case], workdir: Path) -> None:
 def _draw_plate(
     figure: str, plate: Plate, cases: Sequence[Case], workdir: Path
 ) -> np.ndarray:
-    """Rows of images under masks; columns: original, input, and methods."""
+    """Draws a plate: rows of images under masks; original, input and methods."""
     if plate.case >= len(cases):
         raise program.UsageError(
             f"figure {figure} is of the data set number {plate.case + 1} of "
@@ -180,7 +183,7 @@ def _draw_plate(
             )
             for name in plate.methods
         ]
-        # Those that every method has filled.
+        # Only images that every method has filled.
         common = set.intersection(*(set(each.ids) for each in examples))
         examples = [each.select(common) for each in examples]
         chosen = np.arange(min(plate.rows, len(examples[0].ids)))
@@ -203,7 +206,7 @@ def _draw_plate(
             labels.append(f"{mask}, {examples[0].ids[i]}")
     titles = [plate.titles.get(name, _COLUMNS[name].title) for name in plate.methods]
     errors_of = [f"error: {title}" for title in titles]
-    return images.grid(
+    return sheets.grid(
         rows,
         column_labels=["original", "input", *titles, *(errors_of * plate.errors)],
         row_labels=labels,
@@ -215,13 +218,15 @@ def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
     models = load_vae(case.network("vae")), case.model
     rows = [generators.sample(model, 10) for model in models]
-    return images.grid(rows, row_labels=["VAE", "DCGAN"])
+    return sheets.grid(rows, row_labels=["VAE", "DCGAN"])
 
 
 def _draw_way(path: Path, case: Case) -> None:
-    """The search for the first test image, its center missing."""
-    id, original = case.open_test(1).read(0)
-    masks, keys = batches.draw_masks([id], "center", 0, original.shape)
+    """Draws the path of the search for the first test image, its centre missing."""
+    source = case.open_test(1)
+    id, original = source.read(0)
+    name = source.name_of(0, id)
+    masks, keys = batches.draw_masks([name], "center", 0, original.shape)
     way = manifold.follow(case.model, pixels.to_float(original), masks[0], keys[0])
     manifold.draw(path, way, f"{case.title}, {id}")
 

@@ -1,4 +1,4 @@
-"""Putting the generated pixels into the image (Yeh et al., 2017, section 3.3)."""
+"""Blending of the generated pixels into the image (Yeh et al., 2017, section 3.3)."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -47,8 +47,8 @@ def blend(
       \hat{x} = \arg\min_x \| \nabla x - \nabla G \|_2^2
       \quad \text{s.t. } x_i = y_i \text{ for } M_i = 1
 
-    (eq. 6), with the gradient between 4-neighbours inside the image: beyond the border
-    there is nothing to meet (a natural, or Neumann, boundary).
+    (eq. 6), with the gradient between 4-neighbours inside the image. Beyond the border
+    there are no pixels to fit (a natural, or Neumann, boundary).
 
     The unknown is the correction ``u = x - G``. It is ``y - G`` where known, and
     harmonic in the hole: ``d_i u_i - sum_j u_j = 0`` over the ``d_i`` neighbours
@@ -56,8 +56,8 @@ def blend(
     channels at once, preconditioned by the inverse of the whole image's Laplacian
     (``_preconditioner``).
 
-    With nothing known there is nothing to meet and the result is ``generated``; with
-    nothing missing it is ``image``.
+    With nothing known the result is ``generated``; with nothing missing it is
+    ``image``.
 
     Args:
       image: ``[H, W, C]`` y, in [-1, 1] where known; what it holds where missing, NaN
@@ -69,7 +69,7 @@ def blend(
         the residual *returned* stops falling at about 1e-4 where a large hole meets
         few known pixels.
       max_iterations: Limit on the iterations. The default, ``4 * (H + W)``, is
-        three times what the worst hole found needs at 64x64 (all but two pixels in a
+        three times what the worst hole known needs at 64x64 (all but two pixels in a
         corner: 80 to 150; the centre needs 14, random 80 % 19).
 
     Returns:
@@ -88,8 +88,8 @@ def blend(
     def in_hole(values: jax.Array) -> jax.Array:
         return jnp.where(known, 0, values)
 
-    # Masked on both sides, so symmetric; on the known pixels, where the vectors are
-    # zero and stay so, it is zero too.
+    # Masked on both sides, and so symmetric; on the known pixels, where the vectors are
+    # zero and stay zero, it is zero as well.
     def laplacian(u: jax.Array) -> jax.Array:
         u = in_hole(u)
         return in_hole(degree * u - _sum_of_neighbours(u))
@@ -99,10 +99,11 @@ def blend(
     def precondition(r: jax.Array) -> jax.Array:
         return in_hole(invert(in_hole(r)))
 
-    correction = overlay(image, generated, mask) - generated  # 0 in the hole
+    correction = overlay(image, generated, mask) - generated  # 0 in the hole.
     b = in_hole(_sum_of_neighbours(jnp.moveaxis(correction, -1, 0)))
     b = b.astype(jnp.promote_types(b.dtype, jnp.float32))
-    # Far below what float32 images can show, but far above where squares underflow.
+    # atol is far below what float32 images can show, and far above where squares
+    # underflow.
     u, _ = cg(
         laplacian,
         b,
@@ -126,11 +127,12 @@ def blend_batch(
     """``blend`` for ``[B, H, W, C]`` images and ``[B, H, W, 1]`` masks.
 
     Args:
-      images: As of ``blend``.
-      generated: As of ``blend``.
-      masks: As of ``blend``.
-      group: Images that are solved at once. Every iteration passes over all vectors of
-        a group: 64 images of 64x64 stay in a CPU's cache, 256 take twice as long each.
+      images: ``[B, H, W, C]``, each as ``blend`` takes it.
+      generated: ``[B, H, W, C]``, likewise.
+      masks: ``[B, H, W, 1]``, likewise.
+      group: Number of images that are solved at once. Every iteration passes over all
+        vectors of a group: 64 images of 64x64 stay in a CPU's cache; with 256 each
+        image takes twice as long.
 
     Returns:
       The ``Blend`` of every image, ``[B, ...]``.
@@ -144,9 +146,10 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """An approximate inverse of the hole's Laplacian: that of the whole image.
 
     With natural boundaries the image's own Laplacian is diagonal in the discrete cosine
-    basis, so its inverse is four products with small matrices. What it misses, that the
-    solution is zero on known pixels, is felt all over a hole as far as it is wide; a
-    constant added to the Laplacian decays over just that distance.
+    basis, so its inverse is four products with small matrices. It misses that the
+    solution is zero on known pixels, which matters over a distance of the hole's width;
+    a constant that is added to the Laplacian makes its inverse decay over just that
+    distance.
 
     Args:
       known: ``[H, W]`` bool.
@@ -156,18 +159,19 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """
     height, width = known.shape
     hole = ~known
-    # Edges between the hole and what is known over the hole's area: 1 / its width.
+    # The number of edges between the hole and the known pixels, over the hole's area,
+    # is about 1 / its width.
     edges = jnp.where(hole, _sum_of_neighbours(known.astype(jnp.float32)), 0).sum()
     decay = (edges / jnp.maximum(hole.sum(), 1)) ** 2
-    # Where most pixels have a known neighbour more would overshoot; without any known
-    # pixel 0 would divide by zero.
+    # Where most pixels have a known neighbour, more than 0.5 would overshoot; without
+    # any known pixel, 0 would divide by zero.
     decay = jnp.clip(decay, 1e-6, 0.5)
     of_rows, row_values = _cosine_basis(height)
     of_columns, column_values = _cosine_basis(width)
     scale = 1 / (row_values[:, None] + column_values + decay)
 
     def transform(x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
-        # One axis at a time, the last one: a plain matrix product of the whole batch.
+        # One axis at a time, always the last: a plain product of the whole batch.
         for basis in (columns, rows):
             x = jnp.matmul(x, basis, precision="highest").swapaxes(-1, -2)
         return x
@@ -181,7 +185,7 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
 
 
 def _cosine_basis(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal eigenvectors of a path's Laplacian, one a row, and their values."""
+    """Orthonormal eigenvectors of a path's Laplacian, as rows, and the eigenvalues."""
     frequency = np.arange(size)[:, None]
     basis = np.cos(np.pi * frequency * (np.arange(size) + 0.5) / size)
     basis /= np.linalg.norm(basis, axis=1, keepdims=True)
@@ -194,7 +198,7 @@ def _known(mask: jax.Array) -> jax.Array:
 
 
 def _sum_of_neighbours(values: jax.Array) -> jax.Array:
-    """``[..., H, W]`` sums over four neighbours, none of them beyond the border."""
+    """``[..., H, W]`` sums over the four neighbours that lie inside the image."""
     nothing = ((0, 0),) * (values.ndim - 2)
     padded = jnp.pad(values, (*nothing, (1, 1), (1, 1)))
     vertical = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]

@@ -72,9 +72,10 @@ def inpaint(
       keep_path: Whether ``Solution.path`` has every iterate.
       progress: Called with the number of steps just done, from time to time.
       progress_every: How many steps at most lie between two calls, 1 to 64.
-      mesh: Devices to divide the batch over (``parallel.make_mesh``); B must be a
-        multiple of those of this process. In a job of several processes each gives its
-        own images, as many as the others, and gets what is found for them.
+      mesh: Devices to divide the batch over (``parallel.make_mesh``); B, times the
+        candidates, must be a multiple of those of this process. In a job of several
+        processes each gives its own images, as many as the others, and gets what is
+        found for them.
 
     Returns:
       The completed images, with what was found on the way.
@@ -96,7 +97,12 @@ def inpaint(
         raise ValueError(f"candidates must be at least 1, not {candidates}")
     if not 1 <= progress_every <= CHUNK:
         raise ValueError(f"progress_every must be 1 to {CHUNK}, not {progress_every}")
-    image, mask = _checked(model, images, masks, mesh)
+    image, mask = _checked(model, images, masks)
+    if mesh is not None and len(image) * (candidates or 1) % parallel.local_size(mesh):
+        raise ValueError(
+            f"{len(image)} images cannot be divided among "
+            f"{parallel.local_size(mesh)} devices"
+        )
     if progress is not None and _is_traced(image, mask):
         raise ValueError("under jax.jit there is no progress to tell")
     count, keys = len(image), keys_of(key, len(image))
@@ -190,9 +196,7 @@ def image_key(seed: int, image_id: str) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), checksum(image_id))
 
 
-def _checked(
-    model: Model, images: ArrayLike, masks: ArrayLike, mesh: Mesh | None
-) -> tuple[Any, Any]:
+def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:
     """The arguments as float32 arrays of full shape, or the ``ValueError``."""
     numpy: Any = jnp if _is_traced(images, masks) else np
     image, mask = numpy.asarray(images, np.float32), numpy.asarray(masks, np.float32)
@@ -201,11 +205,6 @@ def _checked(
         raise ValueError(
             f"images must be [B, {size}, {size}, 3] for this model, not "
             f"{list(image.shape)}"
-        )
-    if mesh is not None and len(image) % parallel.local_size(mesh):
-        raise ValueError(
-            f"{len(image)} images cannot be divided among "
-            f"{parallel.local_size(mesh)} devices"
         )
     full = (*image.shape[:3], 1)
     if mask.shape not in (full, full[1:]):

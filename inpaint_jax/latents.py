@@ -9,46 +9,13 @@ can be a static argument of what is compiled. ``Uniform(100)`` is the paper's;
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-
-class LatentSpace(Protocol):
-    """What a search asks of a latent space. All functions are of ONE latent."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of a latent."""
-        ...
-
-    def __hash__(self) -> int: ...
-
-    def sample(self, key: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
-        """A latent ``[*shape]`` drawn from the prior."""
-        ...
-
-    def project(self, latent: jax.Array) -> jax.Array:
-        """The nearest latent that is allowed."""
-        ...
-
-    def project_gradient(self, latent: jax.Array, gradient: jax.Array) -> jax.Array:
-        """A loss's gradient without what would push the latent out of the space."""
-        ...
-
-    def log_density(self, latent: jax.Array) -> jax.Array:
-        """Log density ``[]`` of the prior, up to a constant of the space."""
-        ...
-
-    def squash(self, free: jax.Array) -> jax.Array:
-        """Any numbers ``[*shape]`` to a latent: what an encoder's output means."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """What JSON can say of it; ``from_description`` takes it back."""
-        ...
+from inpaint_jax.types import LatentSpace
 
 
 def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:

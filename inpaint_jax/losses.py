@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from inpaint_jax.types import Reduction
 
 FAKE = 0
-"""Index of the discriminator's logit for 'generated'."""
+"""Index of the discriminator's logit for "generated"."""
 REAL = 1
-"""Index of the discriminator's logit for 'real': D(x) = softmax(logits)[REAL]."""
+"""Index of the discriminator's logit for "real": D(x) = softmax(logits)[REAL]."""
 
 
 def importance_weights(mask: jax.Array, window: int = 7) -> jax.Array:
@@ -20,14 +20,15 @@ def importance_weights(mask: jax.Array, window: int = 7) -> jax.Array:
 
     with ``N(i)`` the ``window`` x ``window`` square around ``i`` (eq. 3). Beyond the
     border the mask is mirrored, its edge pixel repeated, so that ``|N(i)|`` is
-    ``window**2`` everywhere; the paper does not say, the authors' code does so.
+    ``window**2`` everywhere. The paper does not say this; the authors' code does so.
 
     Args:
       mask: ``[H, W, 1]``, 1 = known, 0 = missing.
       window: Side of the square, odd; 7 in the paper.
 
     Returns:
-      ``[H, W, 1]`` in [0, 1): 0 at missing pixels and at those with none in reach.
+      ``[H, W, 1]`` in [0, 1): 0 at missing pixels, and at known pixels with no missing
+      pixel in their window.
 
     Raises:
       ValueError: If ``window`` is not odd and positive.
@@ -67,8 +68,8 @@ def context_loss(
       generated: ``[H, W, C]`` G(z), in [-1, 1].
       image: ``[H, W, C]`` y, in [-1, 1] where known.
       weights: ``[H, W, 1]`` from ``importance_weights``, not negative, 0 where missing.
-      reduction: ``'sum'`` over pixels and channels, as in the paper and what its prior
-        weight of 0.003 stands beside, or ``'mean'``, the sum divided by ``H * W * C``.
+      reduction: ``'sum'`` over pixels and channels, as in the paper, whose prior weight
+        of 0.003 goes with it; or ``'mean'``, the sum divided by ``H * W * C``.
 
     Returns:
       ``[]`` the loss, at least 0.
@@ -78,8 +79,8 @@ def context_loss(
     """
     if reduction not in ("sum", "mean"):
         raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
-    # 0 * NaN is NaN, so what has no weight is taken out before the difference (and
-    # before its gradient), not only multiplied away after it.
+    # 0 * NaN is NaN. So what has no weight is removed before the difference (and
+    # before its gradient), instead of being multiplied by 0 after it.
     weighted = weights > 0
     difference = jnp.where(weighted, generated, 0) - jnp.where(weighted, image, 0)
     terms = weights * jnp.abs(difference)

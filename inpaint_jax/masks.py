@@ -3,8 +3,8 @@
 A mask is ``[H, W, 1]`` float32, 1 where the pixel is known and 0 where it is
 missing, all channels together (``M`` in Yeh et al., 2017, section 3). Every function
 here takes a PRNG key and a static ``(height, width)``, is pure, and can be jitted and
-vmapped; the masks that involve no chance take the key too, so that all are called
-alike.
+vmapped; the masks that involve no chance take the key as well, so that all are called
+in the same way.
 
 The four masks of section 4.1 are ``center``, ``pattern``, ``random80`` and ``half``.
 """
@@ -22,7 +22,7 @@ MaskFunction = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
 # `pattern`: 3 cells of noise make 50 pixels, the 0.06 of Pathak et al.
 _CELLS, _PIXELS = 3, 50
-_BITS = 14  # of the fixed-point noise, and of the interpolation weights
+_BITS = 14  # Bits of the fixed-point noise and of the interpolation weights.
 _THRESHOLD = 2 ** (2 * _BITS) // 4  # 0.25
 # Coverage settles at 17 % as images grow: at 512 x 512 one crop in 400 is kept, at
 # 768 x 768 hardly one in a million.
@@ -48,7 +48,7 @@ def center(key: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def top(key: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Upper half missing; of an odd height the middle row stays known.
+    """Upper half missing; with an odd height the middle row stays known.
 
     Args:
       key: A PRNG key, not used.
@@ -120,8 +120,8 @@ def any_pixels(key: jax.Array, size: tuple[int, int]) -> jax.Array:
       size: Static ``(H, W)``.
 
     Returns:
-      ``[H, W, 1]`` float32, 1 = known, 0 = missing; any share missing from 0 to 1 is as
-      likely as another.
+      ``[H, W, 1]`` float32, 1 = known, 0 = missing; every share of missing pixels from
+      0 to 1 is equally likely.
     """
     key_share, key_pixels = jax.random.split(key)
     missing = jax.random.uniform(key_share, dtype=jnp.float32)
@@ -129,7 +129,7 @@ def any_pixels(key: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """A rectangle missing, anywhere.
+    """Rectangle missing, at any place inside the image.
 
     Args:
       key: A PRNG key, consumed.
@@ -137,7 +137,7 @@ def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
 
     Returns:
       ``[H, W, 1]`` float32, 1 = known, 0 = missing; the rectangle's sides are an eighth
-      to three quarters of the image's, and it lies inside the image.
+      to three quarters of the image's.
     """
 
     def inside(key: jax.Array, length: int) -> jax.Array:
@@ -159,10 +159,10 @@ def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
 def pattern(key: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Smooth random blobs missing, between 20 % and 30 % of the pixels.
 
-    Pathak et al. enlarge a small picture of uniform noise bicubically by 1/0.06, take
-    as missing what is below 0.25, and cut random crops out of the result, of which they
-    keep those with 20 % to 30 % missing (a crop loses 17 % on average). Only the crop
-    is computed here; crops are drawn until one is kept.
+    Pathak et al. enlarge a small picture of uniform noise bicubically by 1/0.06 and
+    take as missing what is below 0.25. They cut random crops out of the result and keep
+    those with 20 % to 30 % missing (a crop loses 17 % on average). Only the crop is
+    computed here; crops are drawn until one is kept.
 
     The interpolation is in integers, so that a key gives the same mask alone, in a
     batch and on every device: a rounding error at the threshold would flip a pixel.
@@ -190,8 +190,8 @@ def pattern(key: jax.Array, size: tuple[int, int]) -> jax.Array:
             f"a pattern mask holds at most {_MAX_PATTERN_PIXELS} pixels (512x512), got "
             f"{height}x{width}: so large a crop hardly ever has 20 % to 30 % missing"
         )
-    fewest = pixels // 5 + 1  # above 20 %, in integers and so without rounding
-    most = -(-3 * pixels // 10) - 1  # below 30 %
+    fewest = pixels // 5 + 1  # Above 20 %, in integers and so without rounding.
+    most = -(-3 * pixels // 10) - 1  # Below 30 %.
     if fewest > most:
         raise ValueError(
             f"no mask of {height}x{width} pixels has more than 20 % and less than 30 % "
@@ -207,13 +207,13 @@ def pattern(key: jax.Array, size: tuple[int, int]) -> jax.Array:
         key, noise_key, crop_key = jax.random.split(state[0], 3)
         cells = (_noise_cells(height), _noise_cells(width))
         noise = jax.random.randint(noise_key, cells, 0, 2**_BITS, jnp.int32)
-        # The enlarged picture repeats its phase every 50 pixels, so crops that start in
-        # one such stretch are all there are; the second one is clear of the border.
+        # The enlarged picture repeats its phase every 50 pixels, so all crops start in
+        # one such stretch; the second stretch is clear of the border.
         corner = jax.random.randint(crop_key, (2,), _PIXELS, 2 * _PIXELS, jnp.int32)
         field = _enlarged_crop(noise, corner, size)
         return key, field >= _THRESHOLD
 
-    # Nothing missing is rejected, so at least one crop is drawn.
+    # The start, with nothing missing, is rejected, so at least one crop is drawn.
     _, known = jax.lax.while_loop(rejected, draw, (key, jnp.ones(size, bool)))
     return _as_mask(known)
 
@@ -270,13 +270,13 @@ def masks_in_turn(
     count: int,
     size: tuple[int, int],
 ) -> jax.Array:
-    """Masks of several kinds, one after the other: what networks are trained on.
+    """Draws masks of several kinds in turn, for networks to be trained on.
 
     Args:
       functions: The kinds.
-      key: PRNG key of all.
-      count: How many masks.
-      size: Height and width.
+      key: A PRNG key for all masks, consumed.
+      count: Number of masks.
+      size: Static ``(H, W)``.
 
     Returns:
       ``[count, H, W, 1]``, 1 = known, 0 = missing.
@@ -299,7 +299,7 @@ _BY_NAME: dict[str, MaskFunction] = {
     "right": right,
 }
 MASK_NAMES = ("center", "pattern", "random80", "half", "top", "bottom", "left", "right")
-"""Every name but the other ``random<NN>``; the first four are the paper's."""
+"""All names but the other ``random<NN>``; the first four are the paper's masks."""
 
 
 def _as_mask(known: jax.Array) -> jax.Array:
@@ -308,7 +308,7 @@ def _as_mask(known: jax.Array) -> jax.Array:
 
 
 def _noise_cells(length: int) -> int:
-    """Cells that make a picture with room for every crop of ``length`` pixels.
+    """Number of cells that make a picture with room for every crop of ``length``.
 
     A crop ends before pixel ``2 * 50 + length``, and the interpolation reaches two
     cells (34 pixels) further.
@@ -352,12 +352,12 @@ def _enlarged_crop(
     cells, weights = _keys_weights()
 
     def enlarge(values: jax.Array, start: jax.Array, length: int) -> jax.Array:
-        # [m, n] -> [length, n], 2**14 times larger for the weights.
+        # [m, n] -> [length, n], 2**14 times larger because of the weights.
         pixel = start + jnp.arange(length)
         cell = jnp.asarray(cells)[pixel % _PIXELS] + pixel // _PIXELS * _CELLS
         taps = values[cell[:, None] + jnp.arange(-1, 3)[None, :]]  # [length, 4, n]
         return jnp.sum(jnp.asarray(weights)[pixel % _PIXELS][:, :, None] * taps, axis=1)
 
-    # Rounded back to 14 bits in between: 28 bits and the overshoot fit an int32.
+    # Rows are rounded back to 14 bits: 28 bits and the overshoot then fit an int32.
     rows = (enlarge(noise, corner[0], size[0]) + 2 ** (_BITS - 1)) >> _BITS
     return enlarge(rows.T, corner[1], size[1]).T

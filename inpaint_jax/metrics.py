@@ -1,4 +1,4 @@
-"""How close one image is to another: for one pair, to be vmapped."""
+"""Measures of how close one image is to another, for one pair of images."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def psnr(a: jax.Array, b: jax.Array) -> jax.Array:
       10 \log_{10} \frac{255^2}{\mathrm{MSE}}
 
     with the mean squared error over all pixels and channels on the 0 to 255 scale, as
-    in the paper's Table 1, but without rounding to whole levels.
+    in the paper's Table 1, but without rounding to integers.
 
     Args:
       a: ``[H, W, C]`` in [-1, 1].
@@ -37,12 +37,12 @@ def psnr_hole(a: jax.Array, b: jax.Array, mask: jax.Array) -> jax.Array:
     """``psnr`` over the missing pixels alone.
 
     Args:
-      a: ``[H, W, C]`` in [-1, 1]; known pixels do not matter, whatever they hold.
-      b: ``[H, W, C]`` in [-1, 1]; likewise.
+      a: ``[H, W, C]`` in [-1, 1] where missing; known pixels may hold anything.
+      b: ``[H, W, C]`` in [-1, 1] where missing; known pixels may hold anything.
       mask: ``[H, W, 1]``, 1 = known, 0 = missing.
 
     Returns:
-      ``[]`` dB, infinite if they are identical there, NaN if nothing is missing.
+      ``[]`` dB, infinite if the missing pixels are identical, NaN if there are none.
 
     Raises:
       ValueError: If the shapes of ``a`` and ``b`` differ.
@@ -99,15 +99,15 @@ def ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:
       l_5^{w_5} \prod_{j=1}^{5} \mathit{cs}_j^{w_j}
 
     with the contrast-and-structure term of ``ssim`` at five scales, each half the
-    size of the one before (2x2 means), and the luminance term at the last, each a mean
-    over positions and channels; w = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333). Where an
-    image is smaller than the window of 11, the window takes the image's side and its
-    standard deviation shrinks along, as in the programs that generative models are
-    usually judged with; a negative term counts as 0.
+    size of the one before (2x2 means), and the luminance term at the last scale. Each
+    term is a mean over positions and channels; w = (0.0448, 0.2856, 0.3001, 0.2363,
+    0.1333). Where an image is smaller than the window of 11, the window shrinks to the
+    image's side, and its standard deviation in proportion, as in the programs that
+    generative models are usually judged with. A negative term counts as 0.
 
     Between samples of a generator it measures diversity: the mean over random pairs
-    rises when modes collapse (Odena et al.), and that over pairs of real images is what
-    to compare it with.
+    rises when modes collapse (Odena et al.). The mean over pairs of real images is the
+    value to compare it with.
 
     Args:
       a: ``[H, W, C]`` in [-1, 1], H and W at least 16.
@@ -149,8 +149,8 @@ def _similarity(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     variance_a = _blur(a * a) - mean_a * mean_a
     variance_b = _blur(b * b) - mean_b * mean_b
     covariance = _blur(a * b) - mean_a * mean_b
-    # The second moments do not see an offset, the luminance does: black is -1 here and
-    # 0 in a file. In units of [-1, 1] the range L is 2.
+    # An offset does not change the second moments, but it changes the luminance: black
+    # is -1 here and 0 in a file. In units of [-1, 1] the range L is 2.
     light_a, light_b = mean_a + 1, mean_b + 1
     luminance = (2 * light_a * light_b + c1) / (
         light_a * light_a + light_b * light_b + c1
@@ -160,20 +160,20 @@ def _similarity(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _halve(image: jax.Array) -> jax.Array:
-    """Means of 2x2 pixels; a last odd row or column is dropped."""
+    """Means of 2x2 pixels; an odd last row or column is dropped."""
     height, width = (n // 2 for n in image.shape[:2])
     blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1)
     return blocks.mean((1, 3))
 
 
 def _check_same_shape(a: jax.Array, b: jax.Array) -> None:
-    # Broadcasting would answer, and wrongly.
+    # Broadcasting would give an answer, and a wrong one.
     if a.shape != b.shape:
         raise ValueError(f"images must have one shape, got {a.shape} and {b.shape}")
 
 
 def _squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
-    """On the 0 to 255 scale, of which 127.5 levels make one unit of [-1, 1]."""
+    """Squared error on the 0 to 255 scale; one unit of [-1, 1] is 127.5 levels."""
     return jnp.square(127.5 * (a - b))
 
 
@@ -182,7 +182,7 @@ def _decibels(mean_squared_error: jax.Array) -> jax.Array:
 
 
 def _blur(values: jax.Array) -> jax.Array:
-    """Gaussian mean of ``[H, W, C]`` wherever the window lies inside.
+    """Gaussian mean of ``[H, W, C]`` at every position inside the image.
 
     Written as shifted sums rather than as a convolution, which accelerators compute in
     less than float32 by default: the variances are small differences of such means.

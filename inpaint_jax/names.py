@@ -5,21 +5,22 @@ surrogates, which neither ``encode`` nor strict readers of JSON take. What is de
 about them is decided here.
 """
 
+import re
 import zlib
 
 
 def readable(name: str) -> str:
-    r"""The name as valid text: bytes that are no UTF-8 become ``\xNN``."""
-    return _bytes(name).decode("utf-8", "backslashreplace")
+    r"""The name as valid text: bytes that are no UTF-8 become ``\xff`` and the like."""
+    name = re.sub("[\ud800-\udc7f\udd00-\udfff]", _escaped, name)
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def checksum(name: str) -> int:
     """CRC-32 of the name's bytes, from 0 to 2^32 - 1."""
-    return zlib.crc32(_bytes(name))
+    name = re.sub("[\ud800-\udc7f\udd00-\udfff]", _escaped, name)
+    return zlib.crc32(name.encode("utf-8", "surrogateescape"))
 
 
-def _bytes(name: str) -> bytes:
-    try:
-        return name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # A surrogate that stands for no byte.
-        return name.encode("utf-8", "surrogatepass")
+def _escaped(match: re.Match[str]) -> str:
+    """A surrogate that stands for no byte."""
+    return f"\\u{ord(match[0]):04x}"

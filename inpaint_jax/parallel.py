@@ -1,14 +1,14 @@
-"""One mesh over all devices: what belongs to a batch is split, all else is copied.
+"""One mesh over all devices: arrays of a batch are split, all others are copied.
 
-One device, eight, and the devices of many hosts run the same code. A host is a
-*process*: it hands over its own part of a batch (``place``) and gets the results of
-that part back (``local``), and no other.
+The same code runs on one device, on eight, and on the devices of many hosts. A host is
+a *process*: it places its own part of a batch (``place``) and gets only the results of
+that part back (``local``).
 
-A function under ``split`` runs on every device with that device's part alone. The
-searches, which know nothing of each other, exchange nothing. Where a batch is one
-thing (a training step, with BatchNorm's means and the gradients'), the function asks a
-``Share`` for what concerns all of it. The compiler is not left to divide work itself:
-it has every device draw all latents and then do all of the batch.
+A function under ``split`` runs on every device, on that device's part of the batch.
+Searches are independent and exchange nothing. A training step needs means over the
+whole batch (BatchNorm's statistics, gradients) and takes them from a ``Share``. The
+work is not divided by the compiler, which would have every device draw all latents and
+then compute the whole batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,11 @@ AXIS = "batch"
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh of one axis, ``batch``, over ``devices``; of all processes by default."""
+    """A mesh of one axis, ``batch``, over ``devices``.
+
+    Args:
+      devices: The devices; by default those of all processes.
+    """
     found = jax.devices() if devices is None else devices
     return jax.make_mesh(
         (len(found),), (AXIS,), axis_types=(AxisType.Auto,), devices=found
@@ -32,7 +36,7 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def local_size(mesh: Mesh) -> int:
-    """How many of the mesh's devices are this process's; they divide its batches."""
+    """Number of the mesh's devices that belong to this process."""
     return len(mesh.local_devices)
 
 
@@ -42,7 +46,7 @@ def place(tree: Any, mesh: Mesh | None) -> Any:
     Args:
       tree: Arrays ``[B, ...]``, this process's part of the batch; B is the same in all
         processes, and a multiple of ``local_size``.
-      mesh: Where to; None: to the default device.
+      mesh: The devices; None for the default device.
 
     Returns:
       Arrays ``[processes * B, ...]``, of which each device holds its own part.
@@ -65,7 +69,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
     Args:
       tree: Arrays, the same in all processes.
-      mesh: Where to.
+      mesh: The devices.
     """
     sharding = NamedSharding(mesh, P())
 
@@ -85,7 +89,8 @@ def local(tree: Any) -> Any:
         of one device, or copies as ``replicate`` makes them.
 
     Returns:
-      Arrays ``[B, ...]``, in the order in which ``place`` took them; of copies, one.
+      Arrays ``[B, ...]`` in the order in which ``place`` took them; one of the copies
+      where the array is replicated.
     """
 
     def gather(x: jax.Array) -> np.ndarray:
@@ -101,14 +106,15 @@ class Share(NamedTuple):
     """One device's share of a batch, for functions that ``split`` runs.
 
     Attributes:
-      devices: Over how many the batch is split; 1: there is nothing to exchange.
+      devices: Number of devices that the batch is split over; with 1 there is nothing
+        to exchange.
     """
 
     devices: int
 
     @property
     def axis_name(self) -> str | None:
-        """Over which to exchange, as Flax wants it; None: with nobody."""
+        """Mesh axis to average over, as Flax takes it; None with a single device."""
         return AXIS if self.devices > 1 else None
 
     def take(self, whole: jax.Array) -> jax.Array:
@@ -121,33 +127,34 @@ class Share(NamedTuple):
         )
 
     def mean(self, tree: Any) -> Any:
-        """The mean over all devices, in every device."""
+        """The mean over all devices, which every device gets."""
         return tree if self.devices == 1 else jax.lax.pmean(tree, AXIS)
 
 
 def split(
     function: Callable[..., Any], axes: Any, mesh: Mesh | None, *, joined: bool = False
 ) -> Any:
-    """``function`` of a batch, run by every device on its own part.
+    """Makes ``function`` run on every device, on that device's part of a batch.
 
-    No device waits for another: loops end when those of its own images do. (Divided by
-    the compiler instead, a loop's stopping test would be asked of all devices in turn.)
+    No device waits for another: a loop ends when the images of its own device are done.
+    (If the compiler divided the work, a loop's stopping test would be a reduction over
+    all devices.)
 
     Args:
-      function: Of batches, to batches: its results have the batch's axis in front,
-        unless they are ``joined``.
+      function: A function from batches to batches. Its results have the batch's axis in
+        front, unless they are ``joined``.
       axes: A tuple with 0 for every argument that has the batch's axis in front and
-        None for one that is the same for all, or a tree of these, as ``jax.vmap``'s
-        ``in_axes``.
-      mesh: Over which devices; None: ``function`` itself.
-      joined: Whether every device has the same results, of the whole batch.
+        None for an argument that is the same for all, or a tree of these, like the
+        ``in_axes`` of ``jax.vmap``.
+      mesh: The devices; with None the result is ``function`` itself.
+      joined: Whether every device returns the same results, for the whole batch.
     """
     if mesh is None:
         return function
     specs = jax.tree.map(
         lambda axis: P() if axis is None else P(AXIS), axes, is_leaf=lambda x: x is None
     )
-    # check_vma would sum gradients with respect to what all devices share.
+    # With check_vma JAX would sum gradients with respect to what all devices share.
     return jax.shard_map(
         function,
         mesh=mesh,

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
-    """Maps uint8 to float32 in [-1, 1], any shape. ``to_uint8`` takes it back."""
+    """Maps uint8 to float32 in [-1, 1], any shape. ``to_uint8`` is the inverse."""
     return np.asarray(image, np.float32) / np.float32(127.5) - np.float32(1)
 
 

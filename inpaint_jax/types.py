@@ -4,11 +4,11 @@ import dataclasses
 import json
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import jax
-
-from inpaint_jax.latents import LatentSpace
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 Generate = Callable[[jax.Array], jax.Array]
 """One latent ``[*L]``, of the latent space's shape, to one image ``[H, W, 3]`` in
@@ -30,6 +30,41 @@ Schedule = Literal["constant", "cosine", "root"]
 
 PRECISIONS = ("float32", "bfloat16")
 """What networks can compute in."""
+
+
+class LatentSpace(Protocol):
+    """What a search asks of a latent space. All functions are of ONE latent."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a latent."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+    def sample(self, key: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
+        """A latent ``[*shape]`` drawn from the prior."""
+        ...
+
+    def project(self, latent: jax.Array) -> jax.Array:
+        """The nearest latent that is allowed."""
+        ...
+
+    def project_gradient(self, latent: jax.Array, gradient: jax.Array) -> jax.Array:
+        """A loss's gradient without what would push the latent out of the space."""
+        ...
+
+    def log_density(self, latent: jax.Array) -> jax.Array:
+        """Log density ``[]`` of the prior, up to a constant of the space."""
+        ...
+
+    def squash(self, free: jax.Array) -> jax.Array:
+        """Any numbers ``[*shape]`` to a latent: what an encoder's output means."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What JSON can say of it; ``from_description`` takes it back."""
+        ...
 
 
 def check_counts(config: Any, *names: str) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import logging
 from PIL import Image
 
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
@@ -28,7 +30,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"
-TIME_LIMIT = 400  # Seconds that a program may take.
+TIME_LIMIT = 900  # Seconds that a program may take, on a machine with much to do.
 TINY = Architecture(latent_size=8, width=4, image_size=16)
 # One recipe for all that train: a training step takes seconds to compile. The average
 # forgets so fast that a few steps reach its decay.
@@ -118,39 +120,65 @@ def environment(tmp_path_factory) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        # Tests run side by side, a core each: PyTorch's threads would wait for another.
+        "OMP_NUM_THREADS": "1",
     }
+
+
+class Launcher:
+    """A process whose forks run modules as ``python -m`` does.
+
+    Args:
+      environment: Of the process; says where the modules are.
+      folder: For what the modules say.
+    """
+
+    def __init__(self, environment, folder):
+        self.environment, self.folder, self.process = environment, folder, None
+
+    def __enter__(self):
+        return self
+
+    def __call__(self, module, arguments, cwd):
+        """What came of a module, run with these arguments in this folder."""
+        if self.process is None:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "tests" / "launcher.py")],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=self.environment,
+                cwd=self.folder,
+                text=True,
+                start_new_session=True,
+            )
+        out, err = self.folder / "out", self.folder / "err"
+        request = {"module": module, "arguments": arguments}
+        request |= {"cwd": str(cwd), "out": str(out), "err": str(err)}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], TIME_LIMIT)
+        if not ready:
+            os.killpg(self.process.pid, signal.SIGKILL)  # The fork as well.
+            self.close()  # The next module gets another process.
+            raise subprocess.TimeoutExpired([module, *arguments], TIME_LIMIT)
+        status = int(self.process.stdout.readline())
+        said = out.read_text(), err.read_text()
+        return subprocess.CompletedProcess([module, *arguments], status, *said)
+
+    def close(self):
+        self.process.communicate()
+        self.process = None
+
+    def __exit__(self, *_):
+        if self.process is not None:
+            self.close()
 
 
 @pytest.fixture(scope="session")
 def launch(environment, tmp_path_factory):
-    """Runs a module of ``experiments`` in a fork of ``launcher``."""
-    folder = tmp_path_factory.mktemp("launcher")
-    command = [sys.executable, str(ROOT / "tests" / "launcher.py")]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        cwd=ROOT,
-        text=True,
-    ) as process:
-
-        def launch(module, arguments, cwd):
-            out, err = folder / "out", folder / "err"
-            request = {"module": module, "arguments": arguments}
-            request |= {"cwd": str(cwd), "out": str(out), "err": str(err)}
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], TIME_LIMIT)
-            if not ready:
-                process.kill()
-                raise subprocess.TimeoutExpired([module, *arguments], TIME_LIMIT)
-            status = int(process.stdout.readline())
-            said = out.read_text(), err.read_text()
-            return subprocess.CompletedProcess([module, *arguments], status, *said)
-
+    """Runs a module of ``experiments`` in a fork of ``launcher.py``."""
+    with Launcher(environment, tmp_path_factory.mktemp("launcher")) as launch:
         yield launch
-        process.stdin.close()
 
 
 @pytest.fixture(scope="session")
@@ -230,3 +258,12 @@ def noise_folder(tmp_path) -> Path:
     for i, picture in enumerate(pixels):
         Image.fromarray(picture).save(folder / f"{i:02d}.png")
     return folder
+
+
+@pytest.fixture
+def warned(monkeypatch):
+    """Collects what is logged as a warning."""
+    lines = []
+    record = lambda text, *args: lines.append(text % args)  # noqa: E731
+    monkeypatch.setattr(logging, "warning", record)
+    return lines

@@ -31,8 +31,8 @@ def test_a_name_that_is_unicode_stays_as_it_is(name):
 
 
 def test_a_surrogate_that_stands_for_no_byte_does_no_harm():
-    assert names.readable("a\ud800") == r"a\xed\xa0\x80"
-    assert names.checksum("a\ud800") == zlib.crc32(b"a\xed\xa0\x80")
+    assert names.readable("a\ud800") == r"a\ud800"
+    assert names.checksum("a\ud800") == zlib.crc32(rb"a\ud800")
 
 
 @pytest.fixture

@@ -1,91 +1,126 @@
-"""One batch of an evaluation: read, with its masks drawn; and measured, when filled."""
+"""One batch: pictures read with their holes, and measured when these are filled."""
 
 import concurrent.futures
-import re
-import zlib
+import dataclasses
+import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import inpaint_jax
-from experiments.filling import report
+from experiments.filling import measures
+from experiments.filling.methods import Found
+from experiments.filling.problems import Problem, Problems
 from inpaint_jax import pixels
-from inpaint_jax.data import datasets
 from inpaint_jax.data.pictures import ImageError
 
-_pool = concurrent.futures.ThreadPoolExecutor(8)  # Pillow decodes without the lock.
+_Read = TypeVar("_Read")
+
+# Pillow decodes without the interpreter's lock.
+_pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
 
 class Batch(NamedTuple):
-    """Images of which the first ``len(indices)`` count; the others fill it up.
+    """Images of which the first ``len(problems)`` count; copies fill it up.
 
     Attributes:
-      indices: In the data set, of those that count.
-      ids: Theirs.
-      files: What their completed pictures are to be called.
-      originals: ``[B, S, S, 3]`` uint8.
+      indices: Of those that count, among all of the run.
+      problems: Those that count.
+      images: ``[B, S, S, 3]`` uint8.
       masks: ``[B, S, S, 1]`` float32, 1 = known, 0 = missing.
       keys: ``[B]`` for all that is drawn beside the masks.
-      failed: Rows of those that could not be read.
+      failed: Index and reason of each that could not be read.
     """
 
     indices: list[int]
-    ids: list[str]
-    files: list[str]
-    originals: np.ndarray
+    problems: list[Problem]
+    images: np.ndarray
     masks: np.ndarray
     keys: jax.Array
-    failed: list[dict[str, Any]]
+    failed: list[tuple[int, str]]
 
 
-def read(
-    source: datasets.Source, indices: Sequence[int], size: int, mask: str, seed: int
-) -> Batch:
-    """Reads images and fills up with copies, so that every batch is of one size.
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """A picture whose hole was filled.
+
+    Attributes:
+      index: Which one, among all of the run.
+      problem: As it was read.
+      mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
+      row: Its id, its file and its figures, as JSON has them.
+      completed: ``[S, S, 3]`` uint8 each, the best candidate first.
+      generated: ``[S, S, 3]`` uint8, what fills the best one's hole, if there is any.
+    """
+
+    index: int
+    problem: Problem
+    mask: np.ndarray
+    row: dict[str, Any]
+    completed: Sequence[np.ndarray]
+    generated: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A picture whose hole was not filled.
+
+    Attributes:
+      index: Which one, among all of the run.
+      reason: Why, with the picture's name.
+      refused: Why the method cannot fill such a hole, if that is it.
+    """
+
+    index: int
+    reason: str
+    refused: str = ""
+
+
+Result = Filled | Failed
+
+
+def read(problems: Problems, indices: Sequence[int], size: int, seed: int) -> Batch:
+    """Reads pictures and fills up with copies, so that every batch is of one size.
 
     Args:
-      source: Where from.
+      problems: Where from.
       indices: Which, at most ``size``.
       size: B.
-      mask: Name of the mask.
       seed: Of the run.
     """
-    kept, ids, originals, failed = [], [], [], []
-    for index, found in zip(indices, read_all(source, indices), strict=True):
+    kept, read, failed = [], [], []
+    for index, found in zip(indices, read_all(problems.read, indices), strict=True):
         if isinstance(found, ImageError):
-            failed.append({"index": index, "failed": str(found)})
+            failed.append((index, str(found)))
         else:
             kept.append(index)
-            ids.append(found[0])
-            originals.append(found[1])
-    first = originals[0] if originals else np.zeros((source.size,) * 2 + (3,), np.uint8)
-    filling = size - len(kept)
-    names = ids + [ids[0] if ids else ""] * filling
-    drawn, keys = draw_masks(names, mask, seed, first.shape[:2])
-    # What a data set calls its pictures need not tell them apart.
-    suffixes = [f"-{i:06d}" if source.ids is None else "" for i in kept]
-    return Batch(
-        kept,
-        ids,
-        [_file_name(id + suffix) for id, suffix in zip(ids, suffixes, strict=True)],
-        np.stack(originals + [first] * filling),
-        drawn,
-        keys,
-        failed,
+            read.append(found)
+    nothing = np.zeros((problems.size, problems.size, 3), np.uint8)
+    filled = read + [read[0] if read else Problem("", "", "", nothing, None, None)] * (
+        size - len(read)
     )
+    names = [problem.name for problem in filled]
+    if problems.mask is None:
+        known = np.ones((problems.size, problems.size, 1), np.float32)
+        masks = np.stack([known if p.mask is None else p.mask for p in filled])
+        keys = _keys(names, seed)[:, 1]
+    else:
+        masks, keys = draw_masks(names, problems.mask, seed, nothing.shape[:2])
+    images = np.stack([problem.image for problem in filled])
+    return Batch(kept, read, images, masks, keys, failed)
 
 
 def read_all(
-    source: datasets.Source, indices: Sequence[int]
-) -> list[tuple[str, np.ndarray] | ImageError]:
-    """Ids and images ``[S, S, 3]`` uint8, or why one cannot be read; in threads."""
+    read: Callable[[int], _Read], indices: Sequence[int]
+) -> list[_Read | ImageError]:
+    """What ``read`` gives for each index, or why it cannot be read; in threads."""
 
-    def attempt(index: int) -> tuple[str, np.ndarray] | ImageError:
+    def attempt(index: int) -> _Read | ImageError:
         try:
-            return source.read(index)
+            return read(index)
         except ImageError as error:
             return error
 
@@ -93,70 +128,59 @@ def read_all(
 
 
 def draw_masks(
-    ids: Sequence[str], mask: str, seed: int, shape: tuple[int, ...]
+    names: Sequence[str], mask: str, seed: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, jax.Array]:
-    """The masks of some images, and the keys for all else; functions of their ids."""
-    of_image = jnp.stack([inpaint_jax.image_key(seed, id) for id in ids])
-    keys = jax.vmap(jax.random.split)(of_image)
+    """The masks of some images, and the keys for all else; functions of their names."""
+    keys = _keys(names, seed)
     drawn = inpaint_jax.make_masks(mask, keys[:, 0], (shape[0], shape[1]))
     return np.asarray(drawn), keys[:, 1]
 
 
-def measure(
-    batch: Batch,
-    found: dict[str, np.ndarray],
-    seconds: float,
-    keep: Callable[[str, np.ndarray], object],
-) -> list[dict[str, Any]]:
-    """The rows of a batch that was filled.
+def _keys(names: Sequence[str], seed: int) -> jax.Array:
+    """``[N, 2]``: the key of each image's mask, and that of all else."""
+    of_image = jnp.stack([inpaint_jax.image_key(seed, name) for name in names])
+    return jax.vmap(jax.random.split)(of_image)
+
+
+def measure(batch: Batch, found: Found | None, seconds: float, by: str) -> list[Result]:
+    """What became of a batch, in the order of the indices.
 
     Args:
-      batch: What was filled.
-      found: Fields ``[B, ...]``: ``image``, in [-1, 1], losses, and ``refused``, why an
-        image could not be filled, or nothing.
+      batch: What was to be filled.
+      found: What was found; None: nothing could be read.
       seconds: That an image took.
-      keep: Called with a file name and the completed picture ``[S, S, 3]`` uint8,
-        before the row that names it is there.
+      by: Name of the method.
     """
-    rows = list(batch.failed)
-    losses = {
-        name: of for name, of in found.items() if name not in ("image", "refused")
+    results: list[Result] = [Failed(*each) for each in batch.failed]
+    if found is not None:
+        for i in range(len(batch.problems)):
+            results.append(_measure(batch, i, found, seconds, by))
+    return sorted(results, key=lambda result: result.index)
+
+
+def _measure(batch: Batch, i: int, found: Found, seconds: float, by: str) -> Result:
+    """What became of the image ``i`` of a batch."""
+    index, problem, mask = batch.indices[i], batch.problems[i], batch.masks[i]
+    refused = found.refused[i] if found.refused is not None else ""
+    if refused:
+        return Failed(index, f"{problem.id}: {refused}", refused)
+    finite = [bool(np.isfinite(image).all()) for image in found.images[i]]
+    if not finite[0]:
+        reason = f"{problem.id}: {by} met numbers that are not finite"
+        return Failed(index, reason)
+    completed = [pixels.to_uint8(image) for image in found.images[i][finite]]
+    generated = None
+    if found.generated is not None:
+        generated = pixels.to_uint8(np.nan_to_num(found.generated[i]))
+    row: dict[str, Any] = {
+        "id": problem.id,
+        "file": problem.file,
+        **{name: of[i] for name, of in found.figures.items()},
+        **measures.measure(problem.original, mask, completed[0]),
+        "seconds": seconds,
     }
-    for i, index in enumerate(batch.indices):
-        refused = str(found["refused"][i]) if "refused" in found else ""
-        if refused:
-            reason = f"{batch.ids[i]}: {refused}"
-            rows.append({"index": index, "failed": reason, "refused": refused})
-            continue
-        if not np.isfinite(found["image"][i]).all():
-            reason = f"{batch.ids[i]}: the search met numbers that are not finite"
-            rows.append({"index": index, "failed": reason})
-            continue
-        completed = pixels.to_uint8(found["image"][i])
-        keep(batch.files[i], completed)
-        figures = {
-            **{name: of[i] for name, of in losses.items()},
-            **report.figures(batch.originals[i], batch.masks[i], completed),
-            "seconds": seconds,
-        }
-        rows.append(
-            {
-                "id": batch.ids[i],
-                "index": index,
-                "crc32": fingerprint(batch.originals[i]),
-                "file": batch.files[i],
-                **report.for_json(figures),
-            }
-        )
-    return rows
-
-
-def fingerprint(original: np.ndarray) -> int:
-    """Tells an image from one that took its place."""
-    return zlib.crc32(original.tobytes())
-
-
-def _file_name(id: str) -> str:
-    """``id`` as a flat file name, unique as ids are."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", id)[:100]
-    return f"{safe}.png" if safe == id else f"{safe}-{zlib.crc32(id.encode()):08x}.png"
+    if found.totals is not None and found.seeds is not None:
+        row["candidate_losses"] = found.totals[i][finite]
+        row["candidate_seeds"] = found.seeds[i][finite]
+    row = measures.for_json(row)
+    return Filled(index, problem, mask, row, completed, generated)

@@ -7,35 +7,31 @@ table.
 import contextlib
 import dataclasses
 import importlib.metadata
-import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 import inpaint_jax
-from experiments.filling import batches, methods, report, workfolder
-from experiments.runtime import distributed, overlap, program
-from experiments.runtime.stopwatch import Stopwatch
-from inpaint_jax import parallel, pixels
+from experiments.filling import (
+    batches,
+    measures,
+    methods,
+    pipeline,
+    sheets,
+    workfolder,
+)
+from experiments.filling.problems import OfDataset
+from experiments.runtime import distributed, program
+from inpaint_jax import parallel
 from inpaint_jax.baselines import HoleError
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import datasets
 from inpaint_jax.quality import sets
 
-_GRID_ROWS = 32
 _SWD_IMAGES = 2048
-_FIGURES = (
-    "missing",
-    "context_loss",
-    "prior_loss",
-    "psnr",
-    "ssim",
-    "psnr_hole",
-    "seconds",
-)
 _OLDER = {"blend": True}  # What a config.json without it meant.
 
 
@@ -58,6 +54,18 @@ class Evaluation:
     seed: int
     batch_size: int
     method: methods.Method
+
+    @property
+    def job(self) -> pipeline.Job:
+        """What is to be filled, and how."""
+        problems = OfDataset(self.source, self.mask)
+        return pipeline.Job(problems, self.method, self.seed, self.batch_size)
+
+    def masks_of(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """The masks ``[N, S, S, 1]`` of the images of rows, 1 = known."""
+        names = [self.source.name_of(row["index"], row["id"]) for row in rows]
+        shape = (self.source.size, self.source.size)
+        return batches.draw_masks(names, self.mask, self.seed, shape)[0]
 
     def row(self) -> dict[str, Any]:
         """What two runs must share to go on with each other's images.
@@ -91,8 +99,9 @@ def run(evaluation: Evaluation) -> int:
     with contextlib.ExitStack() as held:
 
         def begin() -> workfolder.Plan:
+            program.make_folder(folder.path, workfolder.PICTURES)
             held.enter_context(program.lock(folder.path))
-            program.remember(folder.path / "config.json", row, _OLDER)
+            folder.remember(row, _OLDER)
             return folder.plan()
 
         plan = workfolder.Plan(*distributed.from_first(begin))
@@ -128,61 +137,19 @@ def _work(
     mesh: Mesh,
 ) -> bool:
     """Does this process's share of what is missing; returns whether it was stopped."""
-    source, processes = folder.source, jax.process_count()
-    size = _local_batch_size(evaluation, mesh)
-    mine = plan.missing[jax.process_index() :: processes]
-    # As many rounds in every process: one that has no image left does empty ones.
-    rounds = math.ceil(math.ceil(len(plan.missing) / processes) / size)
-    shares = [mine[i * size : (i + 1) * size] for i in range(rounds)]
-    done = len(source) - len(plan.missing)
-    with (
-        tqdm(
-            total=len(source),
-            initial=done,
-            unit="image",
-            disable=None if distributed.is_first() else True,
-            bar_format="{l_bar}{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, "
-            "{rate_fmt}]",
-        ) as bar,
-        overlap.Behind() as writer,
-        distributed.Stop() as stop,
-    ):
-        complete = evaluation.method.prepare(
-            lambda done: bar.update(min(done * processes, bar.total - bar.n)), mesh
+    total = len(evaluation.source)
+    log = workfolder.ProgressLog(folder.path, total - len(plan.missing), total)
+
+    def write(results: list[batches.Result]) -> None:
+        rows = [folder.write(result) for result in results]
+        folder.parts.append(plan.attempt, jax.process_index(), rows)
+        if distributed.is_first():
+            log.add(rows, jax.process_count())
+
+    with distributed.Stop() as stop:
+        return pipeline.fill(
+            evaluation.job, plan.missing, write, mesh=mesh, stopped=stop.at
         )
-        log = workfolder.ProgressLog(folder.path, done, len(source))
-
-        def read(share: list[int]) -> batches.Batch:
-            return batches.read(source, share, size, evaluation.mask, evaluation.seed)
-
-        def write(
-            batch: batches.Batch, found: dict[str, np.ndarray], seconds: float
-        ) -> None:
-            rows = batches.measure(batch, found, seconds, folder.write_completed)
-            folder.parts.append(plan.attempt, jax.process_index(), rows)
-            if distributed.is_first():
-                log.add(rows, processes)
-
-        for step, batch in enumerate(overlap.ahead(read, shares)):
-            if stop.at(step):
-                return True
-            with Stopwatch() as watch:
-                floats = pixels.to_float(batch.originals)
-                found = complete(floats, batch.masks, batch.keys)
-            # Copies that fill a batch up are as much work as others.
-            seconds = watch.seconds / len(batch.originals)
-            writer.call(write, batch, found, seconds)
-            done += processes * len(batch.indices)
-            bar.update(min(done, len(source)) - bar.n)
-        return stop.at(rounds)
-
-
-def _local_batch_size(evaluation: Evaluation, mesh: Mesh) -> int:
-    """How many images this process fills at once: a multiple of its devices."""
-    devices = parallel.local_size(mesh)
-    count = min(evaluation.batch_size, len(evaluation.source))
-    per_process = count / jax.process_count()
-    return devices * math.ceil(per_process / devices)
 
 
 def _merge(
@@ -206,7 +173,8 @@ def _merge(
     if not rows:
         return 2
     originals, completed = folder.pairs(rows[:_SWD_IMAGES])
-    summary: dict[str, Any] = _summary(rows)
+    summary: dict[str, Any] = measures.summarise(rows)
+    line = measures.outcome(f"{len(rows)} images", len(failed), summary)
     summary["swd"] = _swd(completed, originals)
     program.write_json(
         folder.path / "metrics.json",
@@ -224,41 +192,11 @@ def _merge(
             "devices": devices,
         },
     )
-    shown = slice(_GRID_ROWS)
+    shown = slice(sheets.ROWS)
     _write_grid(evaluation, rows[shown], originals[shown], completed[shown])
-    figures = ", ".join(
-        f"{name} {summary[name]['mean']:.{digits}f}{unit}"
-        for name, digits, unit in (
-            ("psnr", 2, " dB"),
-            ("ssim", 3, ""),
-            ("psnr_hole", 2, " dB"),
-        )
-        if name in summary
-    )
-    print(f"{len(rows)} images, {len(failed)} failed; {figures}")
-    print(f"look at {folder.path / 'grid.png'}")
+    print(line)
+    print(f"look at {folder.path / workfolder.GRID}")
     return 1 if failed else 0
-
-
-def _summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, median, deviation and standard error of every figure that rows have.
-
-    Over the n rows where it is a number: of an image without a hole there is no PSNR in
-    the hole, and an exact fill's is infinite.
-    """
-    summary = {}
-    for name in _FIGURES:
-        values = [row[name] for row in rows if row.get(name) is not None]
-        if values:
-            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-            summary[name] = {
-                "mean": math.fsum(values) / len(values),
-                "median": float(np.median(values)),
-                "std": deviation,
-                "sem": deviation / math.sqrt(len(values)),
-                "n": len(values),
-            }
-    return summary
 
 
 def _swd(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
@@ -268,7 +206,7 @@ def _swd(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
     alone where there are many: it takes memory and minutes.
     """
     distances = sets.sliced_wasserstein(completed, originals)
-    return {**report.by_level(distances), "n": len(completed)}
+    return {**measures.by_level(distances), "n": len(completed)}
 
 
 def _write_grid(
@@ -277,14 +215,11 @@ def _write_grid(
     originals: np.ndarray,
     completed: np.ndarray,
 ) -> None:
-    ids = [row["id"] for row in rows]
-    drawn, _ = batches.draw_masks(
-        ids, evaluation.mask, evaluation.seed, originals.shape[1:3]
-    )
-    masked = pixels.with_hole(originals, drawn)
-    sheet = images.grid(
-        list(zip(originals, masked, completed, strict=True)),
-        column_labels=["original", "masked", "completed"],
-        row_labels=ids,
-    )
-    images.write_png(evaluation.workdir / "grid.png", sheet)
+    masks = evaluation.masks_of(rows)
+    shown = [
+        sheets.Shown(row["id"], original, original, mask, [result])
+        for row, original, mask, result in zip(
+            rows, originals, masks, completed, strict=True
+        )
+    ]
+    sheets.write(evaluation.workdir / workfolder.GRID, shown)

@@ -4,8 +4,8 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from jax import tree_util
 from jax.sharding import Mesh
 
 import inpaint_jax
+from experiments.flags.names import BLENDED
 from experiments.runtime import program
 from inpaint_jax import baselines, parallel
 from inpaint_jax.data import datasets
@@ -25,29 +26,44 @@ from inpaint_jax.pretrained.competitors import (
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
-FILLS: dict[str, baselines.Fill] = {
-    "harmonic": baselines.harmonic_fill,
-    "biharmonic": baselines.biharmonic_fill,
-    "telea": baselines.telea_fill,
-    "navier_stokes": baselines.navier_stokes_fill,
-    "tv": baselines.tv_fill,
-    "low_rank": baselines.low_rank_fill,
-    "patch_match": baselines.patch_match_fill,
-}
-"""Those that take nothing but the images."""
 
-FROM_TRAINING = ("mean", "nearest")
-"""Those that look at training images."""
+class Found(NamedTuple):
+    """What a method made of a batch of B images, with C candidates each.
 
-METHODS = ("latent", "context_encoder", *FROM_TRAINING, *FILLS)
+    Attributes:
+      images: ``[B, C, S, S, 3]`` in [-1, 1], the completed ones, the best first; what
+        is not finite could not be computed.
+      generated: ``[B, S, S, 3]`` in [-1, 1], what fills the best one's hole; None:
+        nothing but the completed image was made.
+      figures: ``[B]`` each, of the best, by name.
+      totals: ``[B, C]`` total losses; None: there is one candidate.
+      seeds: ``[B, C]`` which of an image's searches each candidate is; likewise.
+      refused: Why each hole cannot be filled, or nothing; None: all can.
+    """
 
-BLENDED = ("latent", "context_encoder", "nearest")
-"""Those that make an image for the hole, which can be pasted or blended."""
+    images: np.ndarray
+    generated: np.ndarray | None = None
+    figures: Mapping[str, np.ndarray] = {}
+    totals: np.ndarray | None = None
+    seeds: np.ndarray | None = None
+    refused: Sequence[str] | None = None
 
-Complete = Callable[[np.ndarray, np.ndarray, jax.Array], dict[str, np.ndarray]]
-"""Images, masks and keys of this process's part of a batch to fields ``[B, ...]``:
-``image``, the completed ones, losses where there are any, and ``refused`` where holes
-may be."""
+
+Fill = Callable[[np.ndarray, np.ndarray, jax.Array], Found]
+"""Images, masks and keys of this process's part of a batch to what was found."""
+
+
+class Prepared(NamedTuple):
+    """A method, ready for batches.
+
+    Attributes:
+      fill: What does a batch.
+      whole: Whether it wants batches of one size, as what is compiled does; else copies
+        that fill a batch up would be work for nothing.
+    """
+
+    fill: Fill
+    whole: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +121,7 @@ class Method:
       training: The training images, for those ``FROM_TRAINING``.
       context_encoder: Name of a context encoder or its file; None: the one called as
         the model is.
+      candidates: Searches an image; the best by total loss is the result.
     """
 
     name: str
@@ -113,6 +130,7 @@ class Method:
     blend: bool = True
     training: Training | None = None
     context_encoder: str | None = None
+    candidates: int = 1
 
     def row(self) -> dict[str, Any]:
         """What two runs must share to go on with each other's images.
@@ -132,8 +150,8 @@ class Method:
             row |= self.search.row()
         if self.name in BLENDED:
             row["blend"] = self.blend
-        if self.name in FILLS:
-            row |= _settings(FILLS[self.name])
+        if self.name in baselines.FILLS:
+            row |= _settings(baselines.FILLS[self.name])
         if self.training is not None:
             row["train_dataset"] = program.absolute(self.training.source.name)
             row["train_images"] = len(self.training.source)
@@ -142,15 +160,10 @@ class Method:
             row["weights"] = _digest(self._network.variables)
         return row
 
-    def fill(self) -> baselines.Fill:
-        """A baseline, as a function of a batch; not for the latent search.
-
-        Raises:
-          ModelError: There is no such context encoder, or for images of another size.
-          DataError: The training images cannot be read.
-        """
-        if self.name in FILLS:
-            return FILLS[self.name]
+    def _baseline(self) -> baselines.Fill:
+        """The method as a function of a batch, if it is no search."""
+        if self.name in baselines.FILLS:
+            return baselines.FILLS[self.name]
         if self.name == "context_encoder":
             return context_encoder_of(
                 self._network, image_size=self.model.image_size, blend=self.blend
@@ -161,7 +174,7 @@ class Method:
             return baselines.guided_fill(to_float(training.mean(0, dtype=np.float64)))
         return baselines.nearest_fill(training, blend=self.blend)
 
-    def prepare(self, progress: Callable[[float], object], mesh: Mesh) -> Complete:
+    def prepare(self, progress: Callable[[float], object], mesh: Mesh) -> Prepared:
         """The method, each batch divided over a mesh.
 
         Args:
@@ -174,37 +187,49 @@ class Method:
         """
         if self.name == "latent":
             return self._prepare_search(progress, mesh)
-        return prepare_fill(self.fill(), mesh)
+        fill = self._baseline()
+        if isinstance(fill, baselines.HostFill):
+            return Prepared(functools.partial(_attempt, fill, progress), whole=False)
+        return Prepared(_compile(fill, mesh))
 
     def _prepare_search(
         self, progress: Callable[[float], object], mesh: Mesh
-    ) -> Complete:
+    ) -> Prepared:
         model, search = self.model, self.search
         if search.config.principal:
             model = with_metric(model)
         model = parallel.replicate(model, mesh)
 
-        def complete(
-            images: np.ndarray, masks: np.ndarray, keys: jax.Array
-        ) -> dict[str, np.ndarray]:
-            found = inpaint_jax.inpaint(
+        def fill(images: np.ndarray, masks: np.ndarray, keys: jax.Array) -> Found:
+            solution = inpaint_jax.inpaint(
                 model,
                 images,
                 masks,
                 keys,
                 config=search.config,
+                candidates=self.candidates,
+                # Also an image that is like another: neither hangs on the other.
+                guided=True,
                 refinement=search.refinement,
                 blend=self.blend,
                 progress=lambda n: progress(len(images) * n / search.config.steps),
                 mesh=mesh,
             )
-            return {
-                "image": np.asarray(found.image),
-                "context_loss": np.asarray(found.losses.context),
-                "prior_loss": np.asarray(found.losses.prior),
-            }
+            found = jax.tree.map(np.asarray, solution)
+            several = self.candidates > 1
+            return Found(
+                found.image,
+                found.generated[:, 0],
+                {
+                    "context_loss": found.losses.context[:, 0],
+                    "prior_loss": found.losses.prior[:, 0],
+                    "blend_residual": found.residual[:, 0],
+                },
+                found.losses.total if several else None,
+                found.candidate if several else None,
+            )
 
-        return complete
+        return Prepared(fill)
 
     @functools.cached_property
     def _network(self) -> Competitor:
@@ -232,14 +257,8 @@ def _settings(fill: baselines.Fill) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
-    """A baseline, compiled, each batch divided over a mesh.
-
-    Of a library's (``HostFill``) ``refused`` is among the fields, for each image the
-    reason why its hole cannot be filled, or nothing; it raises ``FillError``.
-    """
-    if isinstance(fill, baselines.HostFill):
-        return functools.partial(_attempt, fill)
+def _compile(fill: baselines.Fill, mesh: Mesh) -> Fill:
+    """A baseline, compiled, each batch divided over a mesh."""
     # Arrays that a fill is bound to are arguments of what is compiled.
     bound = fill if isinstance(fill, tree_util.Partial) else tree_util.Partial(fill)
     bound = parallel.replicate(bound, mesh)
@@ -247,17 +266,26 @@ def prepare_fill(fill: baselines.Fill, mesh: Mesh) -> Complete:
         parallel.split(lambda fill, *batch: fill(*batch), (None, 0, 0, 0), mesh)
     )
 
-    def complete(
-        images: np.ndarray, masks: np.ndarray, keys: jax.Array
-    ) -> dict[str, np.ndarray]:
+    def complete(images: np.ndarray, masks: np.ndarray, keys: jax.Array) -> Found:
         batch = parallel.place((images, masks, keys), mesh)
-        return {"image": parallel.local(of_part(bound, *batch))}
+        return Found(parallel.local(of_part(bound, *batch))[:, None])
 
     return complete
 
 
 def _attempt(
-    fill: baselines.HostFill, images: np.ndarray, masks: np.ndarray, keys: jax.Array
-) -> dict[str, np.ndarray]:
-    completed, refused = fill.attempt(images, masks, keys)
-    return {"image": completed, "refused": np.array(refused)}
+    fill: baselines.HostFill,
+    progress: Callable[[float], object],
+    images: np.ndarray,
+    masks: np.ndarray,
+    keys: jax.Array,
+) -> Found:
+    """A library's fill, image by image, as it does them anyway."""
+    completed, refused = [], []
+    for i in range(len(images)):
+        one = slice(i, i + 1)
+        image, reason = fill.attempt(images[one], masks[one], keys[one])
+        completed.append(image)
+        refused += reason
+        progress(1)
+    return Found(np.stack(completed), refused=refused)

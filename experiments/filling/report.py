@@ -1,211 +1,220 @@
 """What an inpainting run leaves behind: PNGs, a contact sheet and results.json."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
+from experiments.filling import measures, sheets
+from experiments.filling.batches import Failed, Filled, Result
 from experiments.runtime import program
-from inpaint_jax import metrics, pixels
-from inpaint_jax.data import images as image_lib
-from inpaint_jax.data.pictures import Picture
+from inpaint_jax import pixels
+from inpaint_jax.data import images, written
 
-_GRID_ROWS = 32
+GRID, RESULTS = "grid.png", "results.json"
+
+PICTURES = ("completed", "masked", "generated", "candidates", GRID)
+"""Where the pictures are that a run writes into its folder."""
+
+Rows = list[dict[str, Any]]
 
 
-class Result(NamedTuple):
-    """What was made of one picture.
+class Destination(Protocol):
+    """Where results go."""
 
-    Attributes:
-      completed: ``[C, S, S, 3]`` in [-1, 1], the best candidate first.
-      generated: ``[S, S, 3]`` in [-1, 1], what fills the best one's hole; None: nothing
-        but the completed image was made.
-      figures: Of the best, for its row in results.json.
-      losses: ``[C]`` total losses, where there are several candidates.
-      seeds: ``[C]`` which of the picture's searches each candidate is.
-      refused: Why its hole cannot be filled, or nothing.
-    """
+    @property
+    def shown(self) -> Path:
+        """What to look at in the end."""
 
-    completed: np.ndarray
-    generated: np.ndarray | None = None
-    figures: Mapping[str, Any] = {}
-    losses: np.ndarray | None = None
-    seeds: np.ndarray | None = None
-    refused: str = ""
+    def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
+        """Writes what became of a batch.
+
+        Args:
+          results: Those of the batch that were filled.
+          rows: Of all that were filled so far, at least one.
+          failed: Id and reason of each that was not, or not all.
+        """
 
 
 class Report:
-    """Gathers results, writes them as they come, and says how it went at the end."""
-
-    def __init__(self, folder: Path, config: dict[str, Any]):
-        self._folder = folder
-        self._config = config
-        self._images: list[dict[str, Any]] = []
-        self._failed: list[dict[str, str]] = []
-        self._grid: list[list[np.ndarray]] = []
-        self._grid_labels: list[str] = []
-        self._captions: list[list[str]] = []
-        self._candidates: int = config["candidates"]
-
-    def fail(self, name: str, reason: str) -> None:
-        """Notes a picture, or an input, that cannot be completed."""
-        self._failed.append({"id": name, "reason": reason})
-
-    def add(
-        self,
-        picture: Picture,
-        original: np.ndarray,
-        mask: np.ndarray,
-        found: Result,
-        seconds: float,
-    ) -> None:
-        """Measures a picture's result and writes its PNGs.
-
-        Args:
-          picture: Where it came from.
-          original: ``[S, S, 3]`` uint8, as the model saw it.
-          mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
-          found: What was made of it.
-          seconds: Wall time of its batch, without compilation, over the pictures in it.
-        """
-        if found.refused:
-            self.fail(picture.id, f"{picture}: {found.refused}")
-            return
-        if not np.isfinite(found.completed[0]).all():
-            reason = f"{picture}: the search met numbers that are not finite"
-            self.fail(picture.id, reason)
-            return
-        name = f"{picture.stem}.png"
-        pictures = {
-            "completed": [pixels.to_uint8(each) for each in found.completed],
-            "masked": [pixels.with_hole(original, mask)],
-        }
-        if found.generated is not None:
-            pictures["generated"] = [pixels.to_uint8(found.generated)]
-        completed = pictures["completed"]
-        row = {
-            "id": picture.id,
-            "file": name,
-            **figures(original, mask, completed[0]),
-            **found.figures,
-            "seconds": seconds,
-        }
-        labels = []
-        if found.losses is not None and found.seeds is not None:
-            row["candidate_losses"] = found.losses
-            row["candidate_seeds"] = found.seeds
-            totals = zip(found.seeds, found.losses, strict=True)
-            labels = [f"seed {seed}: {loss:.1f}" for seed, loss in totals]
-            folder = self._folder / "candidates" / picture.stem
-            for rank, candidate in enumerate(completed, start=1):
-                image_lib.write_png(folder / f"{rank}.png", candidate)
-        self._images.append(for_json(row))
-        for folder_name, (first, *_) in pictures.items():
-            image_lib.write_png(self._folder / folder_name / name, first)
-        if len(self._grid) < _GRID_ROWS:
-            shown = [original, *pictures["masked"], *pictures.get("generated", [])]
-            self._grid.append([*shown, *completed])
-            self._grid_labels.append(picture.id)
-            self._captions.append([""] * len(shown) + labels)
-
-    def write(self) -> None:
-        """Writes results.json and grid.png as they stand, once there is a result.
-
-        Before that the folder keeps what an earlier run left there.
-        """
-        if not self._images:
-            return
-        program.write_json(
-            self._folder / "results.json",
-            {
-                "config": self._config,
-                "summary": self._summary(),
-                "images": self._images,
-                "failed": self._failed,
-            },
-        )
-        columns = ["original", "masked", "G(z)", "completed"]
-        if len(self._grid[0]) < len(columns):
-            columns.remove("G(z)")
-        columns += [f"no. {rank}" for rank in range(2, self._candidates + 1)]
-        sheet = image_lib.grid(
-            self._grid,
-            column_labels=columns,
-            row_labels=self._grid_labels,
-            captions=self._captions if self._candidates > 1 else None,
-        )
-        image_lib.write_png(self._folder / "grid.png", sheet)
-
-    def close(self) -> int:
-        """Writes a last time, prints the outcome, returns the exit status."""
-        self.write()
-        for failure in self._failed:
-            program.warn(failure["reason"])
-        if not self._images:
-            return 2
-        summary = self._summary()
-        figures = ", ".join(
-            f"{name} {summary[name]:.2f}{unit}"
-            for name, unit in (("psnr", " dB"), ("ssim", ""), ("psnr_hole", " dB"))
-            if summary[name] is not None
-        )
-        print(f"{len(self._images)} completed, {len(self._failed)} failed; {figures}")
-        print(f"look at {self._folder / 'grid.png'}")
-        return 1 if self._failed else 0
-
-    def _summary(self) -> dict[str, Any]:
-        """Means over the images for which a figure is defined."""
-        summary: dict[str, Any] = {
-            "n": len(self._images),
-            "failed": len(self._failed),
-            "device": str(jax.devices()[0].device_kind),
-        }
-        names = "missing context_loss prior_loss psnr ssim psnr_hole seconds"
-        for name in names.split():
-            values = [row[name] for row in self._images if row.get(name) is not None]
-            summary[name] = math.fsum(values) / len(values) if values else None
-        return summary
-
-
-def figures(
-    original: np.ndarray, mask: np.ndarray, completed: np.ndarray
-) -> dict[str, Any]:
-    """How a completed image compares with its original, as a row has it.
+    """Gathers results, has them written as they come, and says how it went.
 
     Args:
-      original: ``[S, S, 3]`` uint8.
-      mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
-      completed: ``[S, S, 3]`` uint8: figures are of what is written, in 8 bits.
+      destination: Where they go. Until there is a result nothing is written: what an
+        earlier run left stays.
+      ids: Of all pictures.
     """
-    image, result = pixels.to_float(original), pixels.to_float(completed)
-    return {
-        "missing": float(1 - mask.mean()),
-        "psnr": _psnr(result, image),
-        "ssim": _ssim(result, image),
-        "psnr_hole": _psnr_hole(result, image, mask),
+
+    def __init__(self, destination: Destination, ids: Sequence[str]) -> None:
+        self._destination, self._ids = destination, ids
+        self._rows: Rows = []
+        self._failed: Rows = []
+        self._in_part = 0
+
+    def fail(self, id: str, reason: str) -> None:
+        """Notes a picture, or an input, that is not as it was asked for."""
+        self._failed.append({"id": id, "reason": reason})
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Notes and writes what became of a batch."""
+        filled = []
+        for result in results:
+            id = self._ids[result.index]
+            if isinstance(result, Failed):
+                self.fail(id, result.reason)
+                continue
+            filled.append(result)
+            if result.problem.warning:
+                self._in_part += 1
+                self.fail(id, result.problem.warning)
+            if result.row["missing"] in (0, 1):
+                what, made = "missing", "the picture itself"
+                if result.row["missing"]:
+                    what, made = "known", "a generated image"
+                program.warn(
+                    f"{id}: nothing is {what} under its mask; the result is {made}"
+                )
+        self._rows += [result.row for result in filled]
+        if self._rows:
+            self._destination.write(filled, self._rows, self._failed)
+
+    def close(self) -> int:
+        """Prints the outcome, returns the exit status."""
+        for failure in self._failed:
+            program.warn(failure["reason"])
+        if not self._rows:
+            return 2
+        completed = f"{len(self._rows)} completed"
+        if self._in_part:
+            completed += f" ({self._in_part} in part)"
+        failed = len(self._failed) - self._in_part
+        print(measures.outcome(completed, failed, measures.summarise(self._rows)))
+        print(f"look at {self._destination.shown}")
+        return 1 if self._failed else 0
+
+
+class ToFile:
+    """The one completed picture, and nothing else, to a file.
+
+    Args:
+      path: The file; its suffix says the format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.shown = path
+
+    def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
+        """Writes the picture."""
+        for result in results:
+            images.write_picture(self.shown, result.completed[0])
+
+
+class ToFolder:
+    """Pictures, a sheet of the first ones, and results.json, to a folder.
+
+    What an earlier run wrote there is deleted when the first result comes.
+
+    Args:
+      folder: The folder.
+      config: What results.json says of how it was done.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self._folder, self._config = folder, config
+        self._sheet: list[sheets.Shown] = []
+        self._begun = False
+
+    @property
+    def shown(self) -> Path:
+        """The sheet."""
+        return self._folder / GRID
+
+    def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
+        """Writes the pictures of a batch, and what is known of all so far."""
+        if not self._begun:
+            self._begin()
+        files = {
+            path: picture
+            for result in results
+            for path, picture in _pictures(result).items()
+        }
+        # First the note: whatever is killed, nothing is there that it does not list.
+        written.add(self._folder, "inpaint", files)
+        for path, picture in files.items():
+            images.write_png(self._folder / path, picture)
+        fresh = [_shown(each) for each in results[: sheets.ROWS - len(self._sheet)]]
+        if fresh:
+            self._sheet += fresh
+            unknown = results[0].problem.original is None
+            first = "picture" if unknown else "original"
+            sheets.write(self.shown, self._sheet, first=first)
+        content = {
+            "config": self._config,
+            "summary": _summary(rows, failed),
+            "images": rows,
+            "failed": failed,
+        }
+        program.write_json(self._folder / RESULTS, content)
+
+    def _begin(self) -> None:
+        """Makes way for this run's results."""
+        self._begun = True
+        (self._folder / RESULTS).unlink(missing_ok=True)
+        before = written.delete_own(self._folder, "inpaint")
+        if before:
+            print(f"{self._folder} held {before} pictures of an earlier run: replaced")
+        written.add(self._folder, "inpaint", PICTURES)
+
+
+def _pictures(result: Filled) -> dict[str, np.ndarray]:
+    """What is written of a picture, by path in the folder."""
+    problem, file = result.problem, result.problem.file
+    pictures = {
+        f"completed/{file}": result.completed[0],
+        f"masked/{file}": pixels.with_hole(problem.image, result.mask),
     }
+    if result.generated is not None:
+        pictures[f"generated/{file}"] = result.generated
+    if _seeds(result):
+        folder = f"candidates/{file.removesuffix('.png')}"
+        for rank, candidate in enumerate(result.completed, start=1):
+            pictures[f"{folder}/{rank}.png"] = candidate
+    return pictures
 
 
-def by_level(distances: Mapping[int, float]) -> dict[str, float]:
-    """``sets.sliced_wasserstein``'s result for JSON, with the mean over levels."""
-    mean = sum(distances.values()) / len(distances)
-    return {**{str(level): value for level, value in distances.items()}, "mean": mean}
+def _shown(result: Filled) -> sheets.Shown:
+    """A picture's row of the sheet."""
+    problem = result.problem
+    losses = result.row.get("candidate_losses", ())
+    return sheets.Shown(
+        problem.id,
+        problem.image if problem.original is None else problem.original,
+        problem.image,
+        result.mask,
+        result.completed,
+        result.generated,
+        [
+            f"seed {seed}: {loss:.1f}"
+            for seed, loss in zip(_seeds(result), losses, strict=True)
+        ],
+    )
 
 
-_psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
-_ssim = jax.jit(metrics.ssim)
+def _seeds(result: Filled) -> Sequence[int]:
+    """Which search each candidate is; nothing where there was one search only."""
+    seeds: Sequence[int] = result.row.get("candidate_seeds", ())
+    return seeds
 
 
-def for_json(value: Any) -> Any:
-    """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return {name: for_json(each) for name, each in value.items()}
-    if np.ndim(value) > 0:
-        return [for_json(each) for each in value]
-    number = float(value)
-    return number if math.isfinite(number) else None
+def _summary(rows: Rows, failed: Rows) -> dict[str, Any]:
+    """Counts, and means over the images for which a figure is defined."""
+    means = {name: of["mean"] for name, of in measures.summarise(rows).items()}
+    return {
+        "n": len(rows),
+        "failed": len(failed),
+        "device": str(jax.devices()[0].device_kind),
+        **dict.fromkeys(measures.FIGURES),
+        **means,
+    }

@@ -1,28 +1,35 @@
 """The work folder of an evaluation: what is done, what is missing, all of it together.
 
-Everything here but ``write_completed`` and ``parts`` is for one process, the first.
+Everything here but ``write`` and ``parts`` is for one process, the first.
 """
 
 import datetime
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.filling import batches
+from experiments.filling import batches, measures
 from experiments.filling.parts import Parts
 from experiments.runtime import program
 from inpaint_jax.data import datasets, images
 from inpaint_jax.data.pictures import ImageError, read_picture
+from inpaint_jax.names import readable
 
-MERGED = ("metrics.json", "grid.png")
+COMPLETED, GRID = "completed", "grid.png"
+
+PICTURES = (COMPLETED, GRID)
+"""Where the pictures are that a run writes."""
+
+MERGED = ("metrics.json", GRID)
 """What is written when all is done, and only then there."""
 
 _PATIENCE = 60.0  # Seconds in which a shared folder shows what others wrote.
 _AT_ONCE = 256
-_FOLLOWED = ("psnr", "ssim", "psnr_hole", "context_loss")
+_FOLLOWED = (*measures.SIMILARITIES, "context_loss")
 
 
 class Plan(NamedTuple):
@@ -49,10 +56,48 @@ class WorkFolder:
         self.path, self.source = path, source
         self.parts = Parts(program.make_folder(path / "parts"))
         self._done: dict[int, dict[str, Any]] = {}
+        # Of the images that have a row: how many there are, and how many of those that
+        # are in the data set are the same picture, and another one.
+        self._claimed = self._same = self._changed = 0
 
-    def write_completed(self, name: str, picture: np.ndarray) -> None:
-        """Writes a completed picture ``[S, S, 3]`` uint8."""
-        images.write_png(self.path / "completed" / name, picture)
+    def write(self, result: batches.Result) -> dict[str, Any]:
+        """Writes a completed picture.
+
+        Returns:
+          The line that is to follow it into ``parts``.
+        """
+        row: dict[str, Any] = {"index": result.index}
+        if isinstance(result, batches.Failed):
+            refused = {"refused": result.refused} if result.refused else {}
+            return row | {"failed": result.reason} | refused
+        images.write_png(
+            self.path / COMPLETED / result.problem.file, result.completed[0]
+        )
+        return result.row | row | {"crc32": _fingerprint(result.problem.image)}
+
+    def remember(self, config: dict[str, Any], older: dict[str, Any]) -> None:
+        """Writes the run's configuration, or checks it against the one that is there.
+
+        The pictures may have moved, or go by another name, if they are the same.
+
+        Args:
+          config: The configuration.
+          older: What a file that does not name a field meant by that.
+
+        Raises:
+          program.UsageError: The folder belongs to a run of another configuration, or
+            on other pictures; or the data set is what it wrote.
+        """
+        inputs = [picture.path for picture in self.source.pictures or ()]
+        program.refuse_input(self.path / COMPLETED, inputs)
+        path = self.path / "config.json"
+        there = program.remember(path, config, older, unchecked=["dataset"])
+        before, now = there["dataset"], readable(config["dataset"])
+        if before != now:
+            self._find_done()
+            if self._changed or (self._claimed and not self._same):
+                raise program.another_run(self.path, "dataset", before, now)
+            program.write_json(path, there | config)
 
     def plan(self) -> Plan:
         """Finds what is missing.
@@ -82,16 +127,18 @@ class WorkFolder:
         index_of: dict[Any, int] | None = None
         if ids is not None:
             index_of = {id: i for i, id in enumerate(ids)}
-        claimed = {}
+        claimed, ids_claimed = {}, set()
         for row in self.parts.rows():
             names = [row.get(name) for name in ("id", "file")]
             if not all(isinstance(name, str) for name in names):
                 continue
+            ids_claimed.add(names[0])
             where = row.get("index") if index_of is None else index_of.get(names[0])
             if isinstance(where, int) and 0 <= where < len(self.source):
                 claimed[where] = row
         indices = sorted(claimed)
-        self._done = {}
+        self._done, self._claimed = {}, len(ids_claimed)
+        self._same = self._changed = 0
         for i in range(0, len(indices), _AT_ONCE):
             self._done |= self._borne_out(indices[i : i + _AT_ONCE], claimed)
 
@@ -131,13 +178,12 @@ class WorkFolder:
     def pairs(self, rows: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
         """The original and the completed pictures ``[N, S, S, 3]`` uint8 of rows."""
         originals = []
-        for found in batches.read_all(self.source, [row["index"] for row in rows]):
+        indices = [row["index"] for row in rows]
+        for found in batches.read_all(self.source.read, indices):
             if isinstance(found, ImageError):  # It could be read a moment ago.
                 raise found
             originals.append(found[1])
-        completed = [
-            read_picture(self.path / "completed" / row["file"]) for row in rows
-        ]
+        completed = [read_picture(self.path / COMPLETED / row["file"]) for row in rows]
         return np.stack(originals), np.stack(completed)
 
     def _borne_out(
@@ -146,19 +192,27 @@ class WorkFolder:
         """The rows of which both pictures are what they should be."""
         done = {}
         for index, found in zip(
-            indices, batches.read_all(self.source, indices), strict=True
+            indices, batches.read_all(self.source.read, indices), strict=True
         ):
             row = claimed[index]
             if isinstance(found, ImageError) or found[0] != row["id"]:
                 continue
+            if row.get("crc32") != _fingerprint(found[1]):
+                self._changed += 1
+                continue
+            self._same += 1
             try:
-                completed = read_picture(self.path / "completed" / row["file"])
+                completed = read_picture(self.path / COMPLETED / row["file"])
             except ImageError:
                 continue
-            same = row.get("crc32") == batches.fingerprint(found[1])
-            if same and completed.shape == found[1].shape:
+            if completed.shape == found[1].shape:
                 done[index] = row
         return done
+
+
+def _fingerprint(original: np.ndarray) -> int:
+    """Tells an image from one that took its place."""
+    return zlib.crc32(original.tobytes())
 
 
 class ProgressLog:

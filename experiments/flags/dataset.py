@@ -4,7 +4,13 @@ from absl import flags
 
 from inpaint_jax.data import datasets
 
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where tensorflow-datasets keeps it.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder or bucket (gs://...) in which tensorflow-datasets has prepared celeb_a, "
+    "svhn_cropped or cars196 (tfds build); images:PATH does without. Default: "
+    "~/tensorflow_datasets.",
+)
 
 
 def define_dataset() -> flags.FlagHolder[str]:

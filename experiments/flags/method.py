@@ -2,16 +2,14 @@
 
 from absl import flags
 
-from experiments.filling import methods
-from experiments.flags import dataset as dataset_flags
 from experiments.flags import search as search_flags
+from experiments.flags.names import BLENDED, FROM_TRAINING, METHODS
 from experiments.runtime import program
-from inpaint_jax.types import Model
 
 METHOD = flags.DEFINE_enum(
     "method",
     "latent",
-    methods.METHODS,
+    METHODS,
     "latent: a search of the latent space (--search). context_encoder: one pass of a "
     "network (Pathak et al.). mean: the smoothest fill with the gradients of the mean "
     "training image. nearest: the training image that fits best. harmonic: the "
@@ -20,19 +18,19 @@ METHOD = flags.DEFINE_enum(
     "nuclear norm. patch_match: patches from around the hole. For all but latent "
     "--model only says how to crop and resize.",
 )
-_TRAIN_DATASET = flags.DEFINE_string(
+TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset",
     None,
     "Training images of --method=mean and nearest: a data set as in "
     "experiments.train, of which the split train is taken, or images:PATH.",
 )
-_CONTEXT_ENCODER = flags.DEFINE_string(
+CONTEXT_ENCODER = flags.DEFINE_string(
     "context_encoder",
     None,
     "For --method=context_encoder: a shipped one's name, a .safetensors file, or the "
     "work folder of a training. Default: the one called as --model is.",
 )
-BLEND = flags.DEFINE_bool(
+_BLEND = flags.DEFINE_bool(
     "blend",
     None,
     "Poisson blending of what latent, nearest and context_encoder make; else it is "
@@ -47,43 +45,21 @@ def check() -> None:
       program.UsageError: Some do not.
     """
     name = METHOD.value
-    if (name in methods.FROM_TRAINING) != (_TRAIN_DATASET.value is not None):
+    if (name in FROM_TRAINING) != (TRAIN_DATASET.value is not None):
         raise program.UsageError(
-            f"--train_dataset goes with --method={' or '.join(methods.FROM_TRAINING)}, "
+            f"--train_dataset goes with --method={' or '.join(FROM_TRAINING)}, "
             "and only so"
         )
     if name != "latent":
         for other in search_flags.NAMES:
             if flags.FLAGS[other].present:
                 raise program.UsageError(f"--{other} is for --method=latent")
-    if name != "context_encoder" and _CONTEXT_ENCODER.value is not None:
+    if name != "context_encoder" and CONTEXT_ENCODER.value is not None:
         raise program.UsageError("--context_encoder is for --method=context_encoder")
-    if name not in methods.BLENDED and BLEND.value is not None:
-        raise program.UsageError(f"--blend is for {', '.join(methods.BLENDED)}")
+    if name not in BLENDED and _BLEND.value is not None:
+        raise program.UsageError(f"--blend is for {', '.join(BLENDED)}")
 
 
-def read(model: Model, search: methods.Search) -> methods.Method:
-    """The method that the flags ask for.
-
-    Args:
-      model: What is searched, or says how to crop and resize.
-      search: How it is searched.
-    """
-
-    training = None
-    if _TRAIN_DATASET.value is not None:
-        source = dataset_flags.open_source(
-            _TRAIN_DATASET.value,
-            "train",
-            size=model.image_size,
-            crop=model.metadata.get("crop"),
-        )
-        training = methods.Training(source)
-    return methods.Method(
-        METHOD.value,
-        model,
-        search,
-        blend=METHOD.value == "latent" if BLEND.value is None else BLEND.value,
-        training=training,
-        context_encoder=_CONTEXT_ENCODER.value,
-    )
+def blend() -> bool:
+    """Whether what fills the hole is blended."""
+    return METHOD.value == "latent" if _BLEND.value is None else _BLEND.value

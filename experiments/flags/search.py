@@ -5,8 +5,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.filling.methods import Search
-from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig
+from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig, SearchConfig
 
 SEARCH = flags.DEFINE_enum(
     "search",
@@ -38,8 +37,8 @@ PRECISION = flags.DEFINE_enum(
 NAMES = ("search", "steps", "learning_rate", "prior_weight", "refine", "precision")
 
 
-def read() -> Search:
-    """The search as the flags say.
+def config() -> SearchConfig:
+    """The search of ``--search``, changed as the other flags say.
 
     Raises:
       ValueError: A value is out of range.
@@ -49,9 +48,9 @@ def read() -> Search:
         for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT)
         if flag.value is not None
     }
-    return Search(
-        SEARCH.value,
-        dataclasses.replace(SEARCHES[SEARCH.value], **given),
-        RefineConfig(steps=_REFINE.value) if _REFINE.value else None,
-        PRECISION.value,
-    )
+    return dataclasses.replace(SEARCHES[SEARCH.value], **given)
+
+
+def refinement() -> RefineConfig | None:
+    """What follows the search, if anything."""
+    return RefineConfig(steps=_REFINE.value) if _REFINE.value else None

@@ -1,1 +1,1 @@
-"""The paper's comparison and figures."""
+"""The paper's comparison, tables and figures."""

@@ -1,7 +1,7 @@
-"""What is compared: data sets, masks and methods; a cell is one of each.
+"""The cells of the comparison: a data set, a mask and a method each.
 
-A cell is an evaluation in a folder of its own (``evaluation``): what was computed once
-is read from there, by the table as by the figures.
+A cell is an evaluation in a folder of its own (``filling.evaluation``). What was
+computed once is read from there, for the table and for the figures.
 """
 
 import dataclasses
@@ -18,8 +18,9 @@ import numpy as np
 from absl import flags
 
 import inpaint_jax
-from experiments.filling import batches, evaluation, methods, parts, workfolder
+from experiments.filling import evaluation, methods, parts, workfolder
 from experiments.flags import dataset as dataset_flags
+from experiments.flags.names import FROM_TRAINING
 from experiments.runtime import program
 from inpaint_jax import pixels
 from inpaint_jax.baselines import HoleError
@@ -29,30 +30,30 @@ from inpaint_jax.types import SEARCHES, Model
 _COMPARISON = flags.DEFINE_string(
     "comparison",
     str(Path(__file__).with_suffix(".toml")),
-    "TOML file that says which data sets there are. Default: the paper's three, of "
-    "tensorflow-datasets.",
+    "TOML file that lists data sets and their networks. Default: the paper's three, "
+    "from tensorflow-datasets.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", "outputs/compare", "Folder of the comparison, with all its cells."
 )
 
 MASKS = ("center", "pattern", "random80", "half")
-"""Of the paper's Table 1."""
+"""The masks of the paper's Table 1."""
 
 _REQUIRED = {"title", "train", "test"}
 _NETWORKS = {"model", "context_encoder", "vae"}
-_METRICS, _REFUSED = "metrics.json", "refused.json"  # Of a cell.
+_METRICS, _REFUSED = "metrics.json", "refused.json"  # Files in a cell's folder.
 _SEED = 0
 _BATCH_SIZE = 64
 
 
 class Column(NamedTuple):
-    """A method as it is compared.
+    """A method with its settings.
 
     Attributes:
-      title: What tables and figures call it.
-      method: Of ``methods.METHODS``.
-      search: Of the latent search.
+      title: Its title in tables and figures.
+      method: Its name in ``flags.names.METHODS``.
+      search: How the latent space is searched.
       blend: Whether what fills the hole is blended; else it is pasted.
     """
 
@@ -78,7 +79,7 @@ COLUMNS = {
     "telea": Column("Telea", "telea"),
     "navier_stokes": Column("Navier-Stokes", "navier_stokes"),
 }
-"""By name; in the order of the table."""
+"""Columns by name, in the order of the table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +87,12 @@ class Case:
     """A data set and the networks that were trained on it.
 
     Attributes:
-      name: Its table in the TOML file; names folders.
-      title: What tables and figures call the data.
+      name: Name of its table in the TOML file, and of its folders.
+      title: Its title in tables and figures.
       train: Training images, as ``--dataset`` takes them.
-      test: Test images, likewise.
-      networks: Which model, context encoder and VAE, where they are not called as the
-        table is.
+      test: Test images, as ``--dataset`` takes them.
+      networks: Names or paths of model, context encoder and VAE that differ from
+        ``name``.
     """
 
     name: str
@@ -101,12 +102,12 @@ class Case:
     networks: Mapping[str, str]
 
     def network(self, kind: str) -> str:
-        """Name or path of its ``model``, ``context_encoder`` or ``vae``."""
+        """Name or path of the ``model``, ``context_encoder`` or ``vae``."""
         return self.networks.get(kind, self.name)
 
     @functools.cached_property
     def model(self) -> Model:
-        """The model."""
+        """The model to be searched."""
         return inpaint_jax.load_model(self.network("model"))
 
     @functools.cached_property
@@ -115,7 +116,7 @@ class Case:
         return methods.Training(self._open(self.train, "train"))
 
     def open_test(self, limit: int | None) -> datasets.Source:
-        """The first test images."""
+        """Opens the test images, or the first ``limit`` of them."""
         return self._open(self.test, "test", limit)
 
     def _open(self, name: str, split: str, limit: int | None = None) -> datasets.Source:
@@ -123,26 +124,26 @@ class Case:
         return dataset_flags.open_source(name, split, size=size, crop=crop, limit=limit)
 
     def method(self, column: Column) -> methods.Method:
-        """The method of a column, for this data set."""
+        """Prepares the method of a column for this data set."""
         return methods.Method(
             column.method,
             self.model,
             column.search,
             blend=column.blend,
-            training=self.training if column.method in methods.FROM_TRAINING else None,
+            training=self.training if column.method in FROM_TRAINING else None,
             context_encoder=self.network("context_encoder"),
         )
 
 
 def read_cases() -> dict[str, Case]:
-    """The data sets that the file of ``--comparison`` describes, by name.
+    """Reads the data sets that the file of ``--comparison`` describes, by name.
 
     Raises:
-      program.UsageError: It does not.
+      program.UsageError: The file cannot be read, or says something else.
     """
     path = Path(_COMPARISON.value).expanduser()
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
         cases = {name: _read_case(name, table) for name, table in tables.items()}
         if len({case.title for case in cases.values()}) < len(cases):
             raise ValueError("two data sets have one title")
@@ -152,12 +153,12 @@ def read_cases() -> dict[str, Case]:
 
 
 def make_workdir() -> Path:
-    """The folder of ``--workdir``."""
+    """Makes the folder of ``--workdir``."""
     return program.make_folder(Path(_WORKDIR.value))
 
 
 def _read_case(name: str, table: Any) -> Case:
-    """A table of the file; what is wrong is a ``ValueError``."""
+    """Reads a table of the file; raises ``ValueError`` where it is wrong."""
     texts = isinstance(table, dict) and all(isinstance(v, str) for v in table.values())
     fields = set(table) if texts else set()
     if not fields >= _REQUIRED or fields - _REQUIRED - _NETWORKS:
@@ -175,11 +176,11 @@ class Examples(NamedTuple):
     """Images of a cell.
 
     Attributes:
-      ids: Of the test images.
+      ids: Ids of the test images.
       originals: ``[N, S, S, 3]`` uint8.
-      masks: ``[N, S, S, 1]``, 1 = known.
+      masks: ``[N, S, S, 1]``, 1 = known, 0 = missing.
       completed: ``[N, S, S, 3]`` uint8.
-      rows: Their figures.
+      rows: Figures of each image.
     """
 
     ids: list[str]
@@ -190,11 +191,11 @@ class Examples(NamedTuple):
 
     @property
     def masked(self) -> np.ndarray:
-        """``[N, S, S, 3]`` uint8, the hole black."""
+        """Originals with the hole black, ``[N, S, S, 3]`` uint8."""
         return pixels.with_hole(self.originals, self.masks)
 
     def select(self, wanted: Collection[str]) -> "Examples":
-        """Those of some ids."""
+        """Selects the images with these ids."""
         kept = [i for i, id in enumerate(self.ids) if id in wanted]
         return Examples(
             [self.ids[i] for i in kept],
@@ -205,8 +206,8 @@ class Examples(NamedTuple):
         )
 
 
-class Stopped(Exception):  # noqa: N818 Nothing is wrong.
-    """A signal asked to stop."""
+class Stopped(Exception):  # noqa: N818 It is no error.
+    """A signal asked the program to stop."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,9 +217,9 @@ class Cell:
     Attributes:
       case: The data set.
       mask: Name of the mask.
-      name: Of the method; names the folder.
+      name: Name of the method, which the folder's name has as well.
       column: The method.
-      workdir: Of the comparison.
+      workdir: Folder of the comparison.
     """
 
     case: Case
@@ -229,7 +230,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where the evaluation is."""
+        """Folder of the evaluation."""
         return self.workdir / "-".join([self.case.name, self.mask, self.name])
 
     @functools.cached_property
@@ -239,34 +240,34 @@ class Cell:
         return row
 
     def found(self) -> dict[str, Any] | None:
-        """What is known of the cell, if it was computed as it is described now.
+        """Looks for the cell's results, as it is described now.
 
         Returns:
-          ``metrics.json`` of the evaluation; or, where the method could fill none of
-          ``n`` holes, ``{"n": n, "refused": reason}``.
+          ``metrics.json`` of the evaluation; ``{"n": n, "refused": reason}`` if the
+          method could fill none of ``n`` holes; None if there are no results.
         """
         for name in (_METRICS, _REFUSED):
             try:
                 found: dict[str, Any] = json.loads((self.folder / name).read_text())
                 if found["config"] == self._evaluation_row:
                     return found
-            # Not there, or it takes a network or a library that is not: a ValueError.
+            # There is no file, or a network or a library is missing (a ValueError).
             except (OSError, ValueError, LookupError, TypeError):
                 continue
         return None
 
     def compute(self, limit: int) -> dict[str, Any]:
-        """Makes sure of the first images.
+        """Computes the first images, where that was not done before.
 
         Args:
-          limit: How many images, at least; where there were more they are kept.
+          limit: Least number of images; if there are more already they are kept.
 
         Returns:
-          As ``found``.
+          The results, as ``found`` returns them.
 
         Raises:
-          program.UsageError: The folder's evaluation is of another description.
-          Stopped: A signal asked to.
+          program.UsageError: The folder holds an evaluation of something else.
+          Stopped: A signal asked the program to stop.
         """
         found = self.found()
         evaluation_ = self._evaluation(limit)
@@ -289,9 +290,9 @@ class Cell:
         return found
 
     def first(self, count: int) -> dict[str, Any]:
-        """What ``n`` of the first images were filled, and their mean ``psnr``.
+        """Number ``n`` of the first images that were filled, and their mean ``psnr``.
 
-        Of an image that was filled exactly there is no PSNR.
+        An image that was filled exactly has no PSNR and does not count in the mean.
         """
         lines = parts.Parts(self.folder / "parts").rows()
         rows = {row["index"]: row for row in lines if "failed" not in row}
@@ -301,7 +302,7 @@ class Cell:
         return {"n": len(values), "psnr": mean}
 
     def check(self) -> None:
-        """Looks for what the cell takes: images, networks, libraries.
+        """Checks that the cell's images, networks and libraries are there.
 
         Raises:
           DataError: The images cannot be read.
@@ -321,12 +322,11 @@ class Cell:
         )
 
     def examples(self, limit: int) -> Examples:
-        """The first images, computed where they were not yet; as ``compute``."""
+        """Returns the first images, and computes them first where necessary."""
         self.compute(limit)
-        source = self.case.open_test(limit)
-        folder = workfolder.WorkFolder(self.folder, source)
+        evaluation_ = self._evaluation(limit)
+        folder = workfolder.WorkFolder(self.folder, evaluation_.source)
         rows = folder.done()
         originals, completed = folder.pairs(rows)
-        ids = [row["id"] for row in rows]
-        masks, _ = batches.draw_masks(ids, self.mask, _SEED, originals.shape[1:3])
+        ids, masks = [row["id"] for row in rows], evaluation_.masks_of(rows)
         return Examples(ids, originals, masks, completed, rows)

@@ -1,4 +1,4 @@
-"""The way of one search over the manifold of generated images (Figure 3b)."""
+"""The path of one search on the manifold of generated images (Figure 3b)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -17,17 +17,17 @@ from inpaint_jax.pixels import to_uint8
 from inpaint_jax.search.batches import search_batch
 from inpaint_jax.types import Model, Seen
 
-_SHOWN = 9  # Points with a picture below.
+_SHOWN = 9  # Points whose image is shown below.
 _THUMBNAILS = 40
-_POINTS = 40  # Of the path, more of them early on.
+_POINTS = 40  # Points of the path; more of them are early.
 
 
 class Way(NamedTuple):
-    """Where a search was.
+    """The path of a search, and random images around it.
 
     Attributes:
-      steps: ``[K]`` steps done.
-      images: ``[K, S, S, 3]`` in [-1, 1], G(z) there.
+      steps: ``[K]`` number of steps done.
+      images: ``[K, S, S, 3]`` in [-1, 1], G(z) after these steps.
       around: ``[N, S, S, 3]`` in [-1, 1], G of random latents.
     """
 
@@ -45,15 +45,15 @@ def follow(
     steps: int = 1500,
     samples: int = 1000,
 ) -> Way:
-    """Searches as the paper does, and notes where the latent is.
+    """Runs the paper's search and records the latent along it.
 
     Args:
-      model: What is searched.
+      model: The model to search.
       image: ``[S, S, 3]`` in [-1, 1].
       mask: ``[S, S, 1]``, 1 = known, 0 = missing.
       key: PRNG key, consumed.
-      steps: Of the search.
-      samples: Random images around.
+      steps: Number of steps of the search.
+      samples: Number of random images.
     """
     key_search, key_samples = jax.random.split(key)
     config = SearchConfig(steps=steps)
@@ -76,12 +76,12 @@ def follow(
 
 
 def draw(path: Path, way: Way, title: str) -> None:
-    """Writes a PNG: the way among random images, by t-SNE, and the images along it.
+    """Writes a PNG: a t-SNE of the path among random images, and images along it.
 
     Args:
       path: The file.
-      way: From ``follow``.
-      title: What was filled.
+      way: The result of ``follow``.
+      title: Name of the image that was filled.
 
     Raises:
       program.UsageError: scikit-learn is not installed.

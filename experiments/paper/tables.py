@@ -1,4 +1,4 @@
-"""The comparison's tables: Markdown to read, JSON to compute with."""
+"""Tables of the comparison, as Markdown to read and as JSON to compute with."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ PAPER = {
         "half": (12.6, 11.1),
     },
 }
-"""Table 1 of Yeh et al.: PSNR in dB of the context encoder and of theirs."""
+"""Table 1 of Yeh et al.: PSNR in dB of the context encoder and of their method."""
 
 MARKERS = ("<!-- tables -->", "<!-- end of tables -->")
 
@@ -52,17 +52,17 @@ def write_tables(folder: Path, rows: Sequence[Row], count: int) -> None:
     """Writes table.md and table.json.
 
     Args:
-      folder: Where.
-      rows: A cell each: dataset, title, mask, method, label; n and figures, or
-        ``refused`` with the reason.
-      count: Of how many images, the first ones, ``first`` of a row is.
+      folder: The folder to write to.
+      rows: One row for each cell: dataset, title, mask, method, label; n and figures,
+        or ``refused`` with the reason.
+      count: Number of images, the first ones, that ``first`` of a row is for.
     """
     program.write_json(folder / "table.json", {"paper": PAPER, "cells": list(rows)})
     program.write_text(folder / "table.md", to_markdown(rows, count))
 
 
 def masks_of_table(folder: Path) -> list[str]:
-    """The masks of the cells that table.json has, if there is one."""
+    """Masks of the cells in table.json; none if there is no such file."""
     try:
         cells = json.loads((folder / "table.json").read_text())["cells"]
         return _in_order(cells, "mask")
@@ -71,7 +71,7 @@ def masks_of_table(folder: Path) -> list[str]:
 
 
 def around_tables(path: Path) -> tuple[str, str]:
-    """What stands before and after the tables of a Markdown file.
+    """Returns what stands before and after the tables of a Markdown file.
 
     Args:
       path: The file; its tables stand between the two lines of ``MARKERS``.
@@ -88,7 +88,7 @@ def around_tables(path: Path) -> tuple[str, str]:
 
 
 def insert_tables(path: Path, folder: Path) -> None:
-    """Puts table.md of a folder into a Markdown file, as ``around_tables``."""
+    """Puts table.md of a folder into a Markdown file, between its ``MARKERS``."""
     before, after = around_tables(path)
     table = (folder / "table.md").read_text()
     begin, end = MARKERS
@@ -96,7 +96,7 @@ def insert_tables(path: Path, folder: Path) -> None:
 
 
 def to_markdown(rows: Sequence[Row], count: int) -> str:
-    """The tables as Markdown: the paper's, then all figures of each data set."""
+    """Returns the tables as Markdown: the paper's, then those of each data set."""
     masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
     first = [_of_first(row) for row in rows]
     parts = [_paper_layout(rows, first, count)]
@@ -113,25 +113,25 @@ def to_markdown(rows: Sequence[Row], count: int) -> str:
             parts.append(_figure_table(of_title, masks, figure, digits, best))
     devices = ", ".join(_in_order([row for row in rows if "n" in row], "device"))
     parts.append(
-        "A cell is of the first test images, as many as its heading says unless it "
-        "names another number (n). Figures are means over images; seconds are the "
-        f"median, without compilation, on: {devices}. The distance is of all images "
-        "together, and falls with their number. Bold is the best of its column, of "
-        "cells of as many images as the heading says. A dash is a hole that the method "
-        "cannot fill, a blank is not computed."
+        "A cell has the first test images, as many as its heading says unless it "
+        "gives another number (n). Figures are means over images; seconds are medians "
+        f"without compilation, on: {devices}. The distance compares all images "
+        "together, and falls with their number. Bold is the best of its column among "
+        "cells with as many images as the heading says. A dash means that the method "
+        "cannot fill the holes; an empty cell was not computed."
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _of_first(row: Row) -> Row:
-    """A row with the PSNR of the first images in the place of that of all."""
+    """Replaces a row's PSNR of all images by that of the first ones."""
     return row if "refused" in row else row | row["first"]
 
 
 def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
-    """Table 1 as the paper has it: masks down, data sets across, CE / ours.
+    """Table 1 in the paper's layout: masks down, data sets across, CE / ours.
 
-    Where the two do not have the same images, it is of the first ones alone.
+    Where the two methods have different numbers of images, only the first ones count.
     """
     pair = ("context_encoder", "latent")
 
@@ -182,7 +182,7 @@ def _figure_table(
     digits: int,
     best: Callable[..., float],
 ) -> str:
-    """Methods down, masks across; PSNR with the paper's own two rows."""
+    """Table of a figure: methods down, masks across; PSNR with the paper's rows."""
     cells = {(row["method"], row["mask"]): row for row in rows}
     labels = {row["method"]: row["label"] for row in rows}
     full = max((row["n"] for row in rows if "n" in row), default=0)
@@ -225,5 +225,5 @@ def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 
 def _in_order(rows: Sequence[Row], name: str) -> list[str]:
-    """The values of a field, each once, as they first come."""
+    """Values of a field without repetitions, in the order of their first rows."""
     return list(dict.fromkeys(row[name] for row in rows))

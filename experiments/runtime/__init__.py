@@ -1,1 +1,1 @@
-"""How programs start, stop, keep files and work together; nothing of images."""
+"""How programs start, stop, keep files and work together; nothing about images."""

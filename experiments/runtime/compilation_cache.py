@@ -1,4 +1,4 @@
-"""What one run compiled, the next need not: JAX's persistent compilation cache."""
+"""JAX's persistent compilation cache, so that a program compiles things only once."""
 
 import contextlib
 import hashlib
@@ -24,10 +24,10 @@ _CACHE = flags.DEFINE_string(
 
 
 def use() -> None:
-    """Turns the cache on, where its folder is the user's own.
+    """Turns the cache on, if its folder belongs to the user alone.
 
-    What is in it gets executed, so a folder that others could write to is not used. To
-    be called before the first computation.
+    What the folder holds gets executed, so one that others can write to is not used.
+    Call this before the first computation.
     """
     given = _CACHE.value or None
     if given == "none":
@@ -54,10 +54,10 @@ def use() -> None:
 
 
 def _drop_damaged(folder: Path) -> None:
-    """Removes what a killed run wrote in part: JAX would neither use nor replace it.
+    """Removes files that a killed run left half written.
 
-    Looks at what was written since the last look alone: of a thousand files the look
-    takes longer than the start of the program.
+    JAX would neither use nor replace them. Only files written since the last check are
+    read: reading a thousand files takes longer than the start of the program.
     """
     stamp, began = folder / ".checked", time.time()
     since = stamp.stat().st_mtime - _SLACK if stamp.exists() else 0.0
@@ -67,7 +67,7 @@ def _drop_damaged(folder: Path) -> None:
                 continue
             with path.open("rb") as file:
                 if file.read(4) == _ZSTANDARD:
-                    continue  # Compressed by an optional package: not looked at.
+                    continue  # Compressed by an optional package: not checked.
                 file.seek(0)
                 stream = zlib.decompressobj()
                 stream.decompress(file.read())
@@ -85,19 +85,20 @@ def _drop_damaged(folder: Path) -> None:
 
 def _default() -> Path:
     given = os.environ.get("XDG_CACHE_HOME", "")
-    # A relative path is invalid there, says the XDG specification.
+    # The XDG specification says that a relative path is invalid.
     return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
 
 
 def _machine() -> str:
-    """Names this kind of processor: compiled code runs on no lesser one.
+    """Returns a name for this kind of processor.
 
-    A home folder may be shared between machines.
+    Compiled code may not run on another kind, and a home folder may be shared between
+    machines.
     """
     described = platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = ("flags", "Features")  # On x86 and ARM.
+        names = ("flags", "Features")  # On x86 and on ARM.
         described += next(line for line in lines if line.startswith(names))
     except (OSError, StopIteration):
         described += platform.processor()
@@ -105,6 +106,6 @@ def _machine() -> str:
 
 
 def _without(reason: str) -> None:
-    # Not even in the folder that the environment names: another was asked for.
+    # The folder that the environment names is not used either: the user named another.
     jax.config.update("jax_enable_compilation_cache", False)
     logging.warning("nothing compiled is kept for the next run: %s", reason)

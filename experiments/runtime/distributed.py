@@ -1,8 +1,8 @@
 """Jobs of several processes: how they begin, agree, wait for each other, and end.
 
-Every process runs the same program with the same flags. What touches what all share (a
-folder's configuration, the merged results) is done by process 0 alone, the *first*.
-Without ``--distributed`` there is one process, which agrees with itself.
+Every process runs the same program with the same flags. Process 0, the *first*, alone
+writes what all share: a folder's configuration and the merged results. Without
+``--distributed`` there is only one process.
 """
 
 import collections
@@ -28,34 +28,34 @@ from experiments.runtime.stopping import StopSignal
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
-    "One of several processes that do this together, each with its own devices. Where "
-    "the cluster does not tell (TPU VMs, Slurm and Kubernetes do), the next three say "
-    "how to meet.",
+    "Run as one of several processes that share the work, each with its own devices. "
+    "Where JAX cannot ask the cluster (it can on TPU VMs, Slurm and Kubernetes), give "
+    "--coordinator_address, --num_processes and --process_id as well.",
 )
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator_address", None, "host:port of process 0, for --distributed."
+    "coordinator_address", None, "Address of process 0, host:port, for --distributed."
 )
 _PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "How many there are, for --distributed.", lower_bound=1
+    "num_processes", None, "Number of processes, for --distributed.", lower_bound=1
 )
 _PROCESS = flags.DEFINE_integer(
-    "process_id", None, "Which this one is, from 0, for --distributed.", lower_bound=0
+    "process_id", None, "Number of this process, for --distributed.", lower_bound=0
 )
 _HEARTBEAT = flags.DEFINE_integer(
     "heartbeat_timeout",
     60,
-    "Seconds after which a process that is not heard of is taken for dead, and the "
-    "others end.",
+    "Seconds without a sign of life after which a process counts as dead, and the "
+    "others end, for --distributed.",
     lower_bound=5,
 )
 
 
 @contextlib.contextmanager
 def job() -> Iterator[None]:
-    """The time that this process is part of the job; before any computation.
+    """Makes this process part of the job while the context lasts.
 
-    A process that ends with an error ends at once, without the farewell that would keep
-    the others waiting: they notice, say so and end as well.
+    Enter it before any computation. A process with an error ends at once, without
+    waiting for the others at the end; they notice, say so and end as well.
 
     Raises:
       program.UsageError: The flags do not go together, or the processes did not meet.
@@ -63,13 +63,13 @@ def job() -> Iterator[None]:
     if not _meet():
         yield
         return
-    # When another process dies while this one computes, JAX says so and aborts; a dump
-    # of all threads would only hide the message.
+    # When another process dies while this one computes, JAX says so and aborts. A dump
+    # of all threads would hide the message.
     faulthandler.disable()
     try:
         _check_devices()
-        # On CPUs the first exchange must find all processes within half a minute. Now
-        # they are together; later one may have much to read.
+        # On CPUs the first exchange must find all processes within half a minute. Do it
+        # now, when they have just met; later one of them may have much to read.
         wait_for_all("begin")
         yield
     except Exception as error:
@@ -79,7 +79,7 @@ def job() -> Iterator[None]:
 
 
 def _meet() -> bool:
-    """Finds the other processes; returns whether this is a job of several."""
+    """Meets the other processes; returns whether this is a job of several."""
     manual: dict[str, Any] = {
         "coordinator_address": _COORDINATOR.value,
         "num_processes": _PROCESSES.value,
@@ -120,17 +120,17 @@ def _check_devices() -> None:
 
 
 class Stop:
-    """Whether all processes are to stop, because one was told to; a context manager.
+    """Context that tells all processes to stop when one of them gets a signal.
 
-    One process alone notes SIGTERM and SIGINT; of several, JAX notes SIGTERM in each
-    and finds a step that none of them has passed.
+    A single process listens to SIGTERM and SIGINT. With several, JAX listens to SIGTERM
+    in each and finds a step that none of them has passed.
     """
 
     def __init__(self) -> None:
         self._alone = StopSignal() if jax.process_count() == 1 else None
 
     def at(self, step: int) -> bool:
-        """To be asked at every step, in order, by every process."""
+        """Whether to stop at this step; every process asks at every step, in order."""
         if self._alone is not None:
             return self._alone.received
         return bool(multihost_utils.reached_preemption_sync_point(step))
@@ -151,19 +151,19 @@ def is_first() -> bool:
 
 
 def say(line: str) -> None:
-    """Prints a line, once for all processes, above a progress bar if there is one."""
+    """Prints a line in the first process, above a progress bar if there is one."""
     if is_first():
         tqdm.write(line)
 
 
 def from_first(work: Callable[[], Any]) -> Any:
-    """Has the first process do something, and tells all what came of it.
+    """Calls a function in the first process, and gives its result to all.
 
     Args:
-      work: What to do; it returns what JSON can hold.
+      work: The function; JSON must be able to hold its result.
 
     Returns:
-      What ``work`` returned, in every process, as JSON gives it back.
+      The result of ``work``, in every process, as JSON gives it back.
 
     Raises:
       program.UsageError: ``work`` raised it, in every process.
@@ -181,12 +181,12 @@ def from_first(work: Callable[[], Any]) -> Any:
 
 
 def wait_for_all(what: str) -> None:
-    """Returns when every process has come here."""
+    """Returns when every process has called this."""
     multihost_utils.sync_global_devices(what)
 
 
 def _tell(message: bytes) -> bytes:
-    """What process 0 says, in every process."""
+    """Gives the message of process 0 to every process."""
     if jax.process_count() == 1:
         return message
     size = multihost_utils.broadcast_one_to_all(np.int32(len(message)))
@@ -197,7 +197,7 @@ def _tell(message: bytes) -> bytes:
 
 
 def _end(error: Exception) -> None:
-    """Says what is wrong and leaves at once."""
+    """Reports an error and ends the process at once."""
     message = program.complaint(error)
     status = 1 if message is None else 2
     if isinstance(error, jax.errors.JaxRuntimeError) and _is_of_another(str(error)):

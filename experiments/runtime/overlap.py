@@ -1,4 +1,4 @@
-"""Doing what a device need not wait for while it works."""
+"""Reading ahead and writing behind, in threads, while the devices work."""
 
 import collections
 import concurrent.futures
@@ -13,9 +13,10 @@ _Result = TypeVar("_Result")
 def ahead(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, depth: int = 2
 ) -> Iterator[_Result]:
-    """``map``, with the next ``depth`` results on their way in another thread.
+    """``map`` that computes the next ``depth`` results in another thread.
 
-    Never more than that: however slow the consumer, memory is bounded.
+    It computes no more than these ahead, so memory is bounded however slow the
+    consumer.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting: collections.deque[concurrent.futures.Future[_Result]]
@@ -33,10 +34,10 @@ def ahead(
 
 
 class Behind:
-    """Runs calls one after the other in a thread of its own, at most one waiting.
+    """Context that runs calls one after the other in another thread.
 
-    A context manager; leaving it waits for the last call. What a call raises is raised
-    by the next ``call``, or on leaving.
+    At most one call is pending. Leaving the context waits for it. What a call raises is
+    raised by the next ``call``, or on leaving.
     """
 
     def __init__(self) -> None:
@@ -44,12 +45,12 @@ class Behind:
         self._last: concurrent.futures.Future[Any] | None = None
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Has ``function`` called when the call before it is done."""
+        """Waits for the previous call, then starts this one in the thread."""
         self.wait()
         self._last = self._pool.submit(function, *arguments)
 
     def wait(self) -> None:
-        """Returns when nothing is left to do."""
+        """Waits for the last call."""
         if self._last is not None:
             last, self._last = self._last, None
             last.result()

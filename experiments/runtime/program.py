@@ -8,7 +8,14 @@ import logging as records
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -104,6 +111,11 @@ def _hush_threads() -> None:
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
     try:
         rest = flags.FLAGS(list(arguments))
+    except SystemExit:  # --help said what it was asked for: no failure.
+        sys.exit(0)
+    except BrokenPipeError:  # Of --help, to a reader who had seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except flags.Error as error:
         _fail(f"{error} (--help lists the flags)")
     if len(rest) > 1:
@@ -178,6 +190,25 @@ def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
     return path
 
 
+def refuse_input(result: Path, inputs: Iterable[str]) -> None:
+    """Looks for input that is among what the program is going to write.
+
+    Args:
+      result: A file, or a folder, that it writes.
+      inputs: Paths that it reads.
+
+    Raises:
+      UsageError: There is some.
+    """
+    own = os.path.realpath(result)
+    for given in inputs:
+        if os.path.commonpath([own, os.path.realpath(given)]) == own:
+            raise UsageError(
+                f"{given} is input and would be replaced by results: give another "
+                "place for them"
+            )
+
+
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Keeps ``folder`` to this process; a killed process holds no lock.
@@ -194,31 +225,45 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def remember(
-    path: Path, wanted: Mapping[str, Any], older: Mapping[str, Any] | None = None
-) -> None:
+    path: Path,
+    wanted: Mapping[str, Any],
+    older: Mapping[str, Any] | None = None,
+    unchecked: Collection[str] = (),
+) -> dict[str, Any]:
     """Writes a run's configuration, or checks it against the one that is there.
 
     Args:
       path: The file.
       wanted: The configuration, as JSON gives it back.
       older: What a file that does not name a field meant by that.
+      unchecked: Fields that may differ.
+
+    Returns:
+      The configuration that is there now.
 
     Raises:
       UsageError: The folder belongs to a run of another configuration.
     """
+    plain: dict[str, Any] = json.loads(_to_json(wanted))
     if not path.exists():
         write_json(path, wanted)
-        return
+        return plain
     try:
-        there = {**(older or {}), **json.loads(path.read_text())}
+        there: dict[str, Any] = {**(older or {}), **json.loads(path.read_text())}
     except (ValueError, TypeError) as error:
         raise UsageError(f"{path} is no configuration of a run: {error}") from error
-    for field, value in json.loads(_to_json(wanted)).items():
-        if there.get(field) != value:
-            raise UsageError(
-                f"{path.parent} belongs to a run with {field} = {there.get(field)}, "
-                f"not {value}: give another --workdir or the flags it was begun with"
-            )
+    for field, value in plain.items():
+        if field not in unchecked and there.get(field) != value:
+            raise another_run(path.parent, field, there.get(field), value)
+    return there
+
+
+def another_run(folder: Path, field: str, there: Any, wanted: Any) -> UsageError:
+    """The error of a folder whose run has another configuration."""
+    return UsageError(
+        f"{folder} belongs to a run with {field} = {there}, not {wanted}: give another "
+        "--workdir or the flags it was begun with"
+    )
 
 
 def absolute(dataset: str) -> str:
@@ -232,7 +277,7 @@ def absolute(dataset: str) -> str:
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Adds a line of JSON for each row, all of them in one go."""
     text = "".join(_to_json(row) + "\n" for row in rows)
-    with path.open("a") as file:
+    with _named(path), path.open("a") as file:
         file.write(text)
 
 
@@ -264,5 +309,19 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name, then renames."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with _named(path):
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Has an ``OSError`` name the file: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

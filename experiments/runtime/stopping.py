@@ -1,4 +1,4 @@
-"""Leaving: when told to, with everything saved; a training also when it diverged."""
+"""Ending a run: on a signal, with everything saved, or because training diverged."""
 
 import signal
 from typing import Any, Self
@@ -9,10 +9,9 @@ from inpaint_jax.training.checkpoints import Checkpoints
 
 
 class StopSignal:
-    """Notes SIGTERM and SIGINT: the run saves what it is at and leaves.
+    """Context that notes SIGTERM and SIGINT, so that a run can save its work and end.
 
-    A context manager. The second signal is not noted but takes its usual effect, for
-    whoever cannot wait.
+    A second signal has its usual effect, for users who cannot wait.
     """
 
     def __init__(self) -> None:
@@ -34,15 +33,15 @@ class StopSignal:
 
 
 def check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
-    """Ends a run that diverged, before that is saved.
+    """Ends a run that diverged, before the state is saved.
 
-    A number that is not finite never becomes finite again, so that looking at what is
-    logged or saved is often enough.
+    A number that is not finite never becomes finite again, so it is enough to check
+    what is logged or saved.
 
     Args:
       tree: The state and the figures after ``step``.
-      step: How many steps were done.
-      checkpoints: Of the run.
+      step: Number of steps done.
+      checkpoints: The run's checkpoints.
 
     Raises:
       program.UsageError: A number is not finite.

@@ -1,7 +1,7 @@
-"""The time that work takes, without what JAX takes to compile it.
+"""Wall time of work, without the time that JAX takes to compile it.
 
-What is compiled is compiled once, however many images follow: in the seconds that an
-image takes it has no place.
+Compilation happens once, however many images follow, so it does not belong to the
+seconds that an image takes.
 """
 
 import threading
@@ -10,13 +10,14 @@ from types import TracebackType
 
 import jax.monitoring
 
-_COMPILING = "/jax/core/compile/"  # Tracing, lowering, and the compiler itself.
+_COMPILING = "/jax/core/compile/"  # Tracing, lowering and compilation.
 
 
 class Stopwatch:
-    """A context; afterwards ``seconds`` is what its block took but for compilation.
+    """Context whose ``seconds`` are those of its block without compilation.
 
-    What other threads compile meanwhile is not taken off: they do not keep this one.
+    Compilation in other threads is not subtracted, because this one does not wait for
+    it.
     """
 
     seconds = 0.0
@@ -25,7 +26,7 @@ class Stopwatch:
         self._thread = threading.get_ident()
         self._compiling: list[tuple[float, float]] = []
         jax.monitoring.register_event_time_span_listener(self._listen)
-        self._began = time.time()  # The clock of JAX's own spans.
+        self._began = time.time()  # The clock that JAX's spans use.
         return self
 
     def __exit__(
@@ -46,7 +47,7 @@ class Stopwatch:
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:
-    """The length of the spans' union: a function is traced within another's trace."""
+    """Length of the union of spans, which overlap where traces are nested."""
     total, reached = 0.0, float("-inf")
     for begin, end in sorted(spans):
         total += max(0.0, end - max(begin, reached))

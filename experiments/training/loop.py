@@ -17,7 +17,7 @@ from experiments.runtime.stopping import check_finite
 from experiments.training import tracking
 from experiments.training.trainees import Judged, Trainee
 from inpaint_jax import parallel, pixels
-from inpaint_jax.data import images
+from inpaint_jax.data import images, sheets
 from inpaint_jax.data.datasets import Dataset
 from inpaint_jax.data.order import batch_indices
 from inpaint_jax.training.checkpoints import Checkpoints, State
@@ -246,7 +246,7 @@ def _evaluate(run: _Run, tracker: tracking.Tracker, state: State) -> None:
 def _write_samples(run: _Run, state: State, step: int) -> None:
     if not distributed.is_first():
         return
-    samples = images.tile(run.trainee.samples(parallel.local(state)))
+    samples = sheets.tile(run.trainee.samples(parallel.local(state)))
     images.write_png(run.workdir / "samples" / f"{step:07d}.png", samples)
     _draw_curves(run)
 

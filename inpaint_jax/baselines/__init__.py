@@ -19,7 +19,19 @@ from inpaint_jax.baselines.nearest import nearest_fill
 from inpaint_jax.baselines.patch_match import patch_match_fill
 from inpaint_jax.baselines.tv import tv_fill
 
+FILLS: dict[str, Fill] = {
+    "harmonic": harmonic_fill,
+    "biharmonic": biharmonic_fill,
+    "telea": telea_fill,
+    "navier_stokes": navier_stokes_fill,
+    "tv": tv_fill,
+    "low_rank": low_rank_fill,
+    "patch_match": patch_match_fill,
+}
+"""Those that take nothing but the images, by name."""
+
 __all__ = [
+    "FILLS",
     "Fill",
     "FillError",
     "HoleError",

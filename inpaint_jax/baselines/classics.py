@@ -1,7 +1,7 @@
-"""The fills that come with image libraries: what people reach for first.
+"""Fills of image libraries, which people try first.
 
-Telea's fast marching and Navier-Stokes are OpenCV's, the biharmonic equation is
-scikit-image's; both come with the extra ``competitors``.
+Telea's fast marching method and Navier-Stokes are OpenCV's, the biharmonic equation is
+scikit-image's; the extra ``competitors`` installs both libraries.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from inpaint_jax.baselines.fill import HostFill, require
 
 _RADIUS = 3
-"""Of the neighbourhood, in pixels; OpenCV's own examples use it."""
+"""Radius of the neighbourhood in pixels, as in OpenCV's own examples."""
 
 
 def _telea(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
@@ -33,12 +33,13 @@ def _biharmonic(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
 
 
 telea_fill = HostFill(_telea, "cv2", "OpenCV")
-"""Telea, An image inpainting technique based on the fast marching method, 2004."""
+"""Fast marching: Telea, An image inpainting technique based on the fast marching
+method, 2004."""
 
 navier_stokes_fill = HostFill(_navier_stokes, "cv2", "OpenCV")
-"""Bertalmio et al., Navier-Stokes, fluid dynamics, and image and video inpainting,
-2001."""
+"""Fluid dynamics: Bertalmio et al., Navier-Stokes, fluid dynamics, and image and video
+inpainting, 2001."""
 
 biharmonic_fill = HostFill(_biharmonic, "skimage", "scikit-image")
-"""Damelin and Hoang, On surface completion and image inpainting by biharmonic
-functions, 2018."""
+"""Biharmonic equation: Damelin and Hoang, On surface completion and image inpainting by
+biharmonic functions, 2018."""

@@ -1,4 +1,4 @@
-"""What all baselines are: functions of a batch."""
+"""The interface of all baselines: functions of a batch."""
 
 import dataclasses
 import importlib
@@ -15,15 +15,15 @@ from inpaint_jax.pixels import to_float, to_uint8, with_hole
 Fill = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 """Images ``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` (1 = known, 0 = missing)
 and ``[B]`` PRNG keys to completed images, whose known pixels are those that were given,
-bit for bit. What stands in the holes does not matter."""
+bit for bit. The images may hold anything in their holes."""
 
 
 class FillError(ValueError):
-    """A fill cannot be had here; the message is one line that says why."""
+    """A fill is not available; the message is one line that says why."""
 
 
 class HoleError(FillError):
-    """A fill cannot be had for this hole."""
+    """A method cannot fill this hole; the message is one line that says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +31,11 @@ class HostFill:
     """A library's fill, which takes 8-bit images one at a time and runs on the CPU.
 
     Attributes:
-      of_one: An image ``[S, S, 3]`` uint8 with its hole black, the hole ``[S, S]`` bool
-        (at least one pixel, not all) and a seed to a completed image, uint8. Raises
-        ``HoleError`` if it cannot fill the hole.
-      module: The library's module; None: it needs none.
-      package: What people call the library.
+      of_one: A function from an image ``[S, S, 3]`` uint8 with its hole black, the hole
+        ``[S, S]`` bool (at least one pixel, but not all) and a seed to a completed
+        image, uint8. It raises ``HoleError`` if it cannot fill the hole.
+      module: The library's module; None if it needs none.
+      package: The library's usual name.
     """
 
     of_one: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -45,11 +45,11 @@ class HostFill:
     def __call__(
         self, images: ArrayLike, masks: ArrayLike, keys: jax.Array
     ) -> jax.Array:
-        """As a ``Fill``; 0 where nothing is known.
+        """Fills a batch, as a ``Fill``; the result is 0 where nothing is known.
 
         Raises:
           FillError: The library is not installed.
-          HoleError: It cannot fill one of the holes.
+          HoleError: One of the holes cannot be filled.
         """
         completed, refused = self.attempt(images, masks, keys)
         for reason in filter(None, refused):
@@ -59,11 +59,11 @@ class HostFill:
     def attempt(
         self, images: ArrayLike, masks: ArrayLike, keys: jax.Array
     ) -> tuple[np.ndarray, list[str]]:
-        """As a ``Fill``, but a hole that cannot be filled is of no harm to others.
+        """Fills all holes of a batch that can be filled.
 
         Returns:
-          The completed images, NaN in such a hole, and for each image the reason, or
-          nothing.
+          The completed images, with NaN in a hole that cannot be filled, and for each
+          image the reason why not, or an empty string.
 
         Raises:
           FillError: The library is not installed.
@@ -83,10 +83,10 @@ class HostFill:
         return completed, refused
 
     def version(self) -> str:
-        """The library and its version; nothing if it needs none.
+        """Name and version of the library; an empty string if it needs none.
 
         Raises:
-          FillError: It is not installed.
+          FillError: The library is not installed.
         """
         if self.module is None:
             return ""
@@ -97,10 +97,10 @@ _seeds = jax.jit(jax.vmap(jax.random.bits))
 
 
 def require(module: str, package: str) -> Any:
-    """A module of the extra ``competitors``.
+    """Imports a module that the extra ``competitors`` installs.
 
     Raises:
-      FillError: It is not installed.
+      FillError: The module is not installed.
     """
     try:
         return importlib.import_module(module)

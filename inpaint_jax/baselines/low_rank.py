@@ -1,15 +1,15 @@
-r"""Low rank: matrix completion by the truncated nuclear norm (section 4.2).
+r"""Low-rank matrix completion by the truncated nuclear norm (section 4.2).
 
-Each channel of an image is a matrix of which some entries are missing. Hu et al. look
-for the one whose singular values beyond the first r have the least sum,
+Each channel of an image is a matrix with missing entries. Hu et al. look for the matrix
+whose singular values beyond the first r have the least sum,
 
 .. math::
 
   \min_X \|X\|_* - \max_{A A^T = I,\, B B^T = I} \mathrm{tr}(A X B^T)
   \quad \text{s.t. } X_i = y_i \text{ for } M_i = 1 ,
 
-in rounds: A and B are the first r singular vectors of the last X, and what is then
-convex is solved by ADMM.
+in rounds: A and B are the first r singular vectors of the last X, and the problem,
+which is then convex, is solved by ADMM.
 """
 
 import functools
@@ -34,16 +34,17 @@ def low_rank_fill(
     rounds: int = ROUNDS,
     iterations: int = ITERATIONS,
 ) -> jax.Array:
-    """Truncated-nuclear-norm completion of every channel.
+    """Completes every channel by the truncated nuclear norm.
 
     Args:
-      images: ``[B, S, S, 3]`` in [-1, 1]; what stands in the holes does not matter.
+      images: ``[B, S, S, 3]`` in [-1, 1]; the holes may hold anything.
       masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
       keys: Not used.
-      rank: How many singular values are free. Hu et al. try all from 1 to 20 and keep
-        the best, by the truth; the default was chosen on validation images.
-      rounds: How often the singular vectors are taken anew.
-      iterations: Of ADMM in each round.
+      rank: Number of singular values that are free. Hu et al. try 1 to 20 for each
+        image and keep the best by the original; the default was chosen on validation
+        images.
+      rounds: How often the singular vectors are computed anew.
+      iterations: Iterations of ADMM in each round.
 
     Returns:
       ``[B, S, S, 3]`` in [-1, 1]; 0 where nothing is known.
@@ -65,7 +66,7 @@ def low_rank_fill(
 def _complete(
     given: jax.Array, known: jax.Array, *, rank: int, rounds: int, iterations: int
 ) -> jax.Array:
-    """One matrix ``[H, W]``, 0 where it is not known."""
+    """Completes one matrix ``[H, W]``, which is 0 where it is not known."""
 
     def step(
         leading: jax.Array, carry: tuple[jax.Array, jax.Array]
@@ -81,7 +82,8 @@ def _complete(
         leading = _leading(carry[0], rank)
         return jax.lax.fori_loop(0, iterations, lambda _, c: step(leading, c), carry)
 
-    # The first round has no singular vectors worth following: it is the nuclear norm's.
+    # The start has no singular vectors worth following: it solves for the plain nuclear
+    # norm.
     nothing = jnp.zeros_like(given)
     start = jax.lax.fori_loop(
         0, iterations, lambda _, c: step(nothing, c), (given, nothing)
@@ -91,10 +93,10 @@ def _complete(
 
 
 def _shrink(x: jax.Array, threshold: float) -> jax.Array:
-    """``x`` with its singular values lowered by ``threshold``, to 0 at the least.
+    """Lowers the singular values of ``x`` by ``threshold``, to at least 0.
 
-    By the eigenvectors of ``x x^T``, which cost a fraction of a singular value
-    decomposition. What they lose of the small values is shrunk to nothing anyway.
+    It uses the eigenvectors of ``x x^T``, which cost a fraction of a singular value
+    decomposition. They are inexact for small singular values, which become 0 anyway.
     """
     values, vectors = _left(x)
     keep = jnp.maximum(1 - threshold / jnp.maximum(values, threshold), 0.0)
@@ -102,7 +104,7 @@ def _shrink(x: jax.Array, threshold: float) -> jax.Array:
 
 
 def _leading(x: jax.Array, rank: int) -> jax.Array:
-    """``A^T B``: the first singular vectors' outer products."""
+    """Sum of the outer products of the first singular vectors, ``A^T B``."""
     values, vectors = _left(x)
     values, vectors = values[-rank:], vectors[:, -rank:]
     inverse = jnp.where(values > 1e-3 * values[-1], 1 / jnp.maximum(values, 1e-6), 0.0)
@@ -110,7 +112,7 @@ def _leading(x: jax.Array, rank: int) -> jax.Array:
 
 
 def _left(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Singular values in rising order and left singular vectors, as columns."""
+    """Singular values in rising order, and left singular vectors as columns."""
     squares, vectors = jnp.linalg.eigh(_product(x, x.T))
     return jnp.sqrt(jnp.maximum(squares, 0.0)), vectors
 

@@ -1,7 +1,7 @@
-"""Fills by the Poisson equation alone: what blending does when it is given no face.
+"""Fills by the Poisson equation alone: blending without a generated image.
 
-They know nothing of the picture's content and are hard to beat in PSNR all the same,
-since a smooth guess is never far off. What they cannot do is be sharp.
+They know nothing of the picture's content, and are nevertheless hard to beat in PSNR,
+because a smooth guess is never far off. But they are blurred.
 """
 
 import jax
@@ -16,7 +16,7 @@ def harmonic_fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.A
     """The membrane through the known pixels: eq. 6 with a guidance field of zero.
 
     Args:
-      images: ``[B, S, S, 3]`` in [-1, 1]; what stands in the holes does not matter.
+      images: ``[B, S, S, 3]`` in [-1, 1]; the holes may hold anything.
       masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
       keys: Not used.
 
@@ -28,13 +28,13 @@ def harmonic_fill(images: jax.Array, masks: jax.Array, keys: jax.Array) -> jax.A
 
 
 def guided_fill(guide: ArrayLike) -> Fill:
-    """A fill with the gradients of one picture, say the mean of a training set.
+    """Makes a fill with the gradients of one picture, such as a training set's mean.
 
     Args:
       guide: ``[S, S, 3]`` in [-1, 1].
 
     Returns:
-      The fill; ``guide`` itself where nothing is known.
+      The fill; its result is ``guide`` where nothing is known.
     """
 
     return jax.tree_util.Partial(_guided, jnp.asarray(guide))

@@ -1,4 +1,4 @@
-"""The nearest neighbour among training images (section 4.2 and Figure 7)."""
+"""Nearest neighbour among training images (section 4.2 and Figure 7)."""
 
 import functools
 
@@ -10,11 +10,11 @@ from jax.typing import ArrayLike
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
 
-_CHUNK = 1024  # Training images that are compared at once.
+_CHUNK = 1024  # Number of training images that are compared at once.
 
 
 def nearest_fill(training: ArrayLike, *, blend: bool = False) -> Fill:
-    r"""A fill from the training image that is nearest where the image is known.
+    r"""Makes a fill that takes the training image nearest to the known pixels.
 
     .. math::
 
@@ -23,18 +23,19 @@ def nearest_fill(training: ArrayLike, *, blend: bool = False) -> Fill:
 
     Args:
       training: ``[N, S, S, 3]`` uint8.
-      blend: Whether its pixels go into the hole by eq. 6; else they are pasted.
+      blend: Whether its pixels are blended into the hole (eq. 6); else they are pasted.
 
     Returns:
-      The fill; where nothing is known, the first training image.
+      The fill; its result is the first training image where nothing is known.
     """
     pixels = np.asarray(training)
     chunk = min(_CHUNK, len(pixels))
-    # A last chunk is filled up with its first images: a tie goes to the earlier one.
+    # The last chunk is filled up with copies of the first image, which change nothing:
+    # a tie goes to the earlier image.
     missing = -len(pixels) % chunk
     padded = np.concatenate([pixels, np.repeat(pixels[:1], missing, axis=0)])
     chunks = jnp.asarray(padded.reshape(-1, chunk, *pixels.shape[1:]))
-    # The images are an argument of what is compiled, not a part of it.
+    # The images are an argument of the compiled function, not constants in it.
     return jax.tree_util.Partial(functools.partial(_fill, blend=blend), chunks)
 
 
@@ -54,7 +55,7 @@ def _fill(
 
 @jax.jit
 def _nearest(chunks: jax.Array, images: jax.Array, masks: jax.Array) -> jax.Array:
-    """``[B]``, which training image is nearest to each image."""
+    """Index ``[B]`` of the training image that is nearest to each image."""
     count = len(images)
     known = masks > 0.5
     y = jnp.where(known, images, 0.0).reshape(count, -1)

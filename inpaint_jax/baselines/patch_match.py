@@ -1,6 +1,6 @@
 """PatchMatch (Barnes et al., 2009): the hole is quilted from patches around it.
 
-The library is PyPatchMatch, of the extra ``competitors``.
+The library is PyPatchMatch, which the extra ``competitors`` installs.
 """
 
 import numpy as np
@@ -8,20 +8,20 @@ import numpy as np
 from inpaint_jax.baselines.fill import FillError, HoleError, HostFill, require
 
 RADIUS = 3
-"""Of a patch: 7x7 pixels, as Barnes et al. have it."""
+"""Radius of a patch, for 7x7 pixels as in Barnes et al."""
 
 
 def check_hole(hole: np.ndarray) -> None:
     """Refuses a hole that leaves no patch to take pixels from.
 
-    The paper says so of its random masks: "PM cannot be applied to this case due to
+    The paper says about its random masks: "PM cannot be applied to this case due to
     insufficient available patches" (section 4.2).
 
     Args:
       hole: ``[S, S]`` bool.
 
     Raises:
-      HoleError: No patch is known as a whole.
+      HoleError: There is no patch of known pixels only.
     """
     side = 2 * RADIUS + 1
     patches = np.lib.stride_tricks.sliding_window_view(~hole, (side, side))
@@ -43,5 +43,5 @@ def _patch_match(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
 
 
 patch_match_fill = HostFill(_patch_match, "patchmatch", "PyPatchMatch")
-"""Barnes et al., PatchMatch: a randomized correspondence algorithm for structural image
-editing, 2009."""
+"""PatchMatch: Barnes et al., PatchMatch: a randomized correspondence algorithm for
+structural image editing, 2009."""

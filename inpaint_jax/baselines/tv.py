@@ -1,7 +1,7 @@
 """Total variation: the fill with the least sum of gradients (section 4 of the paper).
 
-Vector TV: a pixel's six differences, two directions of three channels, make one norm,
-so that edges of the channels fall together.
+This is vector TV: the six differences of a pixel, in two directions and three channels,
+make one norm, so that the channels have their edges in the same places.
 """
 
 import functools
@@ -31,12 +31,12 @@ def tv_fill(
     zero across the border. It starts from the mean of the known pixels.
 
     Args:
-      images: ``[B, S, S, 3]`` in [-1, 1]; what stands in the holes does not matter.
+      images: ``[B, S, S, 3]`` in [-1, 1]; the holes may hold anything.
       masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
       keys: Not used.
-      iterations: Of the method. After 300 the objective is within 0.04 % of its least
-        where a quarter is missing or four fifths are, pixel by pixel; after 1000 within
-        0.4 % where half the image is.
+      iterations: Iterations of the method. After 300 the objective is within 0.04 % of
+        its minimum where a central quarter or four fifths of single pixels are missing;
+        after 1000 it is within 0.4 % where half of the image is.
 
     Returns:
       ``[B, S, S, 3]`` in [-1, 1]; 0 where nothing is known.
@@ -53,8 +53,9 @@ def _fill(image: jax.Array, mask: jax.Array, iterations: int) -> jax.Array:
     y = jnp.where(known, image, 0.0)
     mean = y.sum((0, 1)) / jnp.maximum(known.sum(), 1)
     start = jnp.where(known, image, mean)
-    # Their product times the gradient's squared norm, below 8, may be at most 1. A dual
-    # variable spans [-1, 1], a pixel's correction less: a short primal step pays.
+    # The product of the step sizes times the gradient's squared norm, which is below 8,
+    # may be at most 1. A dual variable spans [-1, 1], a pixel's correction less, so a
+    # short primal step converges sooner.
     primal, dual = 0.1, 1 / (8 * 0.1)
 
     def step(
@@ -72,14 +73,14 @@ def _fill(image: jax.Array, mask: jax.Array, iterations: int) -> jax.Array:
 
 
 def gradient(x: jax.Array) -> jax.Array:
-    """Forward differences ``[2, H, W, C]`` (down, right) of ``[H, W, C]``."""
+    """Forward differences of ``[H, W, C]``: ``[2, H, W, C]``, down and right."""
     down = jnp.pad(x[1:] - x[:-1], ((0, 1), (0, 0), (0, 0)))
     right = jnp.pad(x[:, 1:] - x[:, :-1], ((0, 0), (0, 1), (0, 0)))
     return jnp.stack([down, right])
 
 
 def divergence(p: jax.Array) -> jax.Array:
-    """``[H, W, C]``, the negative adjoint of ``gradient``."""
+    """Negative adjoint of ``gradient``: ``[2, H, W, C]`` to ``[H, W, C]``."""
     down, right = p[0, :-1], p[1, :, :-1]
     return (
         jnp.pad(down, ((0, 1), (0, 0), (0, 0)))

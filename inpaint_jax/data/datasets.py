@@ -18,22 +18,21 @@ import numpy as np
 import tqdm
 from absl import logging
 
+from inpaint_jax.data.decoding import read_picture
+from inpaint_jax.data.files import ImageError, Picture, find_pictures, printable
 from inpaint_jax.data.images import crop_and_resize, parse_crop
-from inpaint_jax.data.pictures import (
-    ImageError,
-    Picture,
-    find_pictures,
-    read_picture,
-)
 from inpaint_jax.names import checksum
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
 _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
-_CHUNK = 64  # pictures a task: tasks are queued all at once, so few large ones
+_CHUNK = 64  # Pictures in a task; all tasks are queued at once, so few are better.
 
 
 class DataError(ValueError):
-    """What is wrong with a data set's name, split or files, in one line."""
+    """What is wrong with a data set's name, split or files, in one printable line."""
+
+    def __init__(self, line: str):
+        super().__init__(printable(line))
 
 
 _Read = Callable[[int], tuple[str, np.ndarray]]
@@ -50,7 +49,7 @@ class Dataset:
       ids: N strings, unique; the same picture has the same id in every run.
       crop: What was cut out of the originals: ``center``, ``none``, a number of pixels,
         or ``box``.
-      failed: Why each picture that could not be read is not there.
+      failed: For each picture that could not be read, the reason.
     """
 
     name: str
@@ -66,18 +65,19 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A data set that is read picture by picture, as each is wanted.
+    """A data set whose pictures are read one by one, when they are needed.
 
     Attributes:
       name: As given to ``open_source``.
       split: As given to ``open_source``.
-      crop: As of ``Dataset``.
+      crop: As for ``Dataset``.
       size: Side of the images.
-      count: How many pictures there are.
-      ids: Of all, where they are known before a picture is read; else None.
-      read: An index to the picture's id and ``[S, S, 3]`` uint8. Raises ``ImageError``
-        when it cannot be read. Safe to call from several threads.
-      pictures: The files, of ``images:PATH``; else None.
+      count: Number of pictures.
+      ids: Ids of all pictures, where they are known before one is read; else None.
+      read: A function from an index to the picture's id and ``[S, S, 3]`` uint8. It
+        raises ``ImageError`` when the picture cannot be read, and may be called from
+        several threads.
+      pictures: The files, for ``images:PATH``; else None.
     """
 
     name: str
@@ -111,7 +111,7 @@ def open_source(
     size: int = 64,
     limit: int | None = None,
 ) -> Source:
-    """Opens a data set of which no picture is read yet.
+    """Opens a data set without reading a picture.
 
     Args:
       name: ``celeb_a``, ``svhn_cropped``, ``cars196``, or ``images:PATH`` with a path
@@ -119,13 +119,13 @@ def open_source(
       split: As tensorflow-datasets names them (``train``, ``validation``, ``test``,
         ``extra``, or a slice such as ``train[:1000]``); ``images:`` has none and only
         records it.
-      data_dir: Where tensorflow-datasets has prepared its data; its own default when
-        None. ``images:`` does not use it.
+      data_dir: Where tensorflow-datasets has prepared its data; None for its default
+        folder. ``images:`` does not use it.
       crop: As for ``images.crop_and_resize``, or ``box`` for ``cars196``. None is the
         paper's: the centre square for faces and ``images:``, the bounding box for cars,
         the whole frame for house numbers.
       size: Side of the images.
-      limit: The first so many only.
+      limit: Number of pictures to take, the first ones; None for all.
 
     Returns:
       A ``Source``, in the data set's own order.
@@ -181,13 +181,12 @@ def load(
     Pictures that cannot be read are left out, with one line in the log.
 
     Args:
-      name: As for ``open_source``, and so are ``split``, ``data_dir``, ``crop``,
-        ``size`` and ``limit``.
-      split: See there.
-      data_dir: See there.
-      crop: See there.
-      size: See there.
-      limit: See there.
+      name: As for ``open_source``.
+      split: As for ``open_source``.
+      data_dir: As for ``open_source``.
+      crop: As for ``open_source``.
+      size: As for ``open_source``.
+      limit: As for ``open_source``.
       progress: Show a bar on standard error when that is a terminal.
 
     Returns:
@@ -211,11 +210,12 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
     """Reads all of a source into memory.
 
     Args:
-      source: Where from.
+      source: The data set.
       progress: As for ``load``.
 
     Returns:
-      A ``Dataset``, without what cannot be read, and one line in the log about that.
+      A ``Dataset`` of the pictures that can be read. The log gets one line about the
+      others.
 
     Raises:
       DataError: No picture can be read.
@@ -236,8 +236,9 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    # tensorflow-datasets warns of what is no fault here: that OpenCV is absent,
-    # that a folder holds no data yet (which ends in a DataError that says more).
+    # tensorflow-datasets warns of things that are no faults here: that OpenCV is
+    # absent, or that a folder holds no data yet (which ends in a DataError that says
+    # more).
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -256,7 +257,9 @@ def _open_pictures(
 
     def read(index: int) -> tuple[str, np.ndarray]:
         picture = pictures[index]
-        image = read_picture(picture)
+        # A crop in pixels means the file's own.
+        at_least = None if isinstance(crop, int) else 2 * size
+        image = read_picture(picture, at_least=at_least)
         try:
             image = crop_and_resize(image, crop=crop, size=size)
         except ImageError as error:
@@ -291,7 +294,7 @@ def _open_tfds(
         raise DataError(reason) from error
 
     def read(index: int) -> tuple[str, np.ndarray]:
-        # CelebA's records have no id; their order is fixed when it is prepared.
+        # CelebA's records have no id; their order is fixed when the data is prepared.
         id = f"{split}-{index:06d}"
         try:
             example = source[index]
@@ -304,7 +307,7 @@ def _open_tfds(
                 size=size,
                 box=box,
             )
-        except Exception as error:  # a damaged record can raise anything
+        except Exception as error:  # A damaged record can raise anything.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ImageError(f"{id}: {reason}") from error
         return id, image
@@ -338,7 +341,7 @@ def _tfds_reason(
 def _read_all(
     source: Source, progress: bool
 ) -> tuple[np.ndarray, tuple[str, ...], dict[int, str]]:
-    """Reads a source in a few threads; returns what failed beside."""
+    """Reads a source in a few threads; returns images, ids and what failed."""
     count = len(source)
     images = np.empty((count, source.size, source.size, 3), np.uint8)
     ids = [""] * count
@@ -352,7 +355,7 @@ def _read_all(
                 failed[i] = str(error)
         return len(indices)
 
-    # Pillow lets go of the interpreter's lock while it decodes.
+    # Pillow releases the interpreter's lock while it decodes.
     pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
     quiet = not (progress and sys.stderr.isatty())
@@ -360,7 +363,7 @@ def _read_all(
         with tqdm.tqdm(total=count, desc="reading", unit="image", disable=quiet) as bar:
             for done in pool.map(work, chunks):
                 bar.update(done)
-    finally:  # an interrupt must not wait for the whole data set
+    finally:  # An interrupt must not wait for the whole data set.
         pool.shutdown(cancel_futures=True)
 
     kept = [i for i in range(count) if i not in failed]
@@ -375,20 +378,20 @@ def _read_all(
 
 
 def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
-    """Takes images out of a data set, to judge with what was not trained on.
+    """Divides a data set into images to train on and images to judge by.
 
-    Which ones is decided by the ids alone, whatever their order: those whose CRC-32 is
-    least.
+    The images held back are those whose ids have the smallest CRC-32, so the choice
+    does not depend on their order.
 
     Args:
-      dataset: What to divide.
-      count: How many to take.
+      dataset: The data set to divide.
+      count: Number of images to hold back.
 
     Returns:
-      The rest, and the ``count`` images taken; both in the source's order.
+      The rest, and the ``count`` images held back; both in the source's order.
 
     Raises:
-      DataError: Nothing would be left of either.
+      DataError: One of the two would be empty.
     """
     if not 0 < count < len(dataset):
         raise DataError(f"cannot hold back {count} of {len(dataset)} images")
@@ -400,6 +403,6 @@ def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
 
 
 def select(dataset: Dataset, chosen: np.ndarray) -> Dataset:
-    """The images for which ``chosen``, ``[N]`` bool, holds."""
+    """Selects the images where ``chosen``, ``[N]`` bool, is True."""
     ids = tuple(dataset.ids[row] for row in np.flatnonzero(chosen))
     return dataclasses.replace(dataset, images=dataset.images[chosen], ids=ids)

@@ -1,4 +1,4 @@
-"""The order in which images are trained on."""
+"""The order of images in training."""
 
 import functools
 
@@ -8,18 +8,18 @@ from inpaint_jax.data.datasets import DataError
 
 
 def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
-    """Which images make up the batch of a training step.
+    """Indices of the images in the batch of a training step.
 
-    Every epoch is a permutation of all ``n`` images and batches run on across its end:
+    Every epoch is a permutation of all ``n`` images, and batches run on across its end:
     with position ``p = step * batch_size + i``, the batch's i-th index is
     ``permutation(p // n)[p % n]``. Nothing is kept between steps, so a run that is
-    started again sees what it would have seen.
+    started again gets the batches that it would have got.
 
     Args:
       n: Number of images.
       batch_size: Number of indices; it may exceed ``n``.
-      seed: Chooses the permutations; not negative.
-      step: Counts from 0.
+      seed: Seed of the permutations; not negative.
+      step: Number of the step, from 0.
 
     Returns:
       ``[batch_size]`` int64 in [0, n).

@@ -1,1 +1,1 @@
-"""The layers, the networks, and their inference forms."""
+"""Layers, networks, and the forms of the networks that are searched."""

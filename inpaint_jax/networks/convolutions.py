@@ -1,24 +1,25 @@
-"""The two stride-2 convolutions of a DCGAN, in the forms a CPU runs fast.
+"""The two stride-2 convolutions of a DCGAN, in forms that a CPU runs fast.
 
 ``upsample`` (a 5x5 transposed convolution) and ``downsample`` (a 5x5 convolution of
 stride 2) agree with ``lax.conv_transpose`` and ``lax.conv_general_dilated`` with
-``padding="SAME"``, which is what runs on a GPU or TPU. XLA's CPU back end is slow at
-dilated convolutions, by an order of magnitude; a transposed convolution is one, and so
-is the input gradient of a strided one. On a CPU both are matrix products instead, in
-one of two forms:
+``padding="SAME"``, which are what runs on a GPU or TPU. XLA's CPU back end is an order
+of magnitude slower on dilated convolutions; a transposed convolution is one, and so is
+the input gradient of a strided one. On a CPU both are matrix products instead, in one
+of two forms:
 
 * *Tiles*: a 5x5 stride-2 layer is a 3x3 stride-1 convolution between the small image
   and the large one with its 2x2 blocks as channels. Winograd's algorithm does that with
-  9 multiplications a small pixel and pair of channels where the layer itself has 25.
-* *Patches*: all 25 taps in one matrix product, the 5x5 patches gathered before it or
-  added up after it. For layers with few channels, where tiles cost more to transform
-  than they save, and for few images, where reading the tiled kernel, almost six times
-  as large, costs more than multiplying.
+  9 multiplications for each small pixel and pair of channels where the layer itself
+  has 25.
+* *Patches*: all 25 taps are one matrix product; the 5x5 patches are gathered before it
+  or added up after it. This form is for layers with few channels, where tiles cost more
+  to transform than they save, and for few images, where reading the tiled kernel, which
+  is almost six times as large, costs more than multiplying.
 
-A 4x4 kernel, a context encoder's, is a 5x5 one with a row and a column of zeros: tiles
-need as many multiplications for either.
+A context encoder's 4x4 kernel is treated as a 5x5 kernel with a row and a column of
+zeros: tiles need the same number of multiplications for both.
 
-Images are ``[H, W, B, C]``, the batch beside the channels: what both forms work in.
+Images are ``[H, W, B, C]``, the batch beside the channels, as both forms need them.
 """
 
 from typing import NamedTuple
@@ -33,17 +34,17 @@ KERNEL_SIZE = 5
 _TAPS = KERNEL_SIZE**2
 _DIMENSIONS = ("HWNC", "HWIO", "HWNC")
 
-_FEW_CHANNELS = 8  # A side of a layer with fewer makes it one for patches.
-_FEW_ROWS = 16  # Likewise fewer rows in the matrix products of tiles.
+_FEW_CHANNELS = 8  # With fewer input or output channels a layer uses patches.
+_FEW_ROWS = 16  # With fewer rows in the products of tiles it uses patches as well.
 
 
 class Kernel(NamedTuple):
-    """A kernel rearranged for matrix products; it need only be done once.
+    """A kernel that was rearranged, once, for matrix products.
 
     Attributes:
-      patches: Up: ``[C, 25 * N]``; down: ``[25 * C, N]``.
-      tiles: ``[36, 4 * N, C]`` or ``[36, 4 * C, N]``, the larger image's channels
-        first; None for few channels, and in 16 bits.
+      patches: ``[C, 25 * N]`` to upsample, ``[25 * C, N]`` to downsample.
+      tiles: ``[36, 4 * N, C]`` to upsample, ``[36, 4 * C, N]`` to downsample (the
+        larger image's channels first); None for few channels, and in 16 bits.
     """
 
     patches: jax.Array
@@ -55,11 +56,11 @@ def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
 
     Args:
       image: ``[H, W, B, C]``.
-      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or what ``arrange_upsample`` made
-        of one.
+      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or the result of
+        ``arrange_upsample`` for one.
 
     Returns:
-      ``[2H, 2W, B, N]``; that of ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``.
+      ``[2H, 2W, B, N]``, as ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``.
     """
     if not isinstance(kernel, Kernel):
         kernel = arrange_upsample(kernel)
@@ -82,11 +83,11 @@ def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
 
     Args:
       image: ``[H, W, B, C]``, H and W even.
-      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or what ``arrange_downsample`` made
-        of one.
+      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or the result of
+        ``arrange_downsample`` for one.
 
     Returns:
-      ``[H/2, W/2, B, N]``; that of ``lax.conv_general_dilated(image, kernel, (2, 2),
+      ``[H/2, W/2, B, N]``, as ``lax.conv_general_dilated(image, kernel, (2, 2),
       "SAME")``.
 
     Raises:
@@ -111,7 +112,7 @@ def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
 
 
 def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
-    """A kernel as ``upsample`` wants it: arranged on a CPU, else as it is."""
+    """Arranges a kernel for ``upsample`` on a CPU; elsewhere returns it unchanged."""
     if jax.default_backend() != "cpu":
         return kernel
     if kernel.shape[0] < KERNEL_SIZE:  # Its taps are the last ones of a larger kernel.
@@ -120,8 +121,8 @@ def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
     flipped = jnp.flip(kernel, (0, 1)).transpose(2, 0, 1, 3)
     tiles = None
     if _suits_tiles(kernel):
-        # Output pixel 2m + p meets small pixels m - 1, m, m + 1 through taps 1, 3 and
-        # none (p = 0), or 0, 2, 4 (p = 1).
+        # Output pixel 2m + p depends on the small pixels m - 1, m, m + 1 through taps
+        # 1, 3 and none (p = 0), or 0, 2, 4 (p = 1).
         tiles = winograd.transform_kernel(
             kernel.swapaxes(2, 3), ((1, 3, None), (0, 2, 4))
         )
@@ -130,7 +131,7 @@ def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
 
 
 def arrange_downsample(kernel: jax.Array) -> jax.Array | Kernel:
-    """A kernel as ``downsample`` wants it: arranged on a CPU, else as it is."""
+    """Arranges a kernel for ``downsample`` on a CPU; elsewhere returns it unchanged."""
     if jax.default_backend() != "cpu":
         return kernel
     if kernel.shape[0] < KERNEL_SIZE:  # Its taps are the first ones of a larger kernel.
@@ -138,20 +139,21 @@ def arrange_downsample(kernel: jax.Array) -> jax.Array | Kernel:
     inputs, outputs = kernel.shape[2:]
     tiles = None
     if _suits_tiles(kernel):
-        # Small pixel m meets large pixels 2m - 1 .. 2m + 3, which are, as 2m' + p:
-        # p = 0 through taps 1 (m' = m) and 3 (m + 1), p = 1 through 0, 2, 4.
+        # Small pixel m depends on the large pixels 2m - 1 to 2m + 3. Written as
+        # 2m' + p these are p = 0 with taps 1 (m' = m) and 3 (m' = m + 1), and p = 1
+        # with taps 0, 2, 4.
         tiles = winograd.transform_kernel(kernel, ((None, 1, 3), (0, 2, 4)))
         tiles = tiles.reshape(-1, 4 * inputs, outputs)
     return Kernel(kernel.reshape(_TAPS * inputs, outputs), tiles)
 
 
 def _suits_tiles(kernel: jax.Array) -> bool:
-    """Whether tiles may be worth it, and are exact enough: not in 16 bits."""
+    """Whether tiles may pay for this kernel, and are exact enough (not in 16 bits)."""
     return min(kernel.shape[2:]) >= _FEW_CHANNELS and kernel.dtype.itemsize >= 4
 
 
 def _tiles_pay(height: int, width: int, batch: int) -> bool:
-    """Whether a small image of this size and a batch of them suit tiles."""
+    """Whether tiles are faster for a batch of small images of this size."""
     tile = winograd.TILE
     if height % tile or width % tile:
         return False
@@ -160,11 +162,12 @@ def _tiles_pay(height: int, width: int, batch: int) -> bool:
 
 @jax.custom_vjp
 def _take_patches(image: jax.Array) -> jax.Array:
-    """``[2H, 2W, B, C]`` to the patches a kernel sees, ``[H, W, B, 25 * C]``."""
+    """Patches that a kernel sees, ``[H, W, B, 25 * C]``, of ``[2H, 2W, B, C]``."""
     height, width = image.shape[:2]
-    # Small pixel i meets large pixels 2i - 1 .. 2i + 3.
+    # Small pixel i depends on the large pixels 2i - 1 to 2i + 3.
     image = jnp.pad(image, ((1, 2), (1, 2), (0, 0), (0, 0)))
-    image = lax.optimization_barrier(image)  # Or it is padded anew for every tap.
+    # Without the barrier the image would be padded anew for every tap.
+    image = lax.optimization_barrier(image)
     taps = range(KERNEL_SIZE)
     return jnp.concatenate(
         [image[i : i + height : 2, j : j + width : 2] for i in taps for j in taps], -1
@@ -173,14 +176,15 @@ def _take_patches(image: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _add_patches(patches: jax.Array) -> jax.Array:
-    """The adjoint: every patch added where it was taken, ``[2H, 2W, B, C]``."""
+    """Adjoint of ``_take_patches``: every patch is added where it was taken."""
     height, width, batch, size = patches.shape
     channels = size // _TAPS
     taps = (KERNEL_SIZE, KERNEL_SIZE)
     patches = patches.reshape(height, width, batch, *taps, channels)
     patches = jnp.pad(patches, ((1, 1), (1, 1)) + ((0, 0),) * 4)
-    # Large pixel 2m meets small pixels m, m - 1 at taps 1, 3; and 2m + 1 meets m + 1,
-    # m, m - 1 at taps 0, 2, 4. The padding puts small pixel i at i + 1.
+    # Large pixel 2m depends on the small pixels m, m - 1 through taps 1, 3; 2m + 1
+    # depends on m + 1, m, m - 1 through taps 0, 2, 4. Because of the padding small
+    # pixel i is at index i + 1.
     parities = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
     rows = [
         jnp.stack(

@@ -1,10 +1,9 @@
 """The DCGAN (Radford et al., 2016) that the paper searches; section 3.4.
 
-The only module that knows Flax. Here the networks are as they are trained, a batch at a
-time; as they are searched, ``z -> image`` and ``image -> logits``, they are in
-``inference``.
+The networks as they are trained: Flax modules of a batch. The forms that are searched,
+``z -> image`` and ``image -> logits``, are in ``inference``.
 
-Inside, images are ``[H, W, B, C]``: what the convolutions work in.
+Inside, images are ``[H, W, B, C]``, as the convolutions need them.
 """
 
 import functools
@@ -29,9 +28,9 @@ Module = nn.Module
 GRID = 4
 """Side of the image at the generator's first and the discriminator's last layer."""
 NORM_EPSILON = 1e-5
-"""What BatchNorm adds to a variance."""
+"""The constant that BatchNorm adds to a variance."""
 SLOPE = 0.2
-"""Of LeakyReLU below 0."""
+"""Slope of LeakyReLU below 0."""
 
 _NORMAL = nn.initializers.normal(0.02)
 
@@ -111,9 +110,10 @@ class Generator(nn.Module):
     Attributes:
       architecture: Sizes.
       dtype: What layers compute in; parameters, BatchNorm's statistics and the images
-        are float32 at least. None: as the latents are.
-      axis_name: Of the mesh's axis over which a batch is split, for BatchNorm to take
-        its statistics over all of it; None: there is none, or each part for itself.
+        are at least float32. None means the latents' own.
+      axis_name: Name of the mesh's axis over which a batch is split, so that BatchNorm
+        takes its statistics over the whole batch. With None it takes them over the
+        part that it is given.
     """
 
     architecture: Architecture
@@ -145,15 +145,15 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images ``[B, S, S, 3]`` in [-1, 1] to logits ``[B, 2]`` (fake, real).
 
-    The generator in reverse, with the two classes of a softmax at the end. Of a VAE it
-    is the encoder: there mean and logarithm of the variance of a normal distribution of
-    latents, ``[B, 2 L]``, take their place.
+    The generator in reverse, with the two classes of a softmax at the end. It is also
+    the encoder of a VAE, whose outputs are mean and logarithm of the variance of a
+    normal distribution of latents, ``[B, 2 L]``.
 
     Attributes:
       architecture: Sizes.
-      dtype: As for ``Generator``; what comes out is float32 at least.
+      dtype: As for ``Generator``; the outputs are at least float32.
       axis_name: As for ``Generator``.
-      outputs: How many numbers come out.
+      outputs: Number of outputs.
     """
 
     architecture: Architecture
@@ -171,15 +171,15 @@ class Discriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """What is known of an image, and a guess, to a correction of the guess's latent.
+    """An image with a hole, and a guess, to a correction of the guess's latent.
 
-    The discriminator with other ends: ``[B, S, S, 7]``, which is the image with its
-    hole black, the mask and a generated image (``search.guesses`` puts them together),
-    to ``[B, L]``.
+    The discriminator with other inputs and outputs: ``[B, S, S, 7]`` (the image with
+    its hole black, the mask and a generated image, as ``search.guesses`` puts them
+    together) to ``[B, L]``.
 
     Attributes:
-      architecture: Sizes; its ``width`` is the encoder's own.
-      dtype: As for ``Generator``; the correction is float32 at least.
+      architecture: Sizes; ``width`` is the encoder's own.
+      dtype: As for ``Generator``; the correction is at least float32.
       axis_name: As for ``Generator``.
     """
 
@@ -189,7 +189,7 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        # Almost no correction at first: from random ones training is slow to return.
+        # Almost no correction at first: training is slow to recover from random ones.
         small = nn.initializers.normal(0.001)
         outputs = self.architecture.latent_size
         dense = nn.Dense(
@@ -202,13 +202,13 @@ class Encoder(nn.Module):
 class ContextEncoder(nn.Module):
     """Images with holes ``[B, S, S, 3]`` in [-1, 1] to whole ones, in [-1, 1].
 
-    Pathak et al. (2016): 4x4 convolutions of stride 2 with LeakyReLU 0.2, for the
-    paper's 64 pixels of 64, 64, 128, 256 and 512 channels down to 2x2; a dense
-    bottleneck; and the same way back with ReLU and, at the end, tanh. BatchNorm on all
-    but the first and the last.
+    Pathak et al. (2016): 4x4 convolutions of stride 2 with LeakyReLU 0.2 (for the
+    paper's 64 pixels of 64, 64, 128, 256 and 512 channels, down to 2x2), a dense
+    bottleneck, and the same layers in reverse with ReLU and, at the end, tanh. All
+    layers but the first and the last are followed by BatchNorm.
 
     Attributes:
-      architecture: Sizes; its ``latent_size`` is the bottleneck's.
+      architecture: Sizes; ``latent_size`` is that of the bottleneck.
       dtype: As for ``Generator``.
       axis_name: As for ``Generator``.
     """
@@ -258,17 +258,17 @@ class ContextEncoder(nn.Module):
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
-    """``x``, in float32 where it is of fewer bits."""
+    """Converts ``x`` to float32 if it has fewer bits."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def flatten(tree: Variables) -> dict[str, jax.Array]:
-    """Nested variables as ``{"params/Dense_0/kernel": ...}``."""
+    """Flattens nested variables to ``{"params/Dense_0/kernel": ...}``."""
     return traverse_util.flatten_dict(tree, sep="/")
 
 
 def unflatten(flat: Mapping[str, jax.Array]) -> Variables:
-    """Takes ``flatten`` back."""
+    """Inverse of ``flatten``."""
     return traverse_util.unflatten_dict(flat, sep="/")
 
 

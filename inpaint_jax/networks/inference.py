@@ -1,14 +1,15 @@
-"""The two networks of a DCGAN as a search runs them.
+"""The two networks of a DCGAN in the form that a search runs.
 
-A search passes through both thousands of times with the same weights, so whatever does
-not depend on z is done once, by ``generator_weights`` and ``discriminator_weights``:
-BatchNorm, an affine map in inference mode, is folded into kernels and biases, and the
-kernels are arranged for the products they enter.
+A search evaluates both thousands of times with the same weights. What does not depend
+on z is therefore done once, by ``generator_weights`` and ``discriminator_weights``:
+BatchNorm, which is an affine map in inference mode, is folded into kernels and biases,
+and the kernels are arranged for their matrix products.
 
 ``generate`` and ``critic`` take one latent and one image, and agree with
 ``networks.Generator`` and ``networks.Discriminator`` under ``train=False`` to rounding.
-Under ``jax.vmap`` the images of a batch share every matrix product. Both can be
-differentiated in the latent or the image, in reverse mode; the weights are constants.
+Under ``jax.vmap`` the images of a batch share every matrix product. Both functions can
+be differentiated with respect to the latent or the image, in reverse mode; the weights
+are constants.
 """
 
 import itertools
@@ -39,12 +40,12 @@ _Layer = Callable[[jax.Array, _Kernel], jax.Array]
 
 
 class Weights(NamedTuple):
-    """What one network multiplies by and adds, BatchNorm folded in.
+    """Weights of one network, BatchNorm folded in.
 
     Attributes:
-      dense: ``[L, 4, 4, C]`` of a generator, ``[4 * 4 * C, 2]`` of a discriminator.
-      kernels: Of the convolutions, in their order.
-      biases: ``[channels]`` of every layer, in their order, the dense one included.
+      dense: ``[L, 4, 4, C]`` for a generator, ``[4 * 4 * C, 2]`` for a discriminator.
+      kernels: The kernels of the convolutions, in order.
+      biases: ``[channels]`` for every layer in order, the dense one included.
     """
 
     dense: jax.Array
@@ -76,7 +77,7 @@ def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> W
 def discriminator_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
 ) -> Weights:
-    """Likewise those of a ``networks.Discriminator``."""
+    """Prepares the variables of a ``networks.Discriminator`` in the same way."""
     dense = variables["params"][dense_name(0)]
     first, *inner = _convolutions(variables)
     kernels, biases = [first["kernel"]], [first["bias"]]
@@ -99,7 +100,7 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
 def features(weights: Weights, z: jax.Array) -> jax.Array:
     """The generator's first half: ``[L]`` to its features ``[8, 8, C]``, not negative.
 
-    They are float32 at least. ``render`` makes the image of them.
+    They are at least float32. ``render`` turns them into an image.
     """
     weights = jax.lax.stop_gradient(weights)
     x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
@@ -110,7 +111,7 @@ def features(weights: Weights, z: jax.Array) -> jax.Array:
 
 @jax.jit
 def render(weights: Weights, features: jax.Array) -> jax.Array:
-    """Its second half: ``[8, 8, C]`` to an image ``[S, S, 3]``, at least float32."""
+    """The generator's second half: ``[8, 8, C]`` to ``[S, S, 3]``, at least float32."""
     weights = jax.lax.stop_gradient(weights)
     x = features.astype(weights.dense.dtype)
     for kernel, bias in zip(weights.kernels[1:-1], weights.biases[2:-1], strict=True):
@@ -123,7 +124,7 @@ def render(weights: Weights, features: jax.Array) -> jax.Array:
 def critic(weights: Weights, image: jax.Array) -> jax.Array:
     """``[S, S, 3]`` in [-1, 1] to logits ``[2]`` (fake, real), at least float32.
 
-    Or, with the weights of an encoder, ``[S, S, 7]`` to a correction ``[L]``.
+    With the weights of an encoder it maps ``[S, S, 7]`` to a correction ``[L]``.
     """
     weights = jax.lax.stop_gradient(weights)
     *inner, last = weights.biases
@@ -163,15 +164,15 @@ def _arranged(
 
 
 def _per_image(layer: _Layer) -> _Layer:
-    """A layer of ``[H, W, B, C]`` as one of ``[H, W, C]`` that still knows its batch.
+    """Makes a layer of ``[H, W, B, C]`` one of ``[H, W, C]`` that knows its batch.
 
-    ``jax.vmap`` by itself would put the batch first and leave the layer to choose its
-    form for a single image. A function with a rule of its own for ``vmap`` cannot be
-    differentiated, so it has a rule for that, too.
+    ``jax.vmap`` by itself would put the batch first, and the layer would choose the
+    form for a single image. A function with its own rule for ``vmap`` cannot be
+    differentiated, so this one has its own rule for derivatives as well.
     """
 
     def transpose(image: jax.Array, cotangent: jax.Array, kernel: _Kernel) -> jax.Array:
-        # The layer is linear: of the image only its shape matters.
+        # The layer is linear, so only the shape of the image matters.
         _, pull_back = jax.vjp(lambda image: layer(image, kernel), image)
         return pull_back(cotangent)[0]
 

@@ -2,17 +2,17 @@
 
 A tile of 4x4 outputs of a 3x3 convolution depends on 6x6 inputs and, done directly,
 costs 9 * 16 = 144 multiplications for each pair of channels. Evaluating the tile and
-the kernel as polynomials at six points an axis (0, 1, -1, 2, -2, infinity), multiplying
-point by point and interpolating costs 6 * 6 = 36. Summed over the input channels, the
-multiplications at each of the 36 points are one matrix product.
+the kernel as polynomials at six points of each axis (0, 1, -1, 2, -2, infinity),
+multiplying point by point and interpolating costs 6 * 6 = 36. Summed over the input
+channels, the multiplications at each of the 36 points are one matrix product.
 
 The transforms have small coefficients and work on whole slices. Images are laid out
 ``[H, W, B, C]``, the batch beside the channels, so that slices are contiguous and the
-rows of the products lie as they are needed. In float32 results are within about 2e-5 of
-the largest output.
+rows of the matrix products need not be copied. In float32 the error is at most about
+2e-5 of the largest output.
 
-Each transform is linear, so its derivative is its adjoint, written out here: what JAX
-derives (sums of padded slices) is several times slower.
+Each transform is linear, so its derivative is its adjoint, which is written out here:
+the one that JAX derives (sums of padded slices) is several times slower.
 
 References:
   Lavin and Gray, Fast algorithms for convolutional neural networks, CVPR 2016
@@ -64,7 +64,7 @@ _KERNEL = np.array(
 
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A 3x3 convolution with stride 1 and zeros around the image.
+    """3x3 convolution with stride 1 and zeros around the image.
 
     Args:
       x: ``[H, W, B, C]``, H and W multiples of 4.
@@ -82,15 +82,16 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def transform_kernel(kernel: jax.Array, taps: Taps) -> jax.Array:
-    """The values at the 36 points of the 3x3 kernels that are parts of a larger one.
+    """Evaluates the 3x3 parts of a larger kernel at the 36 points.
 
     Args:
       kernel: ``[K, K, ...]``.
-      taps: Each of the P parts along an axis as the three taps it takes, of 0 to K - 1;
-        None is a zero.
+      taps: For each of the P parts along an axis the three taps that it consists of,
+        0 to K - 1; None is a zero.
 
     Returns:
-      ``[6, 6, P, P, ...]``: points, then parts, of rows and columns.
+      ``[6, 6, P, P, ...]``: point of the row and of the column, part of the row and of
+      the column.
     """
     matrix = _evaluation(taps)
     rows = _materialise(jnp.stack(_mix(matrix, list(kernel))))
@@ -115,7 +116,7 @@ transform_kernel.defvjp(
 
 
 def _evaluation(taps: Taps) -> np.ndarray:
-    """``[6 * P, K]``: the values of the parts of a kernel along one axis."""
+    """Matrix ``[6 * P, K]`` that evaluates the parts of a kernel along one axis."""
     size = 1 + max(tap for part in taps for tap in part if tap is not None)
     picked = np.zeros((len(taps), 3, size))
     for part, row in zip(picked, taps, strict=True):
@@ -142,7 +143,7 @@ def _input_transform(x: jax.Array) -> jax.Array:
 
 def _input_adjoint(_: None, values: jax.Array) -> tuple[jax.Array]:
     def join(parts: list[jax.Array], axis: int) -> jax.Array:
-        # A tile shares its first and its last row of inputs with its neighbours'.
+        # A tile shares its first and its last row of inputs with its neighbours.
         first, one, two, three, four, last = parts
         one += _shift(last, 1, axis)
         four += _shift(first, -1, axis)
@@ -174,7 +175,7 @@ _output_transform.defvjp(lambda x: (_output_transform(x), None), _output_adjoint
 
 
 def _mix(matrix: np.ndarray, parts: Sequence[jax.Array]) -> list[jax.Array]:
-    """``matrix @ parts`` for whole arrays; zeros and ones cost nothing."""
+    """``matrix @ parts`` for whole arrays; coefficients 0 and 1 cost nothing."""
 
     def combine(coefficients: np.ndarray) -> jax.Array:
         terms = [
@@ -201,7 +202,7 @@ def _shift(x: jax.Array, by: int, axis: int) -> jax.Array:
 
 
 def _materialise(x: jax.Array) -> jax.Array:
-    """Ends XLA's fusion here.
+    """Keeps XLA from fusing across this point.
 
     Without it both axes of a transform end up in one loop, which computes the first
     axis again for every point of the second.

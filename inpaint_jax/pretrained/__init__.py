@@ -63,7 +63,7 @@ class Parts:
       name: What to call it.
       architecture: Sizes of generator and discriminator.
       generator: Its variables, ``{"params", "batch_stats"}``.
-      discriminator: Likewise.
+      discriminator: Likewise; empty: there is none.
       encoders: Those of each encoder, if it has any.
       metric: The generator's, or None.
       latents: The latent space; None: the paper's box.
@@ -95,7 +95,7 @@ def read_parts(name: str | Path) -> Parts:
         path.stem,
         architecture,
         nested["generator"],
-        nested["discriminator"],
+        nested.get("discriminator", {}),
         tuple(encoders[str(each)] for each in range(len(encoders))),
         _metric_of(nested),
         _latents_of(path, metadata),
@@ -140,11 +140,14 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
     """The pure functions of a model's variables, bound to them."""
     bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
     of_generator = _generator_weights(parts.generator, precision)
-    of_discriminator = _discriminator_weights(parts.discriminator, precision)
+    critic = None
+    if parts.discriminator:
+        of_discriminator = _discriminator_weights(parts.discriminator, precision)
+        critic = bind(inference.critic, of_discriminator)
     of_encoders = [_discriminator_weights(each, precision) for each in parts.encoders]
     return Model(
         generate=bind(inference.generate, of_generator),
-        critic=bind(inference.critic, of_discriminator),
+        critic=critic,
         latents=parts.latents or Uniform(parts.architecture.latent_size),
         image_size=parts.architecture.image_size,
         correctors=tuple(bind(inference.critic, each) for each in of_encoders),

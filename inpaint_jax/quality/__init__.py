@@ -1,1 +1,1 @@
-"""Measures of sets of images, and of a generator."""
+"""Measures of sets of images and of generators."""

@@ -1,9 +1,9 @@
-"""How good a generator is, by figures that need no other network.
+"""Measures of a generator that need no other network.
 
-Three questions, three figures: do its images look like real ones (sliced Wasserstein
-distance), are they as different from each other as real ones are (MS-SSIM of pairs),
-and how much of what is real can it express at all (the PSNR of its reconstructions,
-when the search sees the whole picture: the ceiling).
+Three figures answer three questions. Do its images look like real ones (sliced
+Wasserstein distance)? Are they as different from each other as real images are (MS-SSIM
+of pairs)? How much of a real image can it express (the ceiling: PSNR of reconstructions
+for which the search sees the whole image)?
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from inpaint_jax.types import (
 )
 
 GROUP = 64
-"""Images that are worked on at once, however many there are."""
+"""Number of images that are processed at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +36,13 @@ class QualityConfig:
     """How much work goes into the figures.
 
     Attributes:
-      images: Generated images to compare with as many real ones, at most.
-      directions: Random projections of the sliced Wasserstein distance, a level.
-      pairs: Pairs of images whose MS-SSIM is averaged.
-      reconstructions: Real images to reconstruct, at most.
-      steps: Steps of a reconstruction's search.
-      refinement: How to take reconstructions beyond the generator's range; None: not.
+      images: Number of generated images, and of real ones beside them, at most.
+      directions: Random projections of the sliced Wasserstein distance for each level.
+      pairs: Number of pairs of images whose MS-SSIM is averaged.
+      reconstructions: Number of real images to reconstruct, at most.
+      steps: Steps of the search for a reconstruction.
+      refinement: How to take reconstructions beyond the generator's range; None: they
+        stay in it.
 
     Raises:
       ValueError: A number is below 1.
@@ -59,13 +60,13 @@ class QualityConfig:
 
 
 class Quality(NamedTuple):
-    """The figures of a generator, and the images they were taken from.
+    """The figures of a generator, and the images they were computed from.
 
     Attributes:
       swd: Sliced Wasserstein distance of samples to real images, times 1000, by level
         of the pyramid, ``{S: ..., 16: ...}``; lower is better.
-      ms_ssim: Mean over pairs of samples; real images' own is the value to have, and a
-        higher one means that samples repeat each other.
+      ms_ssim: Mean over pairs of samples. The value of real images is the one to reach;
+        a higher one means that samples repeat each other.
       ceiling: ``[R]`` dB, PSNR of the reconstruction of each real image.
       samples: ``[N, S, S, 3]`` in [-1, 1].
       reconstructions: ``[R, S, S, 3]`` in [-1, 1], of the first R real images.
@@ -79,7 +80,7 @@ class Quality(NamedTuple):
 
     @property
     def mean_swd(self) -> float:
-        """``swd``, averaged over the levels."""
+        """Mean of ``swd`` over the levels."""
         return sum(self.swd.values()) / len(self.swd)
 
 
@@ -94,17 +95,17 @@ def measure(
     """Compares a generator with real images that it was not trained on.
 
     Args:
-      model: Whose generator to judge.
+      model: The model whose generator is judged.
       images: ``[N, S, S, 3]`` in [-1, 1], S a power of two of at least 16.
       config: How much work to do.
-      seed: Of the latents, patches, projections and pairs.
+      seed: Seed of latents, patches, projections and pairs.
       progress: As for ``reconstruct``.
 
     Returns:
       The figures; a function of the arguments alone.
 
     Raises:
-      ValueError: ``images`` are not of the model's size, or too small.
+      ValueError: ``images`` do not have the model's size, or are too small.
     """
     real = images[: config.images]
     samples = sample(model, len(real), seed=seed)
@@ -138,7 +139,7 @@ def sample(model: Model, count: int, *, seed: int = 0) -> np.ndarray:
 
 
 def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
-    """Mean MS-SSIM over random pairs of ``[N, S, S, 3]``, no image with itself.
+    """Mean MS-SSIM over random pairs of different images of ``[N, S, S, 3]``.
 
     Raises:
       ValueError: There are fewer than two images, or they are too small.
@@ -146,7 +147,7 @@ def diversity(images: np.ndarray, pairs: int, *, seed: int = 0) -> float:
     if len(images) < 2:
         raise ValueError("diversity needs at least two images")
     rng = np.random.default_rng(seed)
-    # A whole number of groups: one compilation.
+    # A whole number of groups needs one compilation only.
     count = -(-pairs // GROUP) * GROUP
     first = rng.integers(0, len(images), count).reshape(-1, GROUP)
     second = (first + rng.integers(1, len(images), first.shape)) % len(images)
@@ -165,18 +166,19 @@ def reconstruct(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
 ) -> np.ndarray:
-    """What the generator makes of whole pictures.
+    """Reconstructs whole images with the generator.
 
-    The paper's search with every pixel known: the context loss with all weights 1 and
-    no prior loss: how close the generator comes to a whole picture. A search that has
-    to fit less can come closer to that, and blending adds to it.
+    The paper's search with every pixel known, all weights of the context loss 1 and no
+    prior loss, says how close the generator comes to a whole image. A search that has
+    to fit fewer pixels can come closer to those, and blending adds to that.
 
     Args:
-      model: Whose generator to search.
+      model: The model whose generator is searched.
       images: ``[N, S, S, 3]`` in [-1, 1].
-      steps: Of the search.
-      refinement: How to change its features then; None: not at all.
-      seed: Of its starts.
+      steps: Steps of the search.
+      refinement: How to change the generator's features after the search; None: they
+        stay as they are.
+      seed: Seed of the starts.
       progress: Called with the number of steps just done, in all ``steps`` for every
         64 images.
 
@@ -184,7 +186,7 @@ def reconstruct(
       ``[N, S, S, 3]`` in [-1, 1].
 
     Raises:
-      ValueError: ``images`` are not of the model's size.
+      ValueError: ``images`` do not have the model's size.
     """
     size = model.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
@@ -194,7 +196,7 @@ def reconstruct(
     judged = dataclasses.replace(model, critic=None)
     config = SearchConfig(steps=steps)
     key = jax.random.key(seed)
-    # Groups of one size: one compilation, however many images.
+    # Groups of one size need one compilation, however many images there are.
     group = min(GROUP, len(images))
     everywhere = jnp.ones((group, size, size, 1), jnp.float32)
     found = []

@@ -1,6 +1,6 @@
-"""Fréchet inception distance, for whoever has the weights of its network.
+"""Fréchet inception distance, for users who have the weights of its network.
 
-The features are torch-fidelity's, whose network and resizing reproduce those of the
+The features are those of torch-fidelity, whose network and resizing reproduce the
 original program; the distance between them is ``sets.frechet_distance``.
 """
 
@@ -24,14 +24,13 @@ class InceptionError(ValueError):
 
 
 def load_features(weights: str | os.PathLike[str]) -> Features:
-    """The Inception network's last features as a function of images.
+    """Loads the Inception network's last features as a function of images.
 
     Args:
-      weights: ``weights-inception-2015-12-05-6726825d.pth`` as torch-fidelity publishes
-        it.
+      weights: torch-fidelity's file ``weights-inception-2015-12-05-6726825d.pth``.
 
     Raises:
-      InceptionError: The extra ``fid`` is not installed, or the file is of something
+      InceptionError: The extra ``fid`` is not installed, or the file holds something
         else.
     """
     try:
@@ -45,8 +44,8 @@ def load_features(weights: str | os.PathLike[str]) -> Features:
             "'inpaint_jax[fid]'"
         ) from error
     try:
-        # torch-fidelity unpickles whatever the file holds, code included; this refuses
-        # everything but tensors.
+        # torch-fidelity unpickles whatever the file holds, code included. This call
+        # refuses everything but tensors.
         torch.load(weights, map_location="cpu", weights_only=True)
         network = FeatureExtractorInceptionV3(
             "inception-v3-compat", [_LAYER], os.fspath(weights)
@@ -83,11 +82,11 @@ def frechet_inception_distance(
     Args:
       a: ``[N, H, W, 3]`` uint8, N at least 2.
       b: ``[M, H, W, 3]`` uint8, M at least 2.
-      features: Of ``load_features``.
+      features: The result of ``load_features``.
 
     Returns:
-      The distance. With fewer than some 10,000 images a set it is biased upwards, the
-      more the fewer.
+      The distance. With fewer than some 10,000 images in a set it is biased upwards;
+      the fewer images there are, the larger is the bias.
 
     References:
       Heusel et al., GANs trained by a two time-scale update rule converge to a local

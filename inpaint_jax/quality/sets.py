@@ -1,8 +1,8 @@
-"""How close two sets of images are.
+"""Distances between two sets of images.
 
-NumPy in float32 or float64 on the host: these sort tens of millions of numbers, at
-which XLA on a CPU takes fourteen times as long, or take roots of matrices, for which
-float32 is too coarse.
+They are computed with NumPy on the host: one sorts tens of millions of numbers, for
+which XLA on a CPU takes fourteen times as long, and one takes roots of matrices, for
+which float32 is too coarse.
 """
 
 import itertools
@@ -23,38 +23,45 @@ def sliced_wasserstein(
 ) -> dict[int, float]:
     """Sliced Wasserstein distance between two sets of images, level by level.
 
-    Of every level of the images' Laplacian pyramids, random 7x7 patches are taken,
+    Random 7x7 patches are taken from every level of the images' Laplacian pyramids,
     each channel is brought to mean 0 and standard deviation 1 within its set, and the
-    patches' projections onto random directions are compared: a direction's distance
-    is the mean of |a_i - b_i| over both sets' sorted projections, and the level's the
-    mean over directions. Fine levels judge texture, the last one shapes. It falls with
-    the number of images even between sets from one source, so compare like with like,
-    and with what two sets of real images give.
+    patches' projections onto random directions are compared. The distance in one
+    direction is the mean of |a_i - b_i| over the sorted projections of both sets; that
+    of a level is the mean over directions. Fine levels judge texture, the last one
+    shapes. The distance falls with the number of images even between sets from one
+    source, so compare only sets of one size, and take the distance between two sets of
+    real images as the value to reach.
 
     Args:
       a: ``[N, S, S, C]``, S a power of two of at least 16; any range.
       b: ``[N, S, S, C]`` in the same range.
-      seed: Of patches and directions.
-      patches: Patches an image and level.
-      directions: Random directions a level.
+      seed: Seed of patches and directions.
+      patches: Number of patches for each image and level.
+      directions: Number of random directions for each level.
 
     Returns:
       A distance for each level by the level's side, ``{S: ..., ..., 16: ...}``, times
       1000 as usual.
 
     Raises:
-      ValueError: If the shapes differ or have no such pyramid.
+      ValueError: The sets differ in the number or the shape of their images, or the
+        images have no such pyramid.
 
     References:
       Karras et al., Progressive growing of GANs for improved quality, stability, and
       variation, ICLR 2018, section 5
     """
-    size = a.shape[1]
-    square = a.ndim == 4 and a.shape == b.shape and a.shape[2] == size
+    size = a.shape[1] if a.ndim == 4 else 0
+    square = a.ndim == b.ndim == 4 and a.shape[1:] == b.shape[1:] and a.shape[2] == size
     if not square or size < _COARSEST or size & (size - 1):
         raise ValueError(
             f"both sets must be [N, S, S, C] with S a power of two >= {_COARSEST}, got "
             f"{list(a.shape)} and {list(b.shape)}"
+        )
+    if len(a) != len(b) or not len(a):
+        raise ValueError(
+            f"both sets must have as many images, at least 1, not {len(a)} and "
+            f"{len(b)}: the distance falls with that number"
         )
     rng = np.random.default_rng(seed)
     distances = {}
@@ -62,7 +69,7 @@ def sliced_wasserstein(
     for level_a, level_b in pyramids:
         set_a, set_b = (_patches(level, patches, rng) for level in (level_a, level_b))
         total = 0.0
-        # Some directions at a time: the projections are larger than the patches.
+        # Only some directions at a time: the projections are larger than the patches.
         for start in range(0, directions, 64):
             axes = rng.standard_normal((min(64, directions - start), set_a.shape[1]))
             axes /= np.linalg.norm(axes, axis=1, keepdims=True)
@@ -85,7 +92,7 @@ def frechet_distance(
 
       \|\mu_a - \mu_b\|^2 + \mathrm{tr}(A + B - 2 (A^{1/2} B A^{1/2})^{1/2})
 
-    Of the features of an Inception network it is the FID (Heusel et al.).
+    For the features of an Inception network it is the FID (Heusel et al.).
 
     Args:
       mean_a: ``[F]``.
@@ -110,15 +117,15 @@ def frechet_distance(
 
 
 def _laplacian_pyramid(images: np.ndarray) -> list[np.ndarray]:
-    """``[N, S, S, C]`` to its levels from S down to 16, float32."""
-    levels = [np.array(images, np.float32)]  # A copy: it is changed below.
+    """Laplacian pyramid of ``[N, S, S, C]``: float32 levels from S down to 16."""
+    levels = [np.array(images, np.float32)]  # A copy, because it is changed below.
     while levels[-1].shape[1] > _COARSEST:
         levels.append(_five_taps(_five_taps(levels[-1], 1), 2)[:, ::2, ::2])
     for fine, coarse in itertools.pairwise(levels):
         spread = np.zeros_like(fine)
         spread[:, ::2, ::2] = 4 * coarse
-        # In place and from the fine end, so that a level is still whole when the one
-        # above it is predicted from it.
+        # The levels change in place and from the fine end, so that a level is still
+        # whole when the finer one is predicted from it.
         fine -= _five_taps(_five_taps(spread, 1), 2)
     return levels
 
@@ -135,7 +142,7 @@ def _five_taps(images: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _patches(level: np.ndarray, patches: int, rng: np.random.Generator) -> np.ndarray:
-    """Random patches ``[N * patches, 7 * 7 * C]``, channels normalised in the set."""
+    """Random patches ``[N * patches, 7 * 7 * C]``; channels are normalised."""
     count, size, _, channels = level.shape
     rows, columns = rng.integers(0, size - _PATCH + 1, (2, count, patches))
     windows = np.lib.stride_tricks.sliding_window_view(level, (_PATCH, _PATCH), (1, 2))

@@ -2,6 +2,7 @@
 
 import builtins
 import io
+import os
 import re
 import shutil
 import sys
@@ -14,23 +15,15 @@ from conftest import DEMO
 from files import PORTRAITS, prepare
 from PIL import Image
 
-from inpaint_jax.data import datasets
+from inpaint_jax.data import datasets, decoding
 from inpaint_jax.data.datasets import DataError
+from inpaint_jax.data.decoding import read_picture
+from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.images import crop_and_resize
-from inpaint_jax.data.pictures import ImageError, read_picture
 
 
 def portrait(name, **options):
     return crop_and_resize(read_picture(DEMO / f"{name}.png"), **options)
-
-
-@pytest.fixture
-def warned(monkeypatch):
-    """Collects what is logged as a warning."""
-    lines = []
-    record = lambda text, *args: lines.append(text % args)  # noqa: E731
-    monkeypatch.setattr(datasets.logging, "warning", record)
-    return lines
 
 
 # --- folders and zips --------------------------------------------------------
@@ -84,17 +77,59 @@ def test_unreadable_pictures_are_left_out_with_one_line(tmp_path, warned):
         (tmp_path / f"{name}.png").write_bytes(portrait_file)
     (tmp_path / "b.png").write_text("no picture")
     (tmp_path / "d.png").write_text("")
-    Image.new("RGB", (1, 1)).save(tmp_path / "e.png")
     loaded = datasets.load(f"images:{tmp_path}")
     assert loaded.ids == ("a", "c")
     np.testing.assert_array_equal(loaded.images, [portrait("biden")] * 2)
     (line,) = warned
-    assert "3 of 5 pictures could not be read" in line
+    assert "2 of 4 pictures could not be read" in line
     assert f"the first: {tmp_path}/b.png: not a picture" in line
 
-    with pytest.raises(DataError, match=r"1 of 1 pictures .*e\.png: 1x1 pixels"):
-        datasets.load(f"images:{tmp_path}/e.png")
+    with pytest.raises(DataError, match=r"1 of 1 pictures .*d\.png: the file is empty"):
+        datasets.load(f"images:{tmp_path}/d.png")
     assert len(warned) == 1
+
+
+def test_pictures_that_are_skipped_are_named(tmp_path, warned):
+    shutil.copy(DEMO / "biden.png", tmp_path / "a.png")
+    (tmp_path / "b.nef").write_bytes(b"")
+    assert datasets.load(f"images:{tmp_path}").ids == ("a",)
+    (line,) = warned
+    assert line.startswith(f"skipped {tmp_path}/b.nef: camera raw is not read")
+
+
+def test_names_that_are_not_utf_8(tmp_path):
+    portrait_file = (DEMO / "biden.png").read_bytes()
+    for name in (b"a.png", b"\xe9.png", b"\xe8.png", b"\xff.png"):
+        try:
+            with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+                file.write(portrait_file)
+        except OSError:
+            pytest.skip("this file system takes UTF-8 only")
+    loaded = datasets.load(f"images:{tmp_path}")
+    assert loaded.ids == ("a", "\\xe8", "\\xe9", "\\xff")
+    rest, held_back = datasets.hold_back(loaded, 2)
+    assert sorted(rest.ids + held_back.ids) == sorted(loaded.ids)
+    with pytest.raises(DataError) as caught:
+        datasets.load("images:gone/" + os.fsdecode(b"\xe9.png"))
+    assert str(caught.value).encode() == rb"gone/\xe9.png: no such file or folder"
+
+
+@pytest.mark.parametrize("crop", ["center", "none", 40])
+def test_large_pictures_are_shrunk_as_far_as_the_crop_lets(tmp_path, monkeypatch, crop):
+    ramp = np.arange(200, dtype=np.uint8)
+    image = np.stack(np.broadcast_arrays(ramp[:100, None], ramp, ramp[::-1]), axis=-1)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    options = {"crop": crop, "size": 16}
+    whole = datasets.load(f"images:{tmp_path}", **options)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 1000)
+    widths = []
+    halve = decoding._halve
+    monkeypatch.setattr(
+        decoding, "_halve", lambda image: widths.append(image.width) or halve(image)
+    )
+    large = datasets.load(f"images:{tmp_path}", **options)
+    np.testing.assert_allclose(large.images, whole.images, atol=4)
+    assert widths == ([] if crop == 40 else [200])
 
 
 def test_a_source_is_read_as_it_is_asked(tmp_path):

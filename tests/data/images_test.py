@@ -1,4 +1,4 @@
-"""Crops, resizing and masks against brute force; values, writing, contact sheets."""
+"""Crops, resizing and masks against brute force; values, writing."""
 
 import os
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import hypothesis.strategies as st
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import DEMO
@@ -14,7 +15,8 @@ from PIL import Image
 
 from inpaint_jax import pixels
 from inpaint_jax.data import images
-from inpaint_jax.data.pictures import ImageError, read_picture
+from inpaint_jax.data.decoding import read_picture
+from inpaint_jax.data.files import ImageError, find_pictures
 
 few = hypothesis.settings(
     max_examples=30, deadline=None, database=None, derandomize=True
@@ -107,8 +109,6 @@ def test_one_side_may_shrink_and_the_other_grow():
 @pytest.mark.parametrize(
     ("shape", "options", "reason"),
     [
-        ((1, 1), {}, "1x1 pixels are too few; the smallest side accepted is 8"),
-        ((1, 500), {"crop": "none"}, "500x1 pixels are too few"),
         ((30, 20), {"crop": 21}, "21 pixels is larger than the picture's 20x30"),
         ((30, 20), {"crop": "middle"}, "crop 'middle': give center, none, or"),
         ((30, 20), {"crop": 0}, "crop '0': give"),
@@ -121,9 +121,50 @@ def test_impossible_crops(shape, options, reason):
         images.crop_and_resize(noise(*shape), **options)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (7, 3), (2, 2)])
+@pytest.mark.parametrize("crop", ["center", "none", 1])
+def test_pictures_of_a_few_pixels_are_enlarged(shape, crop):
+    image = noise(*shape)
+    large = images.crop_and_resize(image, crop=crop, size=16)
+    assert large.shape == (16, 16, 3)
+    if min(shape) == 1 and crop != "none":
+        middle = image[(shape[0] - 1) // 2, (shape[1] - 1) // 2]
+        assert (large == middle).all()
+    assert large.min() >= image.min()
+    assert large.max() <= image.max()
+    missing = np.zeros(shape, bool)
+    missing[0, 0] = True
+    mask = images.read_mask(missing, image_size=shape, crop="none", size=16)
+    assert mask[0, 0] == 0
+
+
+def test_whatever_is_a_picture_is_cropped(tmp_path):
+    image = noise(40, 50)
+    path = save(tmp_path / "a.png", image)
+    expected = images.crop_and_resize(image, size=20)
+    (found,) = find_pictures(path)
+    alpha = np.dstack([image, np.full((40, 50), 255, np.uint8)])
+    with Image.open(path) as opened:
+        given = [path, str(path), found, opened, Image.fromarray(image), alpha]
+        for each in [*given, jnp.asarray(image)]:
+            same = images.crop_and_resize(each, size=20)
+            np.testing.assert_array_equal(same, expected)
+    for grey in (image[..., 0], image[..., :1], Image.fromarray(image[..., 0])):
+        cropped = images.crop_and_resize(grey, size=20)
+        np.testing.assert_array_equal(cropped, expected[..., :1].repeat(3, -1))
+
+
+def test_pil_images_are_turned_upright():
+    image = Image.fromarray(noise(40, 50))
+    expected = images.crop_and_resize(image.transpose(Image.Transpose.ROTATE_180))
+    image.getexif()[0x0112] = 3
+    np.testing.assert_array_equal(images.crop_and_resize(image), expected)
+
+
 def test_what_is_no_rgb_picture_is_refused():
-    for wrong in (np.zeros((20, 20, 3)), noise()[..., 0], noise()[..., :2]):
-        with pytest.raises(ImageError, match="not RGB of 8 bits"):
+    empty = np.zeros((0, 4, 3), np.uint8)
+    for wrong in (np.zeros((20, 20, 3)), noise() > 9, noise()[..., :2], empty):
+        with pytest.raises(ImageError, match="array given: not RGB of 8 bits"):
             images.crop_and_resize(wrong)
 
 
@@ -218,10 +259,6 @@ def test_colours_of_a_mask(tmp_path):
     np.testing.assert_array_equal(white_missing[..., 0] == 0, missing)
     inverted = images.read_mask(path, **options, known="white")
     np.testing.assert_array_equal(inverted, 1 - white_missing)
-    greys = np.where(missing, 128, 127).astype(np.uint8)
-    assert len(np.unique(images.read_mask(save(path, greys), **options))) == 2
-    one_bit = images.read_mask(save(tmp_path / "m1.png", missing), **options)
-    np.testing.assert_array_equal(one_bit, white_missing)
     # As drawn with an eraser: what was made transparent is missing.
     erased = np.zeros((64, 64, 4), np.uint8)
     erased[..., 3] = np.where(missing, 0, 255)
@@ -231,16 +268,50 @@ def test_colours_of_a_mask(tmp_path):
         images.read_mask(path, **options, known="grey")
 
 
+def test_a_mask_of_another_size_gives_up_no_less():
+    missing = np.zeros((218, 178), bool)
+    missing[100:150, 90:93] = True
+    whole = images.read_mask(missing, image_size=(218, 178))
+    double = missing.repeat(2, 0).repeat(2, 1)
+    doubled = images.read_mask(double, image_size=(218, 178))
+    np.testing.assert_array_equal(doubled, whole)
+    # Drawn on a small copy: where that is missing, all that it shows is.
+    small = np.zeros((109, 89), bool)
+    small[50:75, 45:47] = True
+    drawn = images.read_mask(small, image_size=(218, 178))
+    assert (drawn <= whole).all()
+    assert drawn.mean() > 0.9
+
+
 def test_masks_that_do_not_fit(tmp_path):
     path = save(tmp_path / "m.png", np.zeros((64, 80), np.uint8))
-    with pytest.raises(ImageError, match="the mask is 80x64, its picture 178x218"):
+    with pytest.raises(ImageError, match="80x64 pixels do not fit the picture's 178x"):
         images.read_mask(path, image_size=(218, 178))
-    save(path, np.eye(64, dtype=np.uint8))
-    with pytest.raises(ImageError, match="write it as 0 and 255"):
-        images.read_mask(path, image_size=(64, 64))
     path.write_text("")
     with pytest.raises(ImageError, match=r"m\.png: the file is empty"):
         images.read_mask(path, image_size=(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("rows", "crop", "expected"),
+    [
+        (slice(0, 20), "center", 1),  # all of it above the centre square
+        (slice(0, 20), "none", 0),
+        (slice(10, 50), "center", 1 / 4),
+        (slice(50, 60), "center", 0),
+        (slice(0, 218), 100, 1 - 100 * 100 / (218 * 178)),
+        (slice(0, 0), "center", 0),
+    ],
+)
+def test_the_share_of_a_hole_that_a_crop_cuts_off(rows, crop, expected):
+    missing = np.zeros((218, 178), bool)
+    missing[rows] = True
+    share = images.share_outside(missing, crop=crop)
+    np.testing.assert_allclose(share, expected)
+    kept = images.crop_mask(missing, crop=crop)
+    assert kept.all() == (share == 1 or not missing.any())
+    same = images.read_mask(missing, image_size=missing.shape, crop=crop)
+    np.testing.assert_array_equal(kept, same)
 
 
 # --- values and writing ------------------------------------------------------
@@ -316,63 +387,6 @@ def test_what_cannot_be_written(tmp_path):
             images.write_png(tmp_path / "x.png", wrong)
     with pytest.raises(ImageError, match=r"x\.png: "):
         images.write_png(tmp_path / "x.png", np.zeros((4, 4, 7), np.uint8))
-
-
-# --- contact sheets ----------------------------------------------------------
-
-
-def test_grid_places_images_and_labels():
-    cells = [[noise(8, 12, 3 * i + j) for j in range(3)] for i in range(2)]
-    bare = images.grid(cells, scale=2, pad=4)
-    assert bare.shape == (2 * 20 + 4, 3 * 28 + 4, 3)
-    np.testing.assert_array_equal(bare[24:40:2, 60:84:2], cells[1][2])
-    np.testing.assert_array_equal(bare, images.grid(np.array(cells), pad=4))
-
-    columns = ["original", "masked", "a very long name that cannot fit"]
-    sheet = images.grid(cells, column_labels=columns, row_labels=["first", "2nd\n"])
-    assert sheet.shape[0] > bare.shape[0]
-    assert sheet.shape[1] > bare.shape[1]
-    np.testing.assert_array_equal(sheet[-20:-4:2, -28:-4:2], cells[1][2])
-    above, beside = sheet[:16], sheet[24:, : sheet.shape[1] - bare.shape[1]]
-    assert above.min() < 64, "no ink above the columns"
-    assert beside.min() < 64, "no ink beside the rows"
-
-
-def test_captions_stand_below_their_images():
-    cells = [[noise(8, 40, 3 * i + j) for j in range(2)] for i in range(2)]
-    bare = images.grid(cells, scale=1, pad=4)
-    sheet = images.grid(cells, captions=[["", "below"], ["", ""]], scale=1, pad=4)
-    assert sheet.shape == (bare.shape[0] + 2 * 16, *bare.shape[1:])
-    np.testing.assert_array_equal(sheet[32:40, 48:88], cells[1][1])
-    assert sheet[12:28, 48:88].min() < 64, "no ink below the image"
-    assert (sheet[12:28, :44] == 255).all()
-    with pytest.raises(ImageError, match="captions must be as many"):
-        images.grid(cells, captions=[["a", "b"], ["c"]])
-
-
-def test_grid_takes_floats_greys_and_short_rows():
-    light = np.full((8, 8, 1), -1.0, np.float32)
-    sheet = images.grid([[light, noise(8, 8)], [light]], scale=1, pad=1)
-    assert (sheet[1:9, 1:9] == 0).all()
-    assert (sheet[10:18, 10:18] == 255).all()
-
-
-def test_grid_refuses_what_does_not_line_up():
-    with pytest.raises(ImageError, match="one size"):
-        images.grid([[noise(8, 8), noise(8, 9)]])
-    with pytest.raises(ImageError, match="one size"):
-        images.grid([])
-    with pytest.raises(ImageError, match="1 column labels for 2 columns"):
-        images.grid([[noise(), noise()]], column_labels=["a"])
-    with pytest.raises(ImageError, match="not an image"):
-        images.grid([[np.zeros(5, np.uint8)]])
-
-
-def test_tile_is_nearly_square():
-    assert images.tile(np.zeros((64, 8, 8, 3)), pad=0).shape == (64, 64, 3)
-    assert images.tile([noise(8, 8)] * 5, pad=0).shape == (16, 24, 3)
-    with pytest.raises(ImageError, match="one size"):
-        images.tile([])
 
 
 # --- real pictures -----------------------------------------------------------

@@ -32,12 +32,12 @@ def test_every_epoch_is_a_permutation(n, batch_size, seed, start):
 
 def test_batches_follow_the_definition():
     n, batch_size = 7, 5
-    order = np.concatenate(
+    whole = np.concatenate(
         [order.batch_indices(n, n, seed=3, step=epoch) for epoch in range(20)]
     )
     for step in (0, 1, 5, 12):
         batch = order.batch_indices(n, batch_size, seed=3, step=step)
-        expected = order[step * batch_size : (step + 1) * batch_size]
+        expected = whole[step * batch_size : (step + 1) * batch_size]
         np.testing.assert_array_equal(batch, expected)
 
 

@@ -201,7 +201,7 @@ def test_one_bad_picture_costs_that_picture_only(inpaint, noise_folder):
     (noise_folder / "05.png").write_text("no picture at all")
     whole = (noise_folder / "07.png").read_bytes()
     (noise_folder / "07.png").write_bytes(whole[: len(whole) // 2])
-    Image.new("RGB", (1, 1)).save(noise_folder / "09.png")
+    (noise_folder / "09.png").write_bytes(b"")
     result, output = inpaint(
         f"--input={noise_folder}", "--mask=center", "--batch_size=4", check=False
     )
@@ -216,7 +216,8 @@ def test_one_bad_picture_costs_that_picture_only(inpaint, noise_folder):
 
 def test_a_missing_input_costs_itself_only(inpaint, noise_folder):
     picture = noise_folder / "03.png"
-    result, output = inpaint(f"--input=missing.png,{picture}", check=False)
+    inputs = f"--input=missing.png,{picture}"
+    result, output = inpaint(inputs, "--mask=center", check=False)
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1
     found = results(output)
@@ -225,12 +226,15 @@ def test_a_missing_input_costs_itself_only(inpaint, noise_folder):
 
 
 def test_a_run_without_results_leaves_the_last_ones(inpaint, noise_folder, tmp_path):
-    _, output = inpaint(f"--input={noise_folder / '03.png'}")
-    before = results(output)
+    def contents():
+        return {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+
+    _, output = inpaint(f"--input={noise_folder / '03.png'}", "--mask=center")
+    before = contents()
     (tmp_path / "bad.png").touch()
-    result, _ = inpaint("--input=bad.png", check=False)
+    result, _ = inpaint("--input=bad.png", "--mask=center", check=False)
     assert result.returncode == 2
-    assert results(output) == before
+    assert contents() == before
 
 
 def test_what_lies_beside_a_picture_does_not_change_it(inpaint, noise_folder, tmp_path):
@@ -255,8 +259,11 @@ def test_degenerate_masks_warn_in_a_line(inpaint, noise_folder, tmp_path):
     assert "nothing is missing" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     np.testing.assert_array_equal(read(output / "completed/03.png"), read(picture))
+    # Against itself as the original: infinite, which JSON cannot say.
+    original = f"--original={picture}"
+    inpaint(f"--input={picture}", f"--mask={tmp_path}/none.png", original)
     row = results(output)["images"][0]
-    assert row["psnr"] is None  # Infinite, which JSON cannot say.
+    assert row["psnr"] is None
     assert row["psnr_hole"] is None
     assert row["ssim"] == 1.0
     result, output = inpaint(f"--input={picture}", f"--mask={tmp_path}/all.png")
@@ -299,19 +306,31 @@ def bad_inputs(folder):
     Image.new("RGB", (64, 64)).save(folder / "good.jpg")
     content = (folder / "good.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(content[: len(content) - 200])
-    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    (folder / "empty.png").write_bytes(b"")
     Image.new("L", (30, 20), 255).save(folder / "mask.png")
     (folder / "model.safetensors").write_bytes(b"\x10" * 100)
     (folder / "file").touch()
+    (folder / "fixed.webm.png").mkdir()
+    (folder / "old").mkdir()
+    (folder / "old" / "grid.png").touch()  # The user's own.
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--input=missing.png"], "missing.png"),
+        (["--input=text.png", "--mask=center"], "text.png"),
         (["--input=text.png"], "text.png"),
-        (["--input=cut.jpg"], "cut.jpg"),
-        (["--input=dot.png"], "1x1"),
+        (["--input=cut.jpg", "--mask=center"], "cut.jpg"),
+        (["--input=empty.png", "--mask=center"], "empty.png: the file is empty"),
+        (["--input="], "no input"),
+        (["--input=good.jpg"], "good.jpg has nothing transparent"),
+        (["--input=good.jpg", "--mask="], "--mask= is empty"),
+        (["--input=good.jpg", "--mask=center", "--original=no.png"], "no.png"),
+        (["--output="], "--output= is empty"),
+        (["--output=fixed.png"], "fixed.png is one picture, and the input is 4"),
+        (["--output=fixed.webm.png", "--limit=1"], "is a folder"),
+        (["--output=old"], "old/grid.png is there already"),
         (["--input=good.jpg", "--mask=mask.png"], "30x20"),
         (["--mask=random180"], "random180"),
         (["--mask=missing_mask.png"], "missing_mask.png"),

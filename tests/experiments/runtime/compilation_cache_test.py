@@ -10,7 +10,7 @@ import pytest
 # The smallest program there is, for what is the same in all of them.
 SMALL = """
 import jax
-from experiments import program
+from experiments.runtime import program
 program.run(lambda: print(jax.jit(lambda x: x + 1)(1), jax.jit(lambda x: x * 3)(1)))
 """
 

@@ -1,0 +1,50 @@
+"""The method that the flags of ``experiments.flags`` ask for."""
+
+from experiments.filling.methods import Method, Search, Training
+from experiments.flags import dataset as dataset_flags
+from experiments.flags import method as method_flags
+from experiments.flags import model as model_flags
+from experiments.flags import search as search_flags
+from experiments.runtime import program
+
+
+def read_method(model_name: str, candidates: int = 1) -> Method:
+    """The way to fill holes, with the model that it searches, or is framed by.
+
+    Args:
+      model_name: As ``--model`` has it.
+      candidates: Searches an image.
+
+    Raises:
+      program.UsageError: A flag's value is out of range, or flags do not go together.
+      ModelError: There is no such model.
+      DataError: The training images of ``--train_dataset`` cannot be found.
+    """
+    method_flags.check()
+    with program.usage_errors():
+        config = search_flags.config()
+    search = Search(
+        search_flags.SEARCH.value,
+        config,
+        search_flags.refinement(),
+        search_flags.PRECISION.value,
+    )
+    model = model_flags.load(model_name, precision=search.precision)
+    training = None
+    if method_flags.TRAIN_DATASET.value is not None:
+        source = dataset_flags.open_source(
+            method_flags.TRAIN_DATASET.value,
+            "train",
+            size=model.image_size,
+            crop=model.metadata.get("crop"),
+        )
+        training = Training(source)
+    return Method(
+        method_flags.METHOD.value,
+        model,
+        search,
+        blend=method_flags.blend(),
+        training=training,
+        context_encoder=method_flags.CONTEXT_ENCODER.value,
+        candidates=candidates,
+    )

@@ -1,0 +1,99 @@
+"""Figures: their names, those of one completed image, and those of many together."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from inpaint_jax import metrics, pixels
+
+LOSSES = ("context_loss", "prior_loss")
+"""What the latent search minimises."""
+
+SIMILARITIES = ("psnr", "ssim", "psnr_hole")
+"""How close a completed image is to its original."""
+
+FIGURES = ("missing", *LOSSES, *SIMILARITIES, "seconds")
+"""All that is summed up over images."""
+
+_psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
+_ssim = jax.jit(metrics.ssim)
+
+
+def measure(
+    original: np.ndarray | None, mask: np.ndarray, completed: np.ndarray
+) -> dict[str, float | None]:
+    """What part of an image was missing, and how close it came to its original.
+
+    Args:
+      original: ``[S, S, 3]`` uint8; None: there is none, and no similarity.
+      mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
+      completed: ``[S, S, 3]`` uint8: figures are of what is written, in 8 bits.
+    """
+    figures: dict[str, float | None] = {
+        "missing": float(1 - mask.mean()),
+        **dict.fromkeys(SIMILARITIES),
+    }
+    if original is not None:
+        image, result = pixels.to_float(original), pixels.to_float(completed)
+        figures["psnr"] = float(_psnr(result, image))
+        figures["ssim"] = float(_ssim(result, image))
+        figures["psnr_hole"] = float(_psnr_hole(result, image, mask))
+    return figures
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean, median, deviation and standard error of every figure that rows have.
+
+    Over the n rows where it is a number: of an image without a hole there is no PSNR in
+    the hole, and an exact fill's is infinite.
+    """
+    summary = {}
+    for name in FIGURES:
+        values = [row[name] for row in rows if row.get(name) is not None]
+        if values:
+            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+            summary[name] = {
+                "mean": math.fsum(values) / len(values),
+                "median": float(np.median(values)),
+                "std": deviation,
+                "sem": deviation / math.sqrt(len(values)),
+                "n": len(values),
+            }
+    return summary
+
+
+def outcome(
+    completed: str, failed: int, summary: Mapping[str, Mapping[str, float]]
+) -> str:
+    """The line that says how a run went: counts, and means where there are any."""
+    units = zip(SIMILARITIES, ((2, " dB"), (3, ""), (2, " dB")), strict=True)
+    means = [
+        f"{name} {summary[name]['mean']:.{digits}f}{unit}"
+        for name, (digits, unit) in units
+        if name in summary
+    ]
+    line = f"{completed}, {failed} failed"
+    return f"{line}; {', '.join(means)}" if means else line
+
+
+def by_level(distances: Mapping[int, float]) -> dict[str, float]:
+    """``sets.sliced_wasserstein``'s result for JSON, with the mean over levels."""
+    mean = sum(distances.values()) / len(distances)
+    return {**{str(level): value for level, value in distances.items()}, "mean": mean}
+
+
+def for_json(value: Any) -> Any:
+    """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {name: for_json(each) for name, each in value.items()}
+    if np.ndim(value) > 0:
+        return [for_json(each) for each in value]
+    number = np.asarray(value).item()
+    if isinstance(number, float) and not math.isfinite(number):
+        return None
+    return number

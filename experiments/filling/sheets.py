@@ -1,0 +1,58 @@
+"""The contact sheet of a run: pictures, their holes, and what was made of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from inpaint_jax import pixels
+from inpaint_jax.data import images
+from inpaint_jax.data.sheets import grid
+
+ROWS = 32
+"""Pictures on a sheet, at most."""
+
+
+class Shown(NamedTuple):
+    """A row of a sheet.
+
+    Attributes:
+      label: What stands beside it.
+      original: ``[S, S, 3]`` uint8; where it is not known, what was given.
+      given: ``[S, S, 3]`` uint8, what has the hole.
+      mask: ``[S, S, 1]``, 1 = known.
+      completed: ``[S, S, 3]`` uint8 each, the best candidate first.
+      generated: ``[S, S, 3]`` uint8, what fills the best one's hole, if there is any.
+      captions: Below each of ``completed``; none if there are none.
+    """
+
+    label: str
+    original: np.ndarray
+    given: np.ndarray
+    mask: np.ndarray
+    completed: Sequence[np.ndarray]
+    generated: np.ndarray | None = None
+    captions: Sequence[str] = ()
+
+
+def write(path: Path, shown: Sequence[Shown], *, first: str = "original") -> None:
+    """Writes a sheet; ``first`` is what its first column is called."""
+    generated = [] if shown[0].generated is None else ["G(z)"]
+    candidates = max(len(each.completed) for each in shown)
+    columns = [first, "masked", *generated, "completed"]
+    columns += [f"no. {rank}" for rank in range(2, candidates + 1)]
+    rows, captions = [], []
+    for each in shown:
+        before = [each.original, pixels.with_hole(each.given, each.mask)]
+        if each.generated is not None:
+            before.append(each.generated)
+        rows.append([*before, *each.completed])
+        captions.append([""] * len(before) + list(each.captions))
+    sheet = grid(
+        rows,
+        column_labels=columns,
+        row_labels=[each.label for each in shown],
+        captions=captions if any(each.captions for each in shown) else None,
+    )
+    images.write_png(path, sheet)

@@ -1,0 +1,301 @@
+"""Decoding: every format, mode and orientation becomes ``[H, W, 3]`` uint8.
+
+Pillow decodes. Whatever is wrong with a file ends in an ``ImageError`` of one line that
+names the file. All of it is safe to call from several threads.
+"""
+
+import contextlib
+import functools
+import io
+import os
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import (
+    ExifTags,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+)
+
+from inpaint_jax.data.files import ImageError, Picture, open_zip
+from inpaint_jax.data.formats import formats_for, is_raw, why_not_read, why_unknown
+
+PictureLike = Picture | str | os.PathLike[str] | Image.Image | np.ndarray
+"""A picture: what ``find_pictures`` returned, a file's path, a PIL image, or an array
+``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (transparency last) of 8 bits.
+"""
+
+MAX_PIXELS = 250_000_000  # telephones have 200 million; what has more is a bomb
+MAX_BYTES = 1 << 30
+# Above this, one picture at a time is decoded, whatever the number of threads: 4 bytes
+# a pixel in Pillow, and as many again when it is converted. Pillow's own first bound.
+LARGE_PIXELS = 89_000_000
+
+_one_large = threading.RLock()
+
+# Pillow remarks on oddities of files that it reads nevertheless. For the process, as
+# `catch_warnings` round every picture is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class Decoded(NamedTuple):
+    """A picture as its file has it.
+
+    Attributes:
+      image: Upright, of the file's own mode, its pixels loaded.
+      format: Pillow's name of the file's format; nothing for images and arrays.
+      sixteen_bit_colours: Whether the file's colours have 16 bits, of which ``image``
+        keeps the upper 8.
+    """
+
+    image: Image.Image
+    format: str
+    sixteen_bit_colours: bool
+
+
+def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.ndarray:
+    """Reads a picture of any mode as RGB, upright.
+
+    Transparency is laid over white; 16-bit, 32-bit and float greys are scaled to 8
+    bits, not clipped; EXIF's orientation is applied; of an animation the first frame is
+    taken.
+
+    Args:
+      picture: A file, a PIL image or an array.
+      at_least: A picture of more than ``LARGE_PIXELS`` may come at half its width and
+        height, rounded up, so that it takes less memory, as long as its shorter side
+        keeps so many pixels. None: every picture comes in full, as a crop in pixels
+        needs it, which means the file's.
+
+    Returns:
+      ``[H, W, 3]`` uint8, writable.
+
+    Raises:
+      ImageError: The file is missing, empty, truncated, no picture, of a format that is
+        not supported, or larger than ``MAX_PIXELS``; the line begins with its path.
+    """
+    with decoded(picture, at_least=at_least) as found:
+        return _to_rgb(found.image)
+
+
+@contextlib.contextmanager
+def decoded(picture: PictureLike, *, at_least: int | None = None) -> Iterator[Decoded]:
+    """Opens a picture; what is wrong with it in the block becomes an ``ImageError``.
+
+    Args:
+      picture: As for ``read_picture``.
+      at_least: As for ``read_picture``.
+
+    Yields:
+      The picture as its file has it.
+
+    Raises:
+      ImageError: The line begins with what the picture is called.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            if isinstance(picture, Picture | str | os.PathLike):
+                image: Image.Image = stack.enter_context(_open(picture))
+            else:
+                image = _as_image(picture)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                line = f"{width}x{height} pixels are more than {MAX_PIXELS} in all"
+                raise ImageError(line)
+            halve = False
+            if width * height > LARGE_PIXELS:
+                stack.enter_context(_one_large)
+                halve = at_least is not None and min(width, height) >= 2 * at_least
+            yield _load(image, halve, may_draft=image is not picture)
+    except Exception as error:  # Pillow's plugins raise nearly every kind
+        raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
+
+
+def has_transparency(picture: Picture | str | os.PathLike[str]) -> bool:
+    """Whether a file says of its pixels how transparent they are; none is decoded.
+
+    Raises:
+      ImageError: As ``read_picture``, but for what only shows in the pixels.
+    """
+    try:
+        with _open(picture) as image:
+            return image.has_transparency_data
+    except Exception as error:
+        raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
+
+
+def _name(picture: Any) -> str:
+    if isinstance(picture, Image.Image):
+        return str(getattr(picture, "filename", "")) or "an image given"
+    if isinstance(picture, Picture | str | os.PathLike):
+        return str(picture)
+    return "an array given"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "too large for the memory"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _as_image(given: Any) -> Image.Image:
+    """A PIL image of an array, or as it is."""
+    if isinstance(given, Image.Image):
+        return given
+    array = np.asarray(given)
+    flat = array[..., 0] if array.shape[2:] == (1,) else array
+    right = flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] in (3, 4))
+    if flat.dtype != np.uint8 or not right or not flat.size:
+        raise ImageError(f"not RGB of 8 bits: {array.dtype} {list(array.shape)}")
+    return Image.fromarray(flat)
+
+
+# --- opening -----------------------------------------------------------------
+
+
+def _open(picture: Picture | str | os.PathLike[str]) -> ImageFile.ImageFile:
+    """Opens a file, of which no pixel is decoded yet.
+
+    ``PIL.Image.open`` refuses what has twice its bound of pixels, a setting of the
+    whole process that is not ours to change; formats are asked here one by one instead.
+    """
+    if not isinstance(picture, Picture):
+        picture = Picture(id="", stem="", path=os.fspath(picture))
+    name = picture.member or picture.path
+    if is_raw(name):  # Pillow would find its thumbnail
+        raise ImageError(why_not_read(name))
+    data = _without_long_texts(_read_bytes(picture))
+    for format in formats_for(name, data):
+        factory, accepts = Image.OPEN[format]
+        accepted = accepts is None or accepts(data[:16])
+        if accepted and not isinstance(accepted, str):  # which says what is amiss
+            # As Pillow does: of another format after all.
+            with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+                return factory(io.BytesIO(data), "")
+    raise ImageError(why_unknown(name, data))
+
+
+def _read_bytes(picture: Picture) -> bytes:
+    if picture.member is None:
+        size, read = os.path.getsize(picture.path), Path(picture.path).read_bytes
+    else:
+        archive = open_zip(picture.path)
+        size = archive.getinfo(picture.member).file_size
+        read = functools.partial(archive.read, picture.member)
+    if not size:
+        raise ImageError("the file is empty")
+    if size > MAX_BYTES:
+        raise ImageError(f"{size} bytes are more than the {MAX_BYTES} accepted")
+    return read()
+
+
+def _without_long_texts(data: bytes) -> bytes:
+    """A PNG without the texts and profiles that Pillow refuses it for.
+
+    Pillow bounds them in settings of the whole process. Other files pass as they are.
+    """
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data
+    kept, at, start, total = [], 0, 8, 0
+    while start + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, start)
+        end = start + 12 + length
+        if kind in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+            size, most = _text_size(kind, data[start + 8 : end - 4])
+            if size > most or total + size > PngImagePlugin.MAX_TEXT_MEMORY:
+                kept.append(data[at:start])
+                at = end
+            else:
+                total += size
+        start = end
+    return b"".join([*kept, data[at:]]) if kept else data
+
+
+def _text_size(kind: bytes, body: bytes) -> tuple[int, int]:
+    """Bytes of a PNG's text or profile, unpacked, and how many Pillow accepts."""
+    value = body.find(b"\0") + 1
+    if kind in (b"zTXt", b"iCCP"):
+        packed = body[value + 1 :]
+    elif kind == b"iTXt" and body[value : value + 1] == b"\1":
+        packed = body[value + 2 :].split(b"\0", 2)[-1]
+    else:
+        return len(body), PngImagePlugin.MAX_TEXT_MEMORY
+    most = PngImagePlugin.MAX_TEXT_CHUNK
+    try:
+        return len(zlib.decompressobj().decompress(packed, most + 1)), most
+    except zlib.error:
+        return 0, most
+
+
+# --- decoding ----------------------------------------------------------------
+
+
+def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
+    """Decodes a picture, at half its size if asked for, and turns it upright."""
+    tiles = getattr(image, "tile", None) or [("", None, 0, "")]
+    sixteen = ";16" in str(tiles[0][3]) and image.mode[0] not in "IF"
+    format, width = image.format or "", image.width
+    if halve and may_draft and isinstance(image, JpegImagePlugin.JpegImageFile):
+        # Nothing spreads further than by the coding itself, in blocks of 8x8 or 16x16.
+        image.draft(None, (width // 2, image.height // 2))
+    image.load()
+    if halve and image.width == width:
+        image = _halve(image)
+    with contextlib.suppress(Exception):  # a broken EXIF block harms no pixel
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    return Decoded(image, format, sixteen)
+
+
+def _halve(image: Image.Image) -> Image.Image:
+    """The means of blocks of 2x2 pixels; the last ones may be cut short."""
+    if image.mode[0] == "I":
+        image = image.convert("I")  # 16 bits cannot be averaged
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode in ("1", "P"):
+        image = image.convert("RGB")
+    return image.reduce(2)
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode[0] in "IF":
+        wide = np.asarray(image)
+        grey = _to_eight_bits(wide)
+        grey[wide == image.info.get("transparency")] = 255
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _to_eight_bits(wide: np.ndarray) -> np.ndarray:
+    """Scales by the smallest usual white that no pixel of ``[H, W]`` exceeds."""
+    high = float(wide.max())
+    whites: tuple[float, ...] = (65535, 2**31 - 1)
+    if wide.dtype.kind == "f":
+        whites = (1, 255, 65535)
+        if not (np.isfinite(wide).all() and wide.min() >= 0 and high <= 65535):
+            raise ImageError("float pixels outside 0..1, 0..255 and 0..65535")
+    white = next(white for white in whites if high <= white)
+    grey = np.empty(wide.shape, np.uint8)
+    for rows, of in zip(_strips(grey), _strips(wide), strict=True):
+        rows[:] = np.rint(of.clip(0) * (255.0 / white))
+    return grey
+
+
+def _strips(array: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows each, so that what is computed of them takes little memory."""
+    return [array[i : i + 256] for i in range(0, len(array), 256)]
