@@ -433,7 +433,7 @@ def test_a_run_of_before_goes_on_unless_it_used_what_is_gone(
 
 
 FULL = """
-mount -t tmpfs -o size=260k tmpfs "$1" || exit 77
+mount -t tmpfs -o size=400k tmpfs "$1" || exit 77
 "${@:3}" > "$2/out" 2> "$2/err"
 status=$?
 cp -r "$1/run" "$2/run"
