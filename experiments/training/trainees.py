@@ -14,7 +14,6 @@ from experiments.training import curves
 from inpaint_jax import masks
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.data import datasets
-from inpaint_jax.latents import LatentSpace
 from inpaint_jax.networks import dcgan, inference
 from inpaint_jax.parallel import replicate
 from inpaint_jax.pixels import to_float
@@ -23,7 +22,7 @@ from inpaint_jax.quality import generators
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import encoder, gan
 from inpaint_jax.training.recipes import Recipe, TrainConfig
-from inpaint_jax.types import Generate, Model, as_pytree
+from inpaint_jax.types import Generate, LatentSpace, Model, as_pytree
 
 Row = Mapping[str, Any]
 """A line of metrics.jsonl or quality.jsonl."""
@@ -293,7 +292,12 @@ class Encoders:
         self, state: encoder.EncoderState, images: jax.Array, mesh: Mesh | None
     ) -> tuple[encoder.EncoderState, encoder.Metrics]:
         return encoder.train_step(
-            state, images, self._generate, config=self.recipe, mesh=mesh
+            state,
+            images,
+            self._generate,
+            config=self.recipe,
+            latents=self._model.latents,
+            mesh=mesh,
         )
 
     def samples(self, state: encoder.EncoderState) -> np.ndarray:
