@@ -17,18 +17,25 @@ import pytest
 from absl import logging
 from PIL import Image
 
+from experiments.runtime import compilation_cache
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import Architecture, Metric
 
+ROOT = Path(__file__).parents[1]
+
 # Before anything is computed: some tests look at how work is spread over devices.
 jax.config.update("jax_num_cpu_devices", 8)
-# Most of the time here goes into compiling what then runs for a moment.
+# Most of the time here goes into compiling what then runs for a moment. What was
+# compiled once is kept, for other processes and for the next run: the key of an entry
+# is all that the compiler is given, and its version.
 jax.config.update("jax_disable_most_optimizations", True)
+COMPILED = compilation_cache.of_machine(ROOT / ".cache" / "compiled")
+jax.config.update("jax_compilation_cache_dir", str(COMPILED))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
-ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "inpaint_jax" / "demo"
 TIME_LIMIT = 900  # Seconds that a program may take, on a machine with much to do.
 TINY = Architecture(latent_size=8, width=4, image_size=16)
@@ -107,17 +114,12 @@ def tiny_model_file(tiny_parts, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """Of the programs under test: what one compiles, the next need not."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # Of all processes that test at once.
-    cache = folder / "compilation_cache"
-    cache.mkdir(exist_ok=True)
+def environment() -> dict[str, str]:
+    """The environment of programs under test."""
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         # Tests run side by side, a core each: PyTorch's threads would wait for another.
@@ -240,7 +242,7 @@ class Job:
 
     def wait(self):
         """Exit statuses, and what each said on standard output and error."""
-        said = [process.communicate(timeout=200) for process in self.processes]
+        said = [process.communicate(timeout=TIME_LIMIT) for process in self.processes]
         return [process.returncode for process in self.processes], said
 
     def kill(self):

@@ -4,8 +4,11 @@ Reads a request a line: module, arguments, folder, and files for standard output
 error; answers each with its exit status. A fork ends as a program of its own would.
 """
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
 import sys
 
@@ -14,10 +17,17 @@ import flax.linen  # noqa: F401
 import matplotlib.figure  # noqa: F401
 import orbax.checkpoint  # noqa: F401
 
-import inpaint_jax  # noqa: F401
+import inpaint_jax
+
+for module in pkgutil.walk_packages(inpaint_jax.__path__, "inpaint_jax."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
 
 
 def main() -> None:
+    # What was imported is no garbage. A fork that looked for some at its end would copy
+    # every page of it, which takes longer than most of what the tests ask for.
+    gc.freeze()
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
         process = os.fork()

@@ -45,12 +45,18 @@ def use() -> None:
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         _without(f"{folder} can be written by others")
         return
-    folder /= _machine()
-    _drop_damaged(folder)
+    folder = of_machine(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # Many small functions take as long as one large one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def of_machine(folder: Path) -> Path:
+    """The part of a cache for this kind of processor, without what is damaged."""
+    folder /= _machine()
+    _drop_damaged(folder)
+    return folder
 
 
 def _drop_damaged(folder: Path) -> None:

@@ -33,6 +33,7 @@ def arguments(tiny_model_file, noise_folder):
     return of
 
 
+@pytest.mark.slow
 def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
     arguments, program, environment, tmp_path, tiny_model_file
 ):

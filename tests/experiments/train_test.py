@@ -92,6 +92,7 @@ def latest_checkpoint(workdir):
     return max((int(path.name) for path in folders if path.name.isdecimal()), default=0)
 
 
+@pytest.mark.slow
 def test_killed_five_times_it_ends_where_an_unbroken_run_ends(
     unbroken, program, environment, tmp_path
 ):
@@ -142,6 +143,7 @@ def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path
     assert "6 steps already" in third.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_the_step_it_is_at(unbroken, environment, tmp_path, number):
     folder, _ = unbroken
@@ -218,6 +220,7 @@ def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_pat
     assert "going on from step 2" in result.stdout
 
 
+@pytest.mark.slow
 def test_processes_train_together_and_one_of_other_devices_goes_on(
     unbroken, environment, tmp_path
 ):
@@ -304,6 +307,7 @@ def test_a_damaged_checkpoint_is_named(unbroken, program, tmp_path):
     assert "from step 8" in program("train", *flags(folder, workdir, 10)).stdout
 
 
+@pytest.mark.slow
 def test_two_runs_do_not_share_a_folder(unbroken, program, environment, tmp_path):
     folder, _ = unbroken
     workdir = tmp_path / "run"

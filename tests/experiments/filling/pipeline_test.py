@@ -117,6 +117,7 @@ def test_several_devices_change_nothing_but_rounding(fill, environment, candidat
         assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_what_it_had_finished(
     tiny_model_file, noise_folder, environment, tmp_path
 ):

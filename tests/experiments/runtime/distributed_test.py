@@ -12,6 +12,8 @@ import pytest
 from conftest import Job
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 COUNT = 200
 
 
