@@ -15,6 +15,7 @@ makes images, how it was trained, and a context encoder's figures.
 import dataclasses
 import datetime
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
 from inpaint_jax.pretrained.runs import KINDS, Run
 from inpaint_jax.search import with_metric
+from inpaint_jax.training import recipes
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -51,17 +53,19 @@ _FIGURES = [*measures.SIMILARITIES, *measures.LOSSES, "swd"]
 
 
 def main() -> int:
-    output = Path(_OUTPUT.value).expanduser()
+    output = Path(_OUTPUT.value)
     if output.suffix != ".safetensors":
         raise program.UsageError(f"--output={output}: give it the suffix .safetensors")
-    program.make_folder(output.parent)
-    run = load_run(Path(_WORKDIR.value).expanduser(), latest=_LATEST.value)
+    output = program.make_folder(output.parent) / output.name
+    workdir = Path(os.path.expanduser(_WORKDIR.value))
+    run = load_run(workdir, latest=_LATEST.value)
     steps = int(run.state.step)
     if run.kind != "dcgan" and _QUALITY.value:
         raise program.UsageError(f"--quality is of a DCGAN, not of a {run.kind}")
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
+    gone = [name for name in recipes.GONE if run.config.get(name)]
     metadata = {
-        **{name: run.config.get(name) for name in [*fields, "images", "crop"]},
+        **{name: run.config.get(name) for name in [*fields, *gone, "images", "crop"]},
         "dataset": _DATA.value or run.config["dataset"],
         "steps": steps,
         "images_seen": steps * run.config["batch_size"],

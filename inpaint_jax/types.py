@@ -118,7 +118,8 @@ class SearchConfig:
     Attributes:
       steps: Adam updates of z.
       learning_rate: Adam's step size, in units of z (whose range is [-1, 1]). The
-        paper gives none; the default was chosen on validation images (BUILD.md).
+        paper gives none; the default was chosen on validation images
+        (docs/notes/2026-11-learning-rate.md).
       prior_weight: lambda of eq. 5.
       window: Side of the neighbourhood N(i) of eq. 3, in pixels; odd.
       reduction: Whether the context loss (eq. 4) sums over pixels and channels, as

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.filling import measures, sheets
 from experiments.filling.batches import Failed, Filled, Result
-from experiments.runtime import program
+from experiments.runtime import distributed, program
 from inpaint_jax import pixels
 from inpaint_jax.data import images, written
 
@@ -164,7 +164,8 @@ class ToFolder:
         (self._folder / RESULTS).unlink(missing_ok=True)
         before = written.delete_own(self._folder, "inpaint")
         if before:
-            print(f"{self._folder} held {before} pictures of an earlier run: replaced")
+            line = f"{self._folder} held {before} pictures of an earlier run: replaced"
+            distributed.say(line)
         written.add(self._folder, "inpaint", PICTURES)
 
 

@@ -277,7 +277,7 @@ def absolute(dataset: str) -> str:
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Adds a line of JSON for each row, all of them in one go."""
     text = "".join(_to_json(row) + "\n" for row in rows)
-    with path.open("a") as file:
+    with _named(path), path.open("a") as file:
         file.write(text)
 
 
@@ -309,5 +309,19 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name, then renames."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with _named(path):
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Has an ``OSError`` name the file: that of a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runtime import distributed, program
-from experiments.training.trainees import Trainee
+from experiments.training.trainees import Judged
 from inpaint_jax import parallel
 from inpaint_jax.training.checkpoints import Checkpoints, State
 
@@ -57,8 +57,8 @@ class Tracker:
       start: The step that the run goes on from.
     """
 
-    def __init__(self, workdir: Path, trainee: Trainee, start: int):
-        self._trainee = trainee
+    def __init__(self, workdir: Path, trainee: Judged, start: int):
+        self.trainee = trainee
         self._rows = Rows(workdir / "quality.jsonl", start)
         self._best = Checkpoints(workdir, "best", keep=1)
         self._best.forget_after(start)
@@ -89,11 +89,11 @@ class Tracker:
         def judge() -> dict[str, Any]:
             return {
                 "step": int(state.step),
-                **self._trainee.judge(parallel.local(state)),
+                **self.trainee.judge(parallel.local(state)),
             }
 
         row = distributed.from_first(judge)
-        if row[self._trainee.criterion] < self._best_figure():
+        if row[self.trainee.criterion] < self._best_figure():
             self._best.save(state)
             self._best.wait()
         self._rows.append(row)
@@ -101,7 +101,7 @@ class Tracker:
 
     def _best_figure(self) -> float:
         """That of the checkpoint in ``best/``; infinite when there is none."""
-        name = self._trainee.criterion
+        name = self.trainee.criterion
         figures = [row[name] for row in self.rows if row["step"] == self.best_step]
         return min(figures, default=math.inf)
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,14 @@ from inpaint_jax import masks
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.data import datasets
 from inpaint_jax.networks import dcgan, inference
+from inpaint_jax.parallel import replicate
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained import Parts, make_model
 from inpaint_jax.quality import generators
-from inpaint_jax.training import gan
+from inpaint_jax.search.starts import guesses
+from inpaint_jax.training import encoder, gan
 from inpaint_jax.training.recipes import Recipe, TrainConfig
+from inpaint_jax.types import Generate, LatentSpace, Model, as_pytree
 
 Row = Mapping[str, Any]
 """A line of metrics.jsonl or quality.jsonl."""
@@ -36,12 +39,9 @@ class Trainee(Protocol):
 
     Attributes:
       recipe: How it is trained.
-      criterion: The figure of ``judge`` by which the best checkpoint is chosen: that
-        of the lowest.
     """
 
     recipe: Any
-    criterion: str
 
     def init_state(self) -> Any:
         """The state before the first step."""
@@ -49,19 +49,13 @@ class Trainee(Protocol):
     def train_step(
         self, state: Any, images: jax.Array, mesh: Mesh | None
     ) -> tuple[Any, Any]:
-        """The next state and the step's figures, a named tuple of scalars."""
+        """The next state and the step's figures, a named tuple of small arrays."""
 
     def samples(self, state: Any) -> np.ndarray:
         """``[64, S, S, 3]`` in [-1, 1], to look at how far training got."""
 
-    def judge(self, state: Any) -> dict[str, Any]:
-        """Figures on images that were held back."""
-
     def say_step(self, row: Row) -> str:
         """A line of metrics.jsonl, for the progress bar."""
-
-    def say_verdict(self, row: Row) -> str:
-        """A line of quality.jsonl, for the terminal."""
 
     def write_curves(
         self,
@@ -71,6 +65,23 @@ class Trainee(Protocol):
         best: int | None,
     ) -> None:
         """A PNG of how it went."""
+
+
+@runtime_checkable
+class Judged(Trainee, Protocol):
+    """A trainee of which some checkpoint is the best.
+
+    Attributes:
+      criterion: The figure of ``judge`` by which that is chosen: the lowest.
+    """
+
+    criterion: str
+
+    def judge(self, state: Any) -> dict[str, Any]:
+        """Figures on images that were held back."""
+
+    def say_verdict(self, row: Row) -> str:
+        """A line of quality.jsonl, for the terminal."""
 
 
 class Dcgan:
@@ -236,7 +247,7 @@ class Vae:
     def samples(self, state: vae.VaeState) -> np.ndarray:
         key = jax.random.key(self.recipe.seed)
         shape = _SAMPLES, self.recipe.architecture.latent_size
-        return _generate(state.average, jax.random.normal(key, shape))
+        return _generate(state.average, jax.random.normal(key, shape, jnp.float32))
 
     def judge(self, state: vae.VaeState) -> dict[str, Any]:
         found = vae.measure(state, self._images, architecture=self.recipe.architecture)
@@ -249,9 +260,69 @@ class Vae:
         return f"error {row['squared_error']:.4f}, KL {row['divergence']:.1f} nats"
 
 
+class Encoders:
+    """A learned start for the search of a model; the last state is the one to have.
+
+    Args:
+      recipe: How they are trained.
+      dataset: The images that they are trained on.
+      model: What is searched.
+      mesh: The devices that train them, as ``train_step`` gets it.
+    """
+
+    write_curves = staticmethod(curves.write_figures)
+
+    def __init__(
+        self,
+        recipe: encoder.EncoderConfig,
+        dataset: datasets.Dataset,
+        model: Model,
+        mesh: Mesh | None,
+    ):
+        self.recipe = recipe
+        self._model = model
+        generate = as_pytree(model.generate)
+        self._generate = generate if mesh is None else replicate(generate, mesh)
+        self._shown = to_float(dataset.images[: _SAMPLES // 2])
+
+    def init_state(self) -> encoder.EncoderState:
+        return encoder.init_state(self.recipe)
+
+    def train_step(
+        self, state: encoder.EncoderState, images: jax.Array, mesh: Mesh | None
+    ) -> tuple[encoder.EncoderState, encoder.Metrics]:
+        return encoder.train_step(
+            state,
+            images,
+            self._generate,
+            config=self.recipe,
+            latents=self._model.latents,
+            mesh=mesh,
+        )
+
+    def samples(self, state: encoder.EncoderState) -> np.ndarray:
+        """Pairs: an image with its hole, and the guess of the last encoder."""
+        side = self.recipe.architecture.image_size
+        key = jax.random.key(self.recipe.seed)
+        known = masks.masks_in_turn(encoder.MASKS, key, len(self._shown), (side, side))
+        guessed = _guess(
+            state.encoders,
+            as_pytree(self._model.generate),
+            self._shown,
+            known,
+            space=self._model.latents,
+        )
+        masked = np.where(known > 0.5, self._shown, -1.0)  # As the encoders see it.
+        pairs = np.stack([masked, guessed], 1)
+        return pairs.reshape(-1, *pairs.shape[2:])
+
+    def say_step(self, row: Row) -> str:
+        return f"l1 {row['whole'][-1]:.3f}"
+
+
 def make(
     recipe: Recipe, dataset: datasets.Dataset, held_back: datasets.Dataset
-) -> Trainee:
+) -> Judged:
     """The trainee of a recipe."""
     kinds: dict[type, Any] = {
         TrainConfig: Dcgan,
@@ -281,3 +352,23 @@ def _sample(variables: dcgan.Variables, latents: jax.Array) -> jax.Array:
     """Images ``[N, S, S, 3]`` of latents ``[N, L]``."""
     weights = inference.generator_weights(variables)
     return jax.vmap(functools.partial(inference.generate, weights))(latents)
+
+
+@functools.partial(jax.jit, static_argnames="space")
+def _guess(
+    encoders: tuple[dcgan.Variables, ...],
+    generate: Generate,
+    images: jax.Array,
+    known: jax.Array,
+    *,
+    space: LatentSpace,
+) -> jax.Array:
+    """What the last encoder makes of images ``[N, S, S, 3]`` with holes."""
+    correctors = [
+        jax.vmap(
+            functools.partial(inference.critic, inference.discriminator_weights(each))
+        )
+        for each in encoders
+    ]
+    *_, (_, guessed) = guesses(correctors, jax.vmap(generate), space, images, known)
+    return guessed

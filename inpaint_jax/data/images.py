@@ -254,7 +254,9 @@ def _write(path: str | os.PathLike[str], image: np.ndarray, format: str) -> None
     unfinished = path.parent / f".{path.name}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(flat).save(unfinished, format, **_OPTIONS.get(format, {}))
+        Image.fromarray(flat).save(
+            unfinished, format=format, **_OPTIONS.get(format, {})
+        )
         unfinished.replace(path)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error

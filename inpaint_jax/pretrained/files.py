@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def find(name: str | Path, folder: Path, kind: str = "model") -> Path:
     Raises:
       ModelError: There is no such model.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # Of a user that is not known: as it is.
     if str(name) in names(folder):
         return folder / f"{name}.safetensors"
     if not path.exists():
@@ -103,7 +104,7 @@ def write(
       metadata: What JSON can say of it.
 
     Raises:
-      ModelError: A number is not finite in float16.
+      ModelError: A number is not finite in float16, or the file cannot be written.
     """
     tensors = {
         key: np.asarray(
@@ -122,8 +123,12 @@ def write(
         "metadata": described,
     }
     temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(safetensors.numpy.save(tensors, header))
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(safetensors.numpy.save(tensors, header))
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def checksum(tensors: Mapping[str, np.ndarray | jax.Array], metadata: str = "") -> str:

@@ -44,18 +44,24 @@ def sliced_wasserstein(
       1000 as usual.
 
     Raises:
-      ValueError: If the shapes differ or have no such pyramid.
+      ValueError: The sets differ in the number or the shape of their images, or the
+        images have no such pyramid.
 
     References:
       Karras et al., Progressive growing of GANs for improved quality, stability, and
       variation, ICLR 2018, section 5
     """
-    size = a.shape[1]
-    square = a.ndim == 4 and a.shape == b.shape and a.shape[2] == size
+    size = a.shape[1] if a.ndim == 4 else 0
+    square = a.ndim == b.ndim == 4 and a.shape[1:] == b.shape[1:] and a.shape[2] == size
     if not square or size < _COARSEST or size & (size - 1):
         raise ValueError(
             f"both sets must be [N, S, S, C] with S a power of two >= {_COARSEST}, got "
             f"{list(a.shape)} and {list(b.shape)}"
+        )
+    if len(a) != len(b) or not len(a):
+        raise ValueError(
+            f"both sets must have as many images, at least 1, not {len(a)} and "
+            f"{len(b)}: the distance falls with that number"
         )
     rng = np.random.default_rng(seed)
     distances = {}

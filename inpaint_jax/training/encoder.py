@@ -22,9 +22,15 @@ from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.networks.dcgan import Encoder, Variables
 from inpaint_jax.search.starts import guesses
-from inpaint_jax.training import gan, updates
+from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common
-from inpaint_jax.types import Architecture, Correct, Generate, check_counts
+from inpaint_jax.types import (
+    Architecture,
+    Correct,
+    Generate,
+    LatentSpace,
+    check_counts,
+)
 
 MASKS = (
     masks.center,
@@ -110,13 +116,16 @@ def init_state(config: EncoderConfig) -> EncoderState:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
+@functools.partial(
+    jax.jit, static_argnames=("config", "latents", "mesh"), donate_argnames="state"
+)
 def train_step(
     state: EncoderState,
     images: jax.Array,
     generate: Generate,
     *,
     config: EncoderConfig,
+    latents: LatentSpace | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[EncoderState, Metrics]:
     """One update of all encoders; each learns from its own guess alone.
@@ -126,12 +135,14 @@ def train_step(
       images: ``[B, S, S, 3]`` float32 in [-1, 1].
       generate: The generator that is searched, ``[L] -> [S, S, 3]``.
       config: How to train.
+      latents: The generator's latent space; None: the paper's box.
       mesh: As for ``gan.train_step``.
 
     Returns:
       The next state and the step's figures.
     """
-    step = functools.partial(_train_step, config=config)
+    space = latents or Uniform(config.architecture.latent_size)
+    step = functools.partial(_train_step, config=config, space=space)
     return updates.run_step(step, state, images, mesh, generate)
 
 
@@ -141,6 +152,7 @@ def _train_step(
     generate: Generate,
     *,
     config: EncoderConfig,
+    space: LatentSpace,
     share: parallel.Share,
 ) -> tuple[EncoderState, Metrics]:
     """``train_step`` for one device's share of the batch."""
@@ -152,9 +164,8 @@ def _train_step(
         images = updates.flip_at_random(key_flip, images, share)
     # The first ones, not one in so many: masks are dealt in turn.
     own = share.take(jnp.arange(batch_size) < batch_size // _OWN)
-    latents = share.take(
-        gan.sample_latents(key_latent, batch_size, config.architecture.latent_size)
-    )
+    keys = share.take(jax.random.split(key_latent, batch_size))
+    latents = jax.vmap(space.sample)(keys)
     generate_all = jax.vmap(generate)
     images = jnp.where(own[:, None, None, None], generate_all(latents), images)
     known = share.take(
@@ -164,7 +175,6 @@ def _train_step(
     # A mean over the known pixels: images with small holes count as much.
     weights /= 3 * jnp.maximum(weights.sum((1, 2, 3), keepdims=True), 1e-6)
     network = Encoder(config.architecture, axis_name=share.axis_name)
-    space = Uniform(config.architecture.latent_size)
 
     def loss(parameters: list[Any]) -> tuple[jax.Array, tuple[list[Any], Metrics]]:
         statistics: list[Any] = []

@@ -19,7 +19,7 @@ GONE: Mapping[str, Any] = {
     "r1_weight": 0.0,
 }
 """What recipes once had beside, and the value by which a run did without: none of them
-measured better than chance (BUILD.md)."""
+measured better than chance (docs/notes/2026-11-recipes.md)."""
 
 
 class Recipe(Protocol):
@@ -145,4 +145,5 @@ RECIPES = {
     "paper": TrainConfig(),
     "tuned": TrainConfig(discriminator_learning_rate=1e-4),
 }
-"""Recipes by name: the paper's, and one that measured better (BUILD.md)."""
+"""Recipes by name: the paper's, and one that measured better
+(docs/notes/2026-11-recipes.md)."""

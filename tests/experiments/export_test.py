@@ -72,6 +72,9 @@ def test_the_quality_of_its_own_checkpoint_goes_along(program, workdir, tmp_path
         (["--output=model.bin"], "suffix"),
         (["--output=m.safetensors", "--workdir=."], "config.json"),
         (["--output=m.safetensors", "--results=none.json"], "none.json"),
+        (["--output=gs://b/m.safetensors"], "cannot write to gs://b: give a folder"),
+        (["--output=~nobody-here/m.safetensors"], "~nobody-here"),
+        (["--output=m.safetensors", "--workdir=~nobody-here"], "~nobody-here"),
     ],
 )
 def test_one_line_says_what_is_wrong(program, workdir, tmp_path, arguments, message):

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import figures
 from experiments.paper.comparison import Case, Examples
-from inpaint_jax.data import images
+from inpaint_jax.data import sheets
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.types import Model
 
@@ -50,7 +50,7 @@ def sheet(monkeypatch):
         drawn = {}
         monkeypatch.setattr(figures, "Cell", FakeCell)
         monkeypatch.setattr(
-            images, "grid", lambda rows, **labels: drawn.update(rows=rows, **labels)
+            sheets, "grid", lambda rows, **labels: drawn.update(rows=rows, **labels)
         )
         plate = plate or figures._PLATES[name]
         figures._draw_plate(name, plate, [CASE] * 3, None)
@@ -144,7 +144,7 @@ def test_a_row_of_samples_of_each_generator(monkeypatch):
     vae, gan = (Model(generate, space(3), SIZE) for space in (Normal, Uniform))
     monkeypatch.setattr(Case, "model", gan)
     monkeypatch.setattr(figures, "load_vae", lambda name: vae)
-    monkeypatch.setattr(images, "grid", lambda rows, **labels: (rows, labels))
+    monkeypatch.setattr(sheets, "grid", lambda rows, **labels: (rows, labels))
     (of_vae, of_gan), labels = figures._draw_samples(CASE)
     assert labels["row_labels"] == ["VAE", "DCGAN"]
     assert of_vae.shape == of_gan.shape == (10, SIZE, SIZE, 3)

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
+from conftest import Job
 
 from inpaint_jax import load_model
 from inpaint_jax.pretrained import read_parts
@@ -53,6 +55,16 @@ def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
     process.communicate()
     result = program("train_encoder", *arguments(stopped, "--steps=8"))
     assert "going on from step" in result.stdout
+    assert {path.name for path in stopped.iterdir()} == {
+        ".inpaint_jax",
+        ".lock",
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "metrics.jsonl",
+        "samples",
+        "tiny.safetensors",
+    }
 
     one, two = (
         read_parts(folder / "tiny.safetensors")
@@ -69,6 +81,52 @@ def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
     np.testing.assert_array_equal(
         model.generate(latent), load_model(tiny_model_file).generate(latent)
     )
+
+
+def test_all_devices_train_and_a_signal_stops_them(
+    arguments, program, environment, tmp_path
+):
+    workdir = tmp_path / "run"
+    command = [sys.executable, "-m", "experiments.train_encoder"]
+    job = Job([*command, *arguments(workdir, "--steps=6")], 2, environment)
+    statuses, said = job.wait()
+    assert statuses == [0, 0], said
+    assert "tiny.safetensors" in said[0][0]
+    assert "tiny.safetensors" not in said[1][0]
+    program("train_encoder", *arguments(tmp_path / "alone", "--steps=6"))
+    together, alone = (
+        read_parts(folder / "tiny.safetensors").encoders
+        for folder in (workdir, tmp_path / "alone")
+    )
+    # As in train_test: where a gradient is nothing but rounding, Adam's steps are not.
+    for a, b in zip(*map(jax.tree.leaves, (together, alone)), strict=True):
+        assert np.mean(np.abs(a - b) > 1e-3 + 1e-2 * np.abs(b)) < 0.05
+    # Two devices of one process, told to stop.
+    with subprocess.Popen(
+        [*command, *arguments(tmp_path / "long", "--steps=100000")],
+        env={**environment, "JAX_NUM_CPU_DEVICES": "2"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not (tmp_path / "long" / "checkpoints" / "3").is_dir():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0
+    assert "start again to go on" in output
+    assert not (tmp_path / "long" / "tiny.safetensors").exists()
+
+
+def test_a_run_of_before_goes_on(arguments, program, tmp_path):
+    workdir = tmp_path / "run"
+    program("train_encoder", *arguments(workdir, "--steps=4"))
+    config = json.loads((workdir / "config.json").read_text())
+    del config["pixels"]
+    config |= {"hidden_weight": 1.0, "latent_weight": 3.0, "own_share": 2}
+    (workdir / "config.json").write_text(json.dumps(config))
+    result = program("train_encoder", *arguments(workdir, "--steps=4"))
+    assert "4 steps already" in result.stdout
 
 
 @pytest.mark.parametrize(

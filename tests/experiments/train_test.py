@@ -1,6 +1,7 @@
 """The training program, run as its users run it."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -334,3 +335,159 @@ def test_a_folder_of_another_configuration_is_left_alone(unbroken, program):
     assert result.returncode == 2
     assert "ema_decay = 0.25, not 0.5" in result.stderr
     assert (workdir / "config.json").read_bytes() == before
+
+
+def test_a_work_folder_may_be_called_anything(unbroken, program, tmp_path):
+    folder, expected = unbroken
+    workdir = tmp_path / "faces [v2] *" / "b\\s" / os.fsdecode(b"caf\xe9")
+    program("train", *flags(folder, workdir, 6))
+    result = program("train", *flags(folder, workdir, 12))
+    assert "going on from step 6" in result.stdout
+    assert "faces [v2] *" in result.stdout  # Where to look.
+    jax.tree.map(
+        np.testing.assert_array_equal, parameters(workdir), parameters(expected)
+    )
+    model = tmp_path / "model.safetensors"
+    program("export", f"--workdir={workdir}", f"--output={model}")
+    assert model.stat().st_size > 0
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_run_inside_its_data_does_not_train_on_what_it_wrote(
+    unbroken, program, tmp_path, noted
+):
+    folder, expected = unbroken
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    workdir = data / "runs" / "1"
+    program("train", *flags(data, workdir, 6))
+    assert len(list((workdir / "samples").iterdir())) == 2
+    if not noted:  # As it was left before there were notes.
+        (workdir / ".inpaint_jax").unlink()
+        config = json.loads((workdir / "config.json").read_text())
+        del config["pixels"]
+        (workdir / "config.json").write_text(json.dumps(config))
+    result = program("train", *flags(data, workdir, 12))
+    assert "18 images" in result.stdout
+    jax.tree.map(
+        np.testing.assert_array_equal, parameters(workdir), parameters(expected)
+    )
+
+
+def test_data_that_moved_or_is_named_otherwise_is_the_same_data(
+    unbroken, program, tmp_path
+):
+    folder, expected = unbroken
+    workdir, moved = tmp_path / "run", tmp_path / "elsewhere" / "photos"
+    shutil.copytree(expected, workdir)
+    shutil.copytree(folder, moved)
+    before = (workdir / "config.json").read_bytes()
+    for name in (moved, f"{moved}/*.png", f"{moved.parent}/*"):
+        result = program("train", *flags(name, workdir, 12))
+        assert "12 steps already" in result.stdout
+        assert result.stderr == ""
+    assert (workdir / "config.json").read_bytes() == before
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(moved / "00.png")
+    result = program("train", *flags(moved, workdir, 12), check=False)
+    assert result.returncode == 2
+    assert f"belongs to a run with dataset = images:{folder}, not" in result.stderr
+
+
+def test_data_that_changed_in_its_place_is_remarked(unbroken, program, tmp_path):
+    folder, _ = unbroken
+    workdir, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(folder, data)
+    program("train", *flags(data, workdir, 2))
+    # As another version of a decoder would change it.
+    pixels = np.asarray(Image.open(data / "00.png")) ^ 1
+    Image.fromarray(pixels).save(data / "00.png")
+    result = program("train", *flags(data, workdir, 3))
+    assert "going on from step 2" in result.stdout
+    assert "does not hold the very pixels" in result.stderr
+    Image.fromarray(pixels).save(data / "20.png")
+    result = program("train", *flags(data, workdir, 4), check=False)
+    assert result.returncode == 2
+    assert "images = 18, not 19" in result.stderr
+
+
+def test_a_run_of_before_goes_on_unless_it_used_what_is_gone(
+    unbroken, program, tmp_path
+):
+    folder, expected = unbroken
+    workdir = tmp_path / "run"
+    shutil.copytree(expected, workdir)
+    config = json.loads((workdir / "config.json").read_text())
+    del config["pixels"]
+    gone = {"label_smoothing": 0.0, "instance_noise": 0.0, "r1_weight": 0.0}
+    config |= {**gone, "augmentations": []}
+    (workdir / "config.json").write_text(json.dumps(config))
+    program("train", *flags(folder, workdir, 12))
+    there = json.loads((workdir / "config.json").read_text())
+    assert there.pop("pixels")
+    assert there == config
+    for name, value in (("r1_weight", 1.0), ("augmentations", ["color"])):
+        (workdir / "config.json").write_text(json.dumps({**config, name: value}))
+        result = program("train", *flags(folder, workdir, 14), check=False)
+        assert result.returncode == 2
+        assert f"was begun with {name} = {value}, which is no" in result.stderr
+        assert result.stderr.count("\n") == 1
+    # What it made can be used.
+    model = tmp_path / "model.safetensors"
+    program("export", f"--workdir={workdir}", f"--output={model}")
+
+
+FULL = """
+mount -t tmpfs -o size=400k tmpfs "$1" || exit 77
+"${@:3}" > "$2/out" 2> "$2/err"
+status=$?
+cp -r "$1/run" "$2/run"
+exit $status
+"""
+
+
+def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_stays(
+    unbroken, environment, program, tmp_path
+):
+    folder, _ = unbroken
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    for each in (disk, kept):
+        each.mkdir()
+    train = [sys.executable, "-m", "experiments.train"]
+    arguments = flags(folder, disk / "run", 100, "--evaluate_every=0")
+    # With a mount that nobody else sees, and that ends with the shell.
+    command = ["unshare", "--mount", "--user", "--map-root-user", "bash", "-c", FULL]
+    result = subprocess.run(
+        [*command, "bash", str(disk), str(kept), *train, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode in (1, 77) and not (kept / "err").exists():
+        pytest.skip(f"no file system can be mounted here: {result.stderr}")
+    error = (kept / "err").read_text()
+    assert result.returncode == 2, error
+    assert error.startswith("train: ")
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
+    good = latest_checkpoint(kept / "run")
+    assert good > 0
+    assert int(parameters(kept / "run").step) == good
+    more = flags(folder, kept / "run", good + 2, "--evaluate_every=0")
+    assert f"from step {good}" in program("train", *more).stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.jsonl", "samples", "held_back.json"]
+)
+def test_what_cannot_be_written_is_named(unbroken, program, tmp_path, name):
+    folder, _ = unbroken
+    workdir = tmp_path / "run"
+    program("train", *flags(folder, workdir, 2))
+    path = workdir / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.mkdir() if path.suffix else path.write_text("")
+    result = program("train", *flags(folder, workdir, 4), check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("train: ")
+    assert name in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -40,13 +40,13 @@ def outputs_of_model(name):
     side = model.image_size
     image, seen = waves(side, side, 3), waves(side, side, 7)
     return {
-        "generate": digest(jax.jit(model.generate)(waves(model.latent_size))),
+        "generate": digest(jax.jit(model.generate)(waves(*model.latents.shape))),
         "critic": digest(jax.jit(model.critic)(image)),
         **{
             f"corrector {i}": digest(jax.jit(correct)(seen))
             for i, correct in enumerate(model.correctors)
         },
-        "metric": digest(model.metric),
+        "metric": digest(model.metric.blocks),
     }
 
 
@@ -58,8 +58,9 @@ def outputs_of_context_encoder(name):
 
 
 def outputs_of_vae(name):
-    decode, latent_size = load_vae(name)
-    return {"decode": digest(decode(waves(1, latent_size)))}
+    model = load_vae(name)
+    latent = waves(*model.latents.shape)
+    return {"decode": digest(jax.jit(model.generate)(latent))}
 
 
 OUTPUTS = {

@@ -119,11 +119,26 @@ def test_sliced_wasserstein_is_a_function_of_its_seed():
 
 @pytest.mark.parametrize(
     "shapes",
-    [((4, 8, 8, 3),) * 2, ((4, 24, 24, 3),) * 2, ((4, 16, 16, 3), (5, 16, 16, 3))],
+    [
+        ((4, 8, 8, 3),) * 2,
+        ((4, 24, 24, 3),) * 2,
+        ((4, 16, 32, 3),) * 2,
+        ((4, 16, 16, 3), (4, 32, 32, 3)),
+        ((4, 16, 16, 3), (4, 16, 16, 1)),
+        ((16, 16, 3),) * 2,
+        ((16,),) * 2,
+    ],
 )
 def test_sliced_wasserstein_refuses(shapes):
     with pytest.raises(ValueError, match="power of two"):
         sets.sliced_wasserstein(*(np.zeros(shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("counts", [(4, 5), (5, 4), (0, 4), (0, 0)])
+def test_sliced_wasserstein_is_of_as_many_images(counts):
+    message = "as many images, at least 1, not {} and {}: ".format(*counts)
+    with pytest.raises(ValueError, match=message):
+        sets.sliced_wasserstein(*(np.zeros((n, 16, 16, 3)) for n in counts))
 
 
 # ---- Frechet distance ------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY
 
 from inpaint_jax import masks, parallel
-from inpaint_jax.latents import Uniform
+from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import encoder
 from inpaint_jax.types import Architecture
@@ -58,7 +58,8 @@ def test_the_same_seed_trains_the_same_encoders():
     assert not np.array_equal(*kernels)
 
 
-def test_the_step_counts_what_it_says():
+@pytest.mark.parametrize("space", [Uniform(8), Normal(8)])
+def test_the_step_counts_what_it_says(space):
     # Independently: the figures of the first step, from the networks as they start.
     state = encoder.init_state(CONFIG)
     key = jax.random.fold_in(jax.random.key(CONFIG.seed), 0)
@@ -66,7 +67,8 @@ def test_the_step_counts_what_it_says():
     flips = [jax.random.bernoulli(key) for key in jax.random.split(key_flip, 12)]
     chosen = jnp.stack(flips)[:, None, None, None]
     images = np.array(jnp.where(chosen, pictures()[:, :, ::-1], pictures()))
-    latents = jax.random.uniform(key_latent, (12, 8), minval=-1.0)
+    keys = jax.random.split(key_latent, 12)
+    latents = jnp.stack([space.sample(key) for key in keys])
     images[:6] = jax.vmap(generate)(latents)[:6]
     known = masks.masks_in_turn(encoder.MASKS, key_mask, 12, (16, 16))
     network = encoder.Encoder(TINY)
@@ -79,10 +81,12 @@ def test_the_step_counts_what_it_says():
     expected = [
         np.abs(np.asarray(generated) - images).mean()
         for _, generated in guesses(
-            correctors, jax.vmap(generate), Uniform(8), images, known
+            correctors, jax.vmap(generate), space, images, known
         )
     ]
-    _, metrics = encoder.train_step(state, pictures(), GENERATE, config=CONFIG)
+    _, metrics = encoder.train_step(
+        state, pictures(), GENERATE, config=CONFIG, latents=space
+    )
     np.testing.assert_allclose(metrics.whole, expected, rtol=1e-4)
 
 

@@ -324,6 +324,31 @@ def test_an_original_that_does_not_fit_costs_its_picture(
     assert "20x16" in found["failed"][0]["reason"]
 
 
+def test_masks_beside_their_pictures_are_not_pictures(inpaint, noise_folder, tmp_path):
+    holes = np.zeros((16, 16), np.uint8)
+    holes[4:8, 4:8] = 255
+    for path in list(noise_folder.iterdir()):
+        Image.fromarray(holes).save(noise_folder / f"{path.stem}_mask001.png")
+    arguments = ("--input=noise", "--mask=noise", "--method=harmonic", "--limit=5")
+    inpaint(*arguments, "--output=out")
+    rows = results(tmp_path / "out")["images"]
+    assert [row["id"] for row in rows] == [f"{i:02d}" for i in range(5)]
+    assert {row["missing"] for row in rows} == {1 / 16}
+
+
+def test_what_looks_like_a_picture_and_is_not_read_is_named(
+    inpaint, noise_folder, tmp_path
+):
+    (noise_folder / "camera.CR2").write_bytes(b"raw")
+    arguments = ("--input=noise", "--limit=2", *HARMONIC)
+    result = inpaint(*arguments, "--output=out", check=False)
+    assert result.returncode == 1
+    assert "camera.CR2: camera raw is not read" in result.stderr
+    found = results(tmp_path / "out")
+    assert len(found["images"]) == 2
+    assert [row["id"] for row in found["failed"]] == ["noise/camera.CR2"]
+
+
 # --- names -------------------------------------------------------------------------
 
 

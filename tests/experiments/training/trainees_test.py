@@ -5,15 +5,17 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from conftest import CONTEXT_ENCODER, RECIPE, VAE, random_weights
+from conftest import CONTEXT_ENCODER, RECIPE, TINY, VAE, random_weights
 from PIL import Image
 
 from experiments.training import trainees
-from inpaint_jax import pixels
+from inpaint_jax import pixels, pretrained
 from inpaint_jax.baselines import context_encoder
 from inpaint_jax.data.datasets import Dataset
 from inpaint_jax.masks import masks_in_turn
+from inpaint_jax.networks.dcgan import Encoder
 from inpaint_jax.quality import generators
+from inpaint_jax.training import encoder
 
 RECIPES = {
     "dcgan": RECIPE,
@@ -142,3 +144,35 @@ def test_with_nothing_held_back_a_context_encoder_shows_training_images():
     trainee = trainees.make(CONTEXT_ENCODER, TRAINING, dataset(0, 0))
     samples = trainee.samples(trainee.init_state())
     assert samples.shape == (2 * 12, 16, 16, 3)
+
+
+@pytest.fixture(scope="module")
+def encoders(tiny_parts):
+    config = encoder.EncoderConfig(TINY, passes=2, batch_size=8)
+    model = pretrained.make_model(tiny_parts)
+    return trainees.Encoders(config, TRAINING, model, None), model
+
+
+def test_encoders_take_steps_and_show_what_they_guess(encoders, tmp_path):
+    trainee, model = encoders
+    assert not isinstance(trainee, trainees.Judged)
+    state, metrics = trainee.train_step(
+        trainee.init_state(), pixels.to_float(TRAINING.images[:8]), None
+    )
+    row = {name: np.asarray(x).tolist() for name, x in metrics._asdict().items()}
+    assert [len(values) for values in row.values()] == [2, 2]
+    assert trainee.say_step(row) == f"l1 {row['whole'][1]:.3f}"
+    trainee.write_curves(tmp_path / "curves.png", [{"step": 1, **row}], [], None)
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 300
+    # By hand: what the networks themselves say of each picture.
+    masked, guessed = trainee.samples(state).reshape(12, 2, 16, 16, 3).swapaxes(0, 1)
+    known = np.asarray(masks_in_turn(encoder.MASKS, jax.random.key(0), 12, (16, 16)))
+    images = np.where(known == 1, pixels.to_float(TRAINING.images), -1)
+    np.testing.assert_array_equal(masked, images)
+    guess, u = np.zeros_like(images), 0
+    for variables in state.encoders:
+        seen = np.concatenate([images, known, guess], -1)
+        u = u + Encoder(TINY).apply(variables, seen, train=False)
+        guess = np.asarray(jax.vmap(model.generate)(np.tanh(u)))
+    np.testing.assert_allclose(guessed, guess, atol=1e-4)
