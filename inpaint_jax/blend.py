@@ -83,10 +83,11 @@ def blend(
         max_iterations = 4 * (height + width)
     # Inside, channels come first: the preconditioner multiplies rows and columns.
     known = _known(mask)[..., 0]
-    degree = _sum_of_neighbours(jnp.ones((height, width), generated.dtype))
+    dtype = np.promote_types(generated.dtype, np.float32)
+    degree = _sum_of_neighbours(jnp.ones((1, height, width), dtype))
 
     def in_hole(values: jax.Array) -> jax.Array:
-        return jnp.where(known, 0, values)
+        return jnp.where(known[None], 0, values)
 
     # Masked on both sides, and so symmetric; on the known pixels, where the vectors are
     # zero and stay zero, it is zero as well.
@@ -100,8 +101,7 @@ def blend(
         return in_hole(invert(in_hole(r)))
 
     correction = overlay(image, generated, mask) - generated  # 0 in the hole.
-    b = in_hole(_sum_of_neighbours(jnp.moveaxis(correction, -1, 0)))
-    b = b.astype(jnp.promote_types(b.dtype, jnp.float32))
+    b = in_hole(_sum_of_neighbours(jnp.moveaxis(correction, -1, 0))).astype(dtype)
     # atol is far below what float32 images can show, and far above where squares
     # underflow.
     u, _ = cg(
@@ -162,13 +162,14 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
     # The number of edges between the hole and the known pixels, over the hole's area,
     # is about 1 / its width.
     edges = jnp.where(hole, _sum_of_neighbours(known.astype(jnp.float32)), 0).sum()
-    decay = (edges / jnp.maximum(hole.sum(), 1)) ** 2
+    area = hole.sum().astype(edges.dtype)
+    decay = (edges / jnp.maximum(area, 1)) ** 2
     # Where most pixels have a known neighbour, more than 0.5 would overshoot; without
     # any known pixel, 0 would divide by zero.
     decay = jnp.clip(decay, 1e-6, 0.5)
     of_rows, row_values = _cosine_basis(height)
     of_columns, column_values = _cosine_basis(width)
-    scale = 1 / (row_values[:, None] + column_values + decay)
+    scale = 1 / (row_values[:, None] + column_values[None] + decay)
 
     def transform(x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
         # One axis at a time, always the last: a plain product of the whole batch.
@@ -178,7 +179,7 @@ def _preconditioner(known: jax.Array) -> Callable[[jax.Array], jax.Array]:
 
     def invert(r: jax.Array) -> jax.Array:
         return transform(
-            transform(r, of_rows.T, of_columns.T) * scale, of_rows, of_columns
+            transform(r, of_rows.T, of_columns.T) * scale[None], of_rows, of_columns
         )
 
     return invert

@@ -152,7 +152,7 @@ def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
     height, width = size
     key_rows, key_columns = jax.random.split(key)
     rows, columns = inside(key_rows, height), inside(key_columns, width)
-    return _as_mask(~(rows[:, None] & columns))
+    return _as_mask(~(rows[:, None] & columns[None]))
 
 
 @functools.partial(jax.jit, static_argnames="size")

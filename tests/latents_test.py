@@ -36,7 +36,10 @@ def test_the_box_has_one_density_inside():
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.lists(st.floats(-3, 3, width=32), min_size=4, max_size=4))
+@given(
+    # The smallest numbers of all are 0 to some processors.
+    st.lists(st.floats(-3, 3, width=32, allow_subnormal=False), min_size=4, max_size=4)
+)
 def test_projections(values):
     z = jnp.asarray(values, jnp.float32)
     nearest = Uniform(4).project(z)

@@ -226,7 +226,7 @@ def test_masks_in_turn_are_of_each_kind_in_turn(count):
     assert found.shape == (count, 16, 16, 1)
     assert found.dtype == np.float32
     for fixed in (0, 2):
-        expected = kinds[fixed](key, size)
+        expected = np.asarray(kinds[fixed](key, size))
         assert (found[fixed::3] == expected).all()
     random = found[1::3]
     assert len({mask.tobytes() for mask in random}) == len(random)

@@ -14,6 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 from jax.typing import DTypeLike
 
@@ -259,7 +260,7 @@ class ContextEncoder(nn.Module):
 
 def at_least_float32(x: jax.Array) -> jax.Array:
     """Converts ``x`` to float32 if it has fewer bits."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(np.promote_types(x.dtype, np.float32))
 
 
 def flatten(tree: Variables) -> dict[str, jax.Array]:

@@ -16,6 +16,7 @@ from inpaint_jax.types import Losses, Metric, Model, SearchConfig
 KEY = jax.random.key(0)
 
 
+@pytest.mark.networks
 def test_the_metric_is_the_mean_of_the_jacobians_squares(tiny_model_file):
     # Not only of an analytic generator: the layers have derivative rules of their own.
     generate = load_model(tiny_model_file).generate
@@ -43,6 +44,7 @@ def test_a_model_keeps_its_own_metric_or_gets_one():
     assert directions.with_metric(model).metric is own
 
 
+@pytest.mark.networks
 def test_factors_estimate_the_metric(tiny_model_file):
     generate, space = load_model(tiny_model_file).generate, Uniform(8)
     whole = directions.regional_metric(generate, KEY, latents=space, samples=400)

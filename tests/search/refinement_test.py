@@ -53,6 +53,7 @@ def test_what_has_no_weight_stays_and_does_not_matter():
     np.testing.assert_array_equal(nothing, picture(1))
 
 
+@pytest.mark.networks
 def test_a_generator_comes_closer_than_its_latent(tiny_model_file):
     model = load_model(tiny_model_file)
     assert model.halves is not None
@@ -77,6 +78,7 @@ def test_a_generator_comes_closer_than_its_latent(tiny_model_file):
     assert free < loss(trust=1.0) < at_latent
 
 
+@pytest.mark.networks
 def test_it_computes_in_float32_whatever_the_networks_do(tiny_model_file):
     model = load_model(tiny_model_file, precision="bfloat16")
     features, render = model.halves

@@ -73,10 +73,12 @@ def assert_not_worse(found, expected):
     assert np.exp(np.log(found / expected).mean()) < TOLERANCE
 
 
+@pytest.mark.networks
 def test_strange_images_under_strange_masks(model, of_the_paper):
     assert_not_worse(losses(model, "fast"), of_the_paper)
 
 
+@pytest.mark.networks
 def test_encoders_that_mislead(model, of_the_paper):
     misled = replace(model, correctors=(lambda seen: jnp.full(100, 5.0),))
     assert_not_worse(losses(misled, "fast"), of_the_paper)
