@@ -66,7 +66,8 @@ class Checkpoints:
         self._folder = (workdir / name).absolute()  # Orbax refuses relative paths.
         if read_only and not self._folder.is_dir():
             raise CheckpointError(f"{workdir} has no checkpoint yet")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            self._folder.mkdir(parents=True, exist_ok=True)
         # Orbax's own read_only does the same and warns of it, three lines each time.
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else keep, create=False
