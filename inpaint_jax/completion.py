@@ -261,15 +261,18 @@ def _of_candidate(key: jax.Array, number: jax.Array) -> jax.Array:
 
 
 def _rank(solution: Solution, candidates: int) -> Solution:
-    """Fields ``[B * K, ...]`` as ``[B, K, ...]``, the least total loss first."""
+    """Fields ``[B * K, ...]`` as ``[B, K, ...]``, the least total loss first.
+
+    On the host where that can be: JAX would compile it anew for every number of steps.
+    """
+    numpy: Any = jnp if _is_traced(solution.image) else np
 
     def ranked(field: jax.Array) -> jax.Array:
-        rows = field.reshape(-1, candidates, *field.shape[1:])
-        return jnp.take_along_axis(rows, order.reshape(*order.shape, *ones(rows)), 1)
+        rows = numpy.asarray(field).reshape(-1, candidates, *field.shape[1:])
+        places = order.reshape(*order.shape, *[1] * (rows.ndim - 2))
+        return jnp.asarray(numpy.take_along_axis(rows, places, axis=1))
 
-    def ones(rows: jax.Array) -> list[int]:
-        return [1] * (rows.ndim - 2)
-
-    order = jnp.argsort(solution.losses.total.reshape(-1, candidates), axis=1)
+    totals = numpy.asarray(solution.losses.total).reshape(-1, candidates)
+    order = numpy.argsort(totals, axis=1, stable=True)
     found: Solution = jax.tree.map(ranked, solution)
     return found
