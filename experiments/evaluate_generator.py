@@ -46,7 +46,7 @@ _IDS = flags.DEFINE_string(
     "run lists the images that it was not trained on.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder for results. Default: outputs/quality/ and the model's name."
+    "output", None, "Results folder. Default: outputs/quality/ and the model's name."
 )
 _LIMIT = flags.DEFINE_integer(
     "limit", _DEFAULTS.images, "Greatest number of images and samples.", lower_bound=4
@@ -63,7 +63,7 @@ _STEPS = flags.DEFINE_integer(
 _REFINE = flags.DEFINE_integer(
     "refine",
     0,
-    "Steps of refinement after each of these searches, for the ceiling with refinement.",
+    "Steps of refinement after each of these searches: the ceiling with refinement.",
     lower_bound=0,
 )
 _INCEPTION_WEIGHTS = flags.DEFINE_string(

@@ -4,12 +4,12 @@ r"""Makes a model file from a training run.
         --results=runs/faces-center/metrics.json --output=faces.safetensors
 
 The file of a DCGAN holds the averaged generator and the discriminator of the best
-checkpoint in float16, the generator's principal directions, how they were trained, and
-the figures that ``experiments.evaluate_generator`` and ``experiments.evaluate``
-measured, with the paper's search. ``experiments.train_encoder`` adds encoders to it.
+checkpoint in float16, the generator's principal directions, the recipe, and the figures
+that ``experiments.evaluate_generator`` and ``experiments.evaluate`` measured with the
+paper's search. ``experiments.train_encoder`` adds encoders to it.
 
-That of a context encoder or a VAE holds the averaged network that fills holes, or
-makes images, how it was trained, and a context encoder's figures.
+The file of a context encoder or a VAE holds the averaged network, the recipe and, for a
+context encoder, the figures.
 """
 
 import dataclasses

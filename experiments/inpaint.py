@@ -69,7 +69,7 @@ _MASK = flags.DEFINE_string(
     "path: one mask file for all pictures, or a folder, zip or glob with a mask for "
     "each picture, of the same name. A mask has the size of its picture; white (or "
     "transparent) pixels are missing. Default: the transparent pixels of each picture; "
-    "for the package's portraits, center.",
+    "for the portraits, center.",
 )
 _MASK_KNOWN = flags.DEFINE_enum(
     "mask_known", "black", ["black", "white"], "Colour of known pixels in mask files."
@@ -79,7 +79,7 @@ _ORIGINAL = flags.DEFINE_string(
     None,
     "The undamaged pictures, to measure PSNR and SSIM: a path as for --mask. Default: "
     "the pictures themselves if --mask is a name, as such a mask only hides pixels; "
-    "otherwise there are no such figures.",
+    "otherwise these figures are left out.",
 )
 _LIMIT = flags.DEFINE_integer(
     "limit", None, "Only the first so many pictures.", lower_bound=1
@@ -87,8 +87,8 @@ _LIMIT = flags.DEFINE_integer(
 _OUTPUT = flags.DEFINE_string(
     "output",
     "outputs/inpaint",
-    "Folder for results; or, for one picture, a file (.png, .jpg ...) for the completed "
-    "picture alone.",
+    "Folder for results; or, for one picture, a file (.png, .jpg ...) for the "
+    "completed picture alone.",
 )
 _CROP = flags.DEFINE_string(
     "crop",
@@ -100,9 +100,9 @@ _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,
     "Searches for each picture, from different starts, at most --batch_size. The best "
-    "by total loss is the result; all are in candidates/ and the grid. Each has a seed, "
-    "from 0. With --search=fast, 0 starts from the guess of the model's encoders, the "
-    "others start at random.",
+    "by total loss is the result; all are in candidates/ and the grid. Each has a "
+    "seed, from 0. With --search=fast, 0 starts from the guess of the model's "
+    "encoders, the others start at random.",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
@@ -227,9 +227,9 @@ def _own_masks(pictures: Sequence[Picture]) -> list[Picture | ImageError]:
 
 
 def _choose_crop(model: Model) -> str | int:
-    """What to cut out of a picture: the flag's word, or as the model was trained."""
+    """The crop of the pictures: the flag's value, or that of the model's training."""
     crop = _CROP.value or model.metadata.get("crop") or "center"
-    # Bounding boxes come with a data set; a user's picture is the box.
+    # Only a data set has bounding boxes; for a user's picture it is the whole frame.
     return images.parse_crop("none" if crop == "box" else crop)
 
 

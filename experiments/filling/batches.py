@@ -131,7 +131,7 @@ def read_all(
 def draw_masks(
     names: Sequence[str], mask: str, seed: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, jax.Array]:
-    """The masks of images, and the keys of the method, from their names and the seed."""
+    """The masks of images and the keys of the method, from their names and the seed."""
     keys = _keys(names, seed)
     drawn = inpaint_jax.make_masks(mask, keys[:, 0], (shape[0], shape[1]))
     return np.asarray(drawn), keys[:, 1]

@@ -132,7 +132,7 @@ class ToFolder:
         return self._folder / GRID
 
     def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
-        """Writes the pictures of a batch, the sheet, and results.json for all so far."""
+        """Writes a batch's pictures, and the sheet and results.json for all so far."""
         if not self._begun:
             self._begin()
         files = {

@@ -34,7 +34,7 @@ _RECIPE = flags.DEFINE_enum(
     "recipe",
     "tuned",
     list(recipes.RECIPES),
-    "Recipe that gives the values of the flags below that are left out.",
+    "Recipe whose values hold for the flags that are left out.",
 )
 # Each is a field of some recipe, of the same name.
 _OVERRIDES = (
@@ -71,7 +71,8 @@ _OVERRIDES = (
     flags.DEFINE_float(
         "adversarial_weight",
         None,
-        "Weight w of a context encoder's adversarial loss; the squared error has 1 - w.",
+        "Weight w of a context encoder's adversarial loss, beside 1 - w of the squared "
+        "error.",
     ),
     flags.DEFINE_enum(
         "precision",

@@ -23,8 +23,8 @@ _REFINE = flags.DEFINE_integer(
     "refine",
     0,
     "Steps of refinement: after the search the generator's inner features are changed, "
-    "so that the image fits the known pixels better than any latent's. Losses are those "
-    "of the search. 0: none, as in the paper.",
+    "so that the image fits the known pixels better than any latent's. Losses are "
+    "those of the search. 0: none, as in the paper.",
     lower_bound=0,
 )
 PRECISION = flags.DEFINE_enum(
