@@ -1,4 +1,4 @@
-"""Timings of this project beside what people would use instead, in one run.
+"""Timings of this project and of alternatives to it, in one run.
 
-``python -m benchmarks`` runs them all; nothing in here is part of the tests.
+``python -m benchmarks`` runs them all; none of them is part of the tests.
 """

@@ -1,13 +1,12 @@
-"""Measures this project beside what people would use instead.
+"""Measures this project and alternatives to it.
 
     pip install -e '.[bench]'
     python -m benchmarks
     python -m benchmarks --only=search --width=32 --batch_size=64 --repetitions=9
 
-Everything is measured in one process and in turn, after a check that all contenders
-compute the same. Prints one JSON object a line: first the machine and the GFLOP/s its
-matrix product reaches, then a row for each contender. Run it with nothing else going
-on.
+All contenders are timed in turn, in one process, after a check that their results
+agree. Prints one JSON object per line: first the machine and the GFLOP/s of its matrix
+product, then a row for each contender. Run it on an otherwise idle machine.
 """
 
 import importlib.util
@@ -28,10 +27,10 @@ _WANTED = {
     "blend": ("pyamg", "scipy"),
     "startup": (),
 }
-"""What can be measured, and the packages of the extra ``bench`` that it needs."""
+"""Measurements by name, with the packages of the extra ``bench`` that each needs."""
 
 _ONLY = flags.DEFINE_multi_enum(
-    "only", list(_WANTED), list(_WANTED), "What to measure."
+    "only", list(_WANTED), list(_WANTED), "Measurements to run."
 )
 _WIDTH = flags.DEFINE_integer(
     "width", 64, "Channels of the outermost layer.", lower_bound=1
@@ -46,10 +45,10 @@ _REPETITIONS = flags.DEFINE_integer(
     "repetitions", 5, "Timed calls of each contender.", lower_bound=1
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds", 2.0, "About how long one timed call of a search lasts.", lower_bound=0.0
+    "seconds", 2.0, "Approximate duration of a timed search.", lower_bound=0.0
 )
 _TUTORIAL_LIMIT = flags.DEFINE_integer(
-    "tutorial_limit", 64, "Largest batch that the tutorials' form is timed with."
+    "tutorial_limit", 64, "Largest batch for which the tutorials' code is timed."
 )
 
 
@@ -73,7 +72,7 @@ def main() -> int:
 
 def _rows(architecture: Architecture, peak: float) -> Iterator[dict[str, Any]]:
     repetitions = _REPETITIONS.value
-    # Imported as they are needed: --only=blend wants no PyTorch.
+    # Imported as needed, because --only=blend does not need PyTorch.
     if "search" in _ONLY.value:
         from benchmarks import search_step
 

@@ -1,8 +1,8 @@
-"""The Poisson blend of a batch, beside solvers of sparse systems, an image at a time.
+"""The Poisson blend of a batch, compared with sparse solvers that take single images.
 
-Every solver gets images and masks and gives blended images: SciPy's ``spsolve`` (a
-direct method) and pyamg's Ruge-Stueben multigrid, to the same tolerance, on the same
-linear system. Its matrix depends on the mask, so setting it up is part of the work.
+Every solver maps images and masks to blended images: SciPy's ``spsolve`` (a direct
+method) and pyamg's Ruge-Stueben multigrid, to the same tolerance, on the same linear
+system. Its matrix depends on the mask, so setting it up is part of the work.
 """
 
 import functools
@@ -22,7 +22,7 @@ from inpaint_jax.masks import make_masks
 
 _SIZE = 64
 _TOLERANCE = 1e-6  # The default of ``blend``.
-_PEERS_IMAGES = 32  # At most, of the batch, for solvers that take one at a time.
+_PEERS_IMAGES = 32  # Greatest number of images for solvers that take single images.
 _MASKS = ("center", "pattern", "random80", "half")
 
 
@@ -68,7 +68,7 @@ def _smooth(batch: int, seed: int) -> jax.Array:
 
 
 class _Problem(NamedTuple):
-    """A picture with a hole: image and guess ``[S, S, 3]``, mask ``[S, S, 1]``."""
+    """A picture with a hole: image and guess ``[S, S, 3]`` and mask ``[S, S, 1]``."""
 
     image: np.ndarray
     generated: np.ndarray
@@ -83,7 +83,7 @@ def _solve_all(problems: Sequence[_Problem], solver: _Solver) -> list[np.ndarray
 
 
 def _solve(problem: _Problem, solver: _Solver) -> np.ndarray:
-    """The blended image, the hole's equations set up as a sparse matrix."""
+    """The blended image, from a sparse matrix of the hole's equations."""
     image, generated, mask = problem
     hole = mask[..., 0] == 0
     number = np.full(hole.shape, -1)

@@ -1,4 +1,4 @@
-"""The ways to search that the yardstick compares, by name."""
+"""The searches that the yardstick compares, by name."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from inpaint_jax.types import SEARCHES, Model, SearchConfig
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """A way to search, and what it costs.
+    """A search, and its cost.
 
     Attributes:
-      make: The strategy for a model.
-      start: How its first iterate is chosen, and along which directions it goes.
+      make: Function from a model to the strategy.
+      start: Configuration of the first iterate and of the principal directions.
       steps: Number of steps of a whole search.
-      step_passes: Passes through a network, forward or backward, an image and step.
-      first_passes: Passes for a model before the first step.
+      step_passes: Passes through a network, forward or backward, per image and step.
+      first_passes: Function from a model to the passes before the first step.
     """
 
     make: Callable[[Model], strategies.Strategy]
@@ -33,8 +33,8 @@ def _adam(config: SearchConfig) -> Contender:
         return strategies.make_strategy(config, model.latents)
 
     def first_passes(model: Model) -> float:
-        # A guess is an encoder's pass and the generator's. A start that is compared
-        # with nothing costs nothing.
+        # A guess takes a pass through an encoder and one through the generator. A
+        # single start is not compared with others and takes none.
         guesses = len(model.correctors) if config.guesses else 0
         starts = config.starts if config.starts > 1 or guesses else 0
         return starts + 2 * guesses
@@ -44,7 +44,7 @@ def _adam(config: SearchConfig) -> Contender:
 
 
 def _short(steps: int, rate: float, **changes: Any) -> Contender:
-    """A short search that asks the discriminator at every 16th step."""
+    """A short search that evaluates the discriminator at every 16th step."""
     config = SearchConfig(steps=steps, learning_rate=rate, prior_every=16, **changes)
     return _adam(config)
 
@@ -74,7 +74,7 @@ CONTENDERS = {
     "fast 100": _fast(100),
     "fast 150": _fast(150),
     "fast 300": _fast(300),
-    # A gradient and four lengths.
+    # Passes for a gradient and for four step lengths.
     "l-bfgs": Contender(
         lambda model: second_order.lbfgs(model.latents),
         SearchConfig(),

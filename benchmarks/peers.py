@@ -1,7 +1,7 @@
-"""The same DCGAN as people would write it elsewhere.
+"""The same DCGAN in PyTorch and in plain JAX.
 
 ``TorchGenerator`` and ``TorchDiscriminator``: PyTorch, with this project's weights.
-``tutorial_generate`` and ``tutorial_critic``: JAX, as tutorials write it.
+``tutorial_generate`` and ``tutorial_critic``: JAX in the style of tutorials.
 """
 
 import jax
@@ -19,11 +19,11 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def to_torch(images: jax.Array | np.ndarray) -> Tensor:
-    """``[B, H, W, C]`` to PyTorch's ``[B, C, H, W]``, turned by 180 degrees.
+    """``[B, H, W, C]`` in PyTorch's layout ``[B, C, H, W]``, turned by 180 degrees.
 
-    PyTorch pads a 5x5 stride-2 layer by 2 on either side, ``SAME`` by 1 and 2; turned
-    around, images and layers are the same, and PyTorch needs no cropping or padding of
-    its own.
+    PyTorch pads a 5x5 stride-2 layer by 2 on either side, ``SAME`` by 1 and 2. With
+    images and kernels turned around the layers agree, and PyTorch needs no extra
+    cropping or padding.
     """
     turned = np.asarray(images)[:, ::-1, ::-1].transpose(0, 3, 1, 2)
     return torch.from_numpy(np.ascontiguousarray(turned))
@@ -99,7 +99,7 @@ class TorchDiscriminator(nn.Module):
 
 
 def tutorial_generate(variables: Variables, z: jax.Array) -> jax.Array:
-    """``[L]`` to ``[S, S, 3]``: ``lax.conv_transpose`` and BatchNorm as they come."""
+    """``[L]`` to ``[S, S, 3]`` by plain ``lax.conv_transpose`` and BatchNorm."""
     params = variables["params"]
     kernels = _kernels(variables)
     x = (z @ params["Dense_0"]["kernel"]).reshape(1, GRID, GRID, -1)
@@ -110,7 +110,7 @@ def tutorial_generate(variables: Variables, z: jax.Array) -> jax.Array:
 
 
 def tutorial_critic(variables: Variables, image: jax.Array) -> jax.Array:
-    """``[S, S, 3]`` to logits ``[2]``: strided ``lax.conv_general_dilated``."""
+    """``[S, S, 3]`` to logits ``[2]`` by strided ``lax.conv_general_dilated``."""
     params = variables["params"]
     x = image[None]
     for i, kernel in enumerate(_kernels(variables)):
@@ -152,6 +152,6 @@ def _batch_norm(variables: Variables, layer: int) -> nn.BatchNorm2d:
 
 
 def _set(target: Tensor | None, value: jax.Array | np.ndarray) -> None:
-    assert target is not None  # A bias, of a layer that was made without.
+    assert target is not None  # None is the bias of a layer made without one.
     with torch.no_grad():
         target.copy_(torch.from_numpy(np.array(value)))

@@ -1,13 +1,13 @@
-"""What each device has to do when there are more of them, as the compiler counts it.
+"""Work per device for growing numbers of devices, as counted by the compiler.
 
     python -m benchmarks.scaling
     python -m benchmarks.scaling --width=32 --batch_size=16 --devices=1,2,4,8,16
 
-Nothing is timed, so this can say for a slice what no machine here could show: the same
-program is compiled for 1, 2, 4, 8 simulated devices at a fixed number of images a
-device, and its operations, bytes and collectives are counted. If a device's work does
-not grow and nothing is exchanged, the efficiency is one but for what the hosts do.
-Prints a row of JSON for every program and number of devices.
+Nothing is timed, so no machine with many devices is needed: the same program is
+compiled for 1, 2, 4, 8 simulated devices at a fixed number of images per device, and
+its operations, bytes and collectives are counted. If a device's work does not grow and
+nothing is exchanged, the efficiency is 1, apart from the work of the hosts. Prints a
+row of JSON for every program and number of devices.
 """
 
 import functools
@@ -34,8 +34,10 @@ from inpaint_jax.types import SEARCHES, Architecture, Model, Seen
 _WIDTH = flags.DEFINE_integer(
     "width", 64, "Channels of the outermost layer.", lower_bound=1
 )
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Images a device.", lower_bound=1)
-_DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "How many of them.")
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 16, "Images per device.", lower_bound=1
+)
+_DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "Numbers of devices.")
 
 _SEARCH = SEARCHES["paper"]
 _COLLECTIVES = re.compile(
@@ -46,7 +48,7 @@ _COLLECTIVES = re.compile(
 
 def main() -> int:
     counts = _counts()
-    # What comes out of the cache of compiled code has not been analysed.
+    # Programs from the compilation cache come without an analysis.
     jax.config.update("jax_enable_compilation_cache", False)
     jax.config.update("jax_num_cpu_devices", max(counts))
     for count in counts:
@@ -58,10 +60,10 @@ def main() -> int:
 
 
 def _counts() -> list[int]:
-    """The numbers of devices asked for.
+    """The numbers of devices in ``--devices``.
 
     Raises:
-      program.UsageError: They are no such numbers.
+      program.UsageError: They are not whole numbers of at least 1.
     """
     counts = [int(count) for count in _DEVICES.value if count.isdecimal()]
     if not counts or 0 in counts or len(counts) < len(_DEVICES.value):
@@ -72,7 +74,7 @@ def _counts() -> list[int]:
 
 
 def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
-    """What is run on accelerators, for ``--batch_size`` images a device."""
+    """The programs to count, for ``--batch_size`` images per device."""
     batch = _BATCH_SIZE.value * mesh.size
     architecture = Architecture(width=_WIDTH.value)
     config = recipes.TrainConfig(architecture=architecture, batch_size=batch)
@@ -92,7 +94,7 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
     pictures = seen.image
     scalar: Any = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
     return {
-        # A loop's body is counted once, however often it is done.
+        # The body of a loop is counted once, whatever the number of iterations.
         "search step": batches.advance_searches.lower(
             strategy,
             model,
@@ -124,7 +126,7 @@ def _programs(mesh: Mesh) -> dict[str, jax.stages.Lowered]:
 def _make(
     config: recipes.TrainConfig,
 ) -> tuple[gan.TrainState, Model, PaperObjective]:
-    """A training's first state, a model of its networks, and what is minimised."""
+    """A training's first state, a model of its networks, and the search's objective."""
     state = gan.init_state(config)
     bind = jax.tree_util.Partial
     of_g = inference.generator_weights(state.average)
@@ -146,9 +148,9 @@ def _batch(count: int) -> tuple[Seen, jax.Array, jax.Array]:
 
 
 def _count(compiled: jax.stages.Compiled) -> dict[str, float]:
-    """Of one device's part."""
+    """Operations, bytes and collectives of one device's part."""
     cost, text = compiled.cost_analysis(), compiled.as_text()
-    assert cost is not None  # Every back end here has both.
+    assert cost is not None  # Every back end used here has both.
     assert text is not None
     return {
         "gflops_a_device": round(cost["flops"] / 1e9, 3),

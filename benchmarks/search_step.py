@@ -1,4 +1,4 @@
-"""One step of the search, beside the same step in PyTorch and in tutorials' JAX.
+"""One step of the search, compared with the same step in PyTorch and plain JAX.
 
 A step is the forward and backward pass of generator, context loss, discriminator and
 prior loss, the best iterate kept, Adam, the clip. All contenders start from the same
@@ -47,13 +47,13 @@ _Networks = tuple[Generate, Critic]
 
 
 class Effort(NamedTuple):
-    """How much time goes into the timing.
+    """Effort of the timing.
 
     Attributes:
-      repetitions: Timed calls of each contender.
-      seconds: About how long one of them lasts, in as many steps as that takes, but
-        no more than a search has.
-      tutorial_limit: Largest batch for the tutorials' form, which is slow.
+      repetitions: Number of timed calls of each contender.
+      seconds: Approximate duration of a call, which sets its number of steps, up to
+        that of a search.
+      tutorial_limit: Largest batch for the tutorials' code, which is slow.
     """
 
     repetitions: int
@@ -64,12 +64,12 @@ class Effort(NamedTuple):
 def measure(
     architecture: Architecture, batch_sizes: list[int], effort: Effort, peak: float
 ) -> Iterator[dict[str, Any]]:
-    """How far the contenders agree, then a row for every batch size and contender.
+    """A row on the agreement of contenders, then one for each batch size and contender.
 
     Args:
       architecture: Sizes of the networks.
-      batch_sizes: Images at once.
-      effort: How long to measure.
+      batch_sizes: Numbers of images at once.
+      effort: Effort of the timing.
       peak: GFLOP/s of the machine's matrix product.
     """
     state = gan.init_state(recipes.TrainConfig(architecture=architecture))
@@ -80,8 +80,8 @@ def measure(
         problem = Problem(architecture, batch)
         names = [n for n in _ALL if n != _TUTORIAL or batch <= effort.tutorial_limit]
         contenders, compiled = problem.contenders(variables, names)
-        # As many steps as fit into the time: a fixed number would take some contenders
-        # a hundred times as long as others.
+        # As many steps as fit into the time, because a fixed number takes some
+        # contenders a hundred times as long as others.
         steps = {
             name: min(max(1, round(effort.seconds / _seconds(call))), _CONFIG.steps)
             for name, call in contenders.items()
@@ -111,7 +111,7 @@ def peak_memory(
     batch: int,
     name: str,
 ) -> int:
-    """MiB that a process takes which does nothing else than two steps of this."""
+    """MiB of memory of a process that only runs two steps of a contender."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         arrays = jax.device_get(variables)
@@ -127,7 +127,7 @@ def _peak_memory(
     variables = jax.tree.map(jnp.asarray, arrays)
     contenders, _ = Problem(architecture, batch).contenders(variables, [name])
     contenders[name](2)
-    # Not getrusage's: on Linux that begins with what the parent held at the fork.
+    # Not by getrusage, which on Linux includes the parent's memory at the fork.
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024
@@ -136,14 +136,14 @@ def _peak_memory(
 def compare(
     architecture: Architecture, variables: tuple[Variables, Variables]
 ) -> Iterator[dict[str, Any]]:
-    """How far all contenders compute the same losses and gradient in z.
+    """The agreement of all contenders in losses and gradient in z.
 
-    In float64 they must. In float32 the gradient is no continuous function of rounding
-    (a ReLU near 0 passes its gradient or does not), so there the losses must agree and
-    the gradient's error, the median over images, is reported.
+    In float64 they must agree. In float32 rounding changes the gradient by jumps (a
+    ReLU near 0 passes its gradient or does not), so only the losses must agree, and the
+    median of the gradient's error over images is reported.
 
     Raises:
-      AssertionError: They do not.
+      AssertionError: They do not agree.
     """
     with jax.enable_x64(True):
         contenders, _ = Problem(architecture, 16, jnp.float64).contenders(
@@ -176,9 +176,10 @@ def _errors(found: _Answer, exact: _Answer) -> dict[str, np.ndarray]:
 
 
 def search_step_flops(architecture: Architecture) -> float:
-    """Operations of a step, an image: both networks, forward and for the input.
+    """Operations per step and image: both networks, forward and gradient in the input.
 
-    Counted in direct form, 25 taps a small pixel: Winograd's needs fewer.
+    They are counted for direct convolution, 25 taps per pixel of the smaller side;
+    Winograd's algorithm needs fewer.
     """
     channels, side = architecture.width, architecture.image_size // 2
     total = 2 * 25 * side**2 * 3 * channels
@@ -199,7 +200,7 @@ class Problem:
         keys = jax.random.split(jax.random.key(0), 3)
         side, size = architecture.image_size, architecture.latent_size
         shape = (batch, side, side)
-        # Drawn in float32 whatever the dtype, or others would come.
+        # Drawn in float32 whatever the dtype, because another would give other values.
         draw = functools.partial(jax.random.uniform, dtype=jnp.float32)
         self.architecture, self.dtype = architecture, dtype
         self.latents = draw(keys[0], (batch, size), minval=-1.0).astype(dtype)
@@ -209,7 +210,7 @@ class Problem:
     def contenders(
         self, variables: tuple[Variables, Variables], names: Iterable[str]
     ) -> tuple[dict[str, _Call], dict[str, dict[str, Any]]]:
-        """What to call with a number of steps; and what JAX's compilations took."""
+        """Functions of a number of steps, and the cost of compilation, by name."""
         calls: dict[str, _Call] = {}
         compiled: dict[str, dict[str, Any]] = {}
         for name in names:

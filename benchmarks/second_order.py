@@ -1,6 +1,6 @@
-"""A search that uses curvature, for the yardstick: it was tried, and did not win.
+"""A second-order search for the yardstick, which did not win.
 
-It minimises the context loss and asks for the prior loss at the end only.
+It minimises the context loss and evaluates the prior loss at the end only.
 """
 
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ from inpaint_jax.latents import LatentSpace
 from inpaint_jax.search.strategies import Clock, Iterate, Problem, Result, Strategy
 from inpaint_jax.types import Losses
 
-_LENGTHS = jnp.array([1.0, 0.3, 0.1, 0.01])  # Lengths of a step: all are tried.
+_LENGTHS = jnp.array([1.0, 0.3, 0.1, 0.01])  # Step lengths, all of which are tried.
 
 
 class _State(NamedTuple):
-    """Where a search stands.
+    """State of the search.
 
     Attributes:
       best: ``[L]``, the best latent so far.
@@ -41,7 +41,7 @@ def lbfgs(latents: LatentSpace) -> Strategy:
     optimizer = optax.scale_by_lbfgs(memory_size=20)
 
     def init(latent: jax.Array, directions: jax.Array | None = None) -> _State:
-        del directions  # The curvature is found on the way.
+        del directions  # L-BFGS estimates the curvature itself.
         infinity = jnp.asarray(jnp.inf, latent.dtype)
         return _State(latent, infinity, latent, optimizer.init(latent))
 

@@ -1,4 +1,4 @@
-"""From the command line to the first result: imports, compilation, the cache of it."""
+"""Time from the command line to the first result: imports, compilation, cache."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def measure(repetitions: int) -> Iterator[dict[str, Any]]:
-    """A row each: imports; one step on one picture, nothing and all of it compiled."""
+    """Rows for imports, and for one step on one picture without and with the cache."""
     with tempfile.TemporaryDirectory() as folder:
         for what, code in (
             ("import jax", "import jax"),

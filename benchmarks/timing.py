@@ -1,4 +1,4 @@
-"""How everything here is measured: in turn, in one process, several times over."""
+"""Timing of contenders: in turn, in one process, repeatedly."""
 
 import importlib.metadata
 import os
@@ -15,9 +15,9 @@ import jax.numpy as jnp
 def alternate(
     contenders: Mapping[str, Callable[[], object]], repetitions: int
 ) -> dict[str, list[float]]:
-    """Seconds of every call, all contenders in turn, ``repetitions`` times.
+    """Seconds of every call, for all contenders in turn, ``repetitions`` times.
 
-    Each must return only when its work is done. One round before the count warms up.
+    A call must return only when its work is done. An uncounted first round warms up.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for repetition in range(repetitions + 1):
@@ -30,7 +30,7 @@ def alternate(
 
 
 def spread(values: list[float], digits: int = 3) -> dict[str, float]:
-    """Median, least and greatest."""
+    """Median, least and greatest value."""
     return {
         "median": round(statistics.median(values), digits),
         "min": round(min(values), digits),
@@ -39,7 +39,7 @@ def spread(values: list[float], digits: int = 3) -> dict[str, float]:
 
 
 def matrix_product_peak(size: int = 2048, repetitions: int = 9) -> float:
-    """GFLOP/s of the best of some float32 products of two square matrices."""
+    """GFLOP/s of the fastest of several float32 products of two square matrices."""
     matrix = jax.random.normal(jax.random.key(0), (size, size))
     product = jax.jit(jnp.matmul)
     runs = alternate(
@@ -49,7 +49,7 @@ def matrix_product_peak(size: int = 2048, repetitions: int = 9) -> float:
 
 
 def memory(compiled: jax.stages.Compiled) -> dict[str, float]:
-    """MiB that a compiled function takes beside its results."""
+    """MiB of memory that a compiled function needs beside its results."""
     found = compiled.memory_analysis()
     assert found is not None  # Every back end here has it.
     return {
@@ -59,7 +59,7 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What this ran on."""
+    """Description of the machine and of the software versions."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),

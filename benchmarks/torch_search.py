@@ -1,4 +1,4 @@
-"""The paper's search as one would write it in eager PyTorch."""
+"""The paper's search in eager PyTorch."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ KINDS = {
     "torch channels_last": (torch.channels_last, None),
     "torch bfloat16": (torch.channels_last, torch.bfloat16),
 }
-"""Memory layout, and the type for autocast, if any, of each contender."""
+"""Contenders by name, with their memory layout and the type for autocast, if any."""
 
 
 class TorchSearch:
@@ -24,7 +24,7 @@ class TorchSearch:
 
     Args:
       architecture: Sizes of both networks.
-      variables: Of generator and discriminator.
+      variables: Variables of generator and discriminator.
       images: ``[B, S, S, 3]`` in [-1, 1].
       weights: ``[B, S, S, 1]`` W of eq. 3.
       kind: One of ``KINDS``.

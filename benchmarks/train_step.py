@@ -1,11 +1,11 @@
-"""One training step, beside the same step in eager PyTorch.
+"""One training step, compared with the same step in eager PyTorch.
 
-Discriminator on real and on generated images, its Adam; generator through the updated
-discriminator, its Adam; batch statistics throughout. Before anything is timed both do
-two steps from the same weights on the same images and latents, and their losses are
-compared; those of the second step have been through both updates. Adam's first update
-is hardly more than the gradient's sign, which rounding decides where a gradient is
-about 0, so after it the losses agree less closely.
+A step is the discriminator's loss on real and on generated images and its Adam update,
+then the generator's loss through the updated discriminator and its Adam update, all
+with batch statistics. Before anything is timed, both do two steps from the same weights
+on the same images and latents, and their losses are compared; those of the second step
+depend on both updates. Adam's first update is hardly more than the gradient's sign,
+which rounding decides for gradients near 0, so after it the losses agree less closely.
 """
 
 import time
@@ -23,14 +23,14 @@ from benchmarks.search_step import search_step_flops
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import Architecture
 
-_TOLERANCES = (1e-3, 1e-2)  # Relative, of the first and the second step.
+_TOLERANCES = (1e-3, 1e-2)  # Relative tolerances of the first and the second step.
 
 
 def measure(
     architecture: Architecture, batch: int, repetitions: int, peak: float
 ) -> Iterator[dict[str, Any]]:
     """A row for every contender."""
-    # What PyTorch's step leaves out, so that both do the same: no flips.
+    # Without flips, which PyTorch's step does not have.
     config = recipes.TrainConfig(
         architecture=architecture, batch_size=batch, flip=False
     )
@@ -48,9 +48,9 @@ def measure(
     for step, tolerance in enumerate(_TOLERANCES):
         error = np.abs(ours() / theirs() - 1).max()
         assert error < tolerance, f"losses of step {step} differ by {error:.1e}"
-    # Eleven passes through a network, where a search step has four: forward, G once and
-    # D on real, on generated and again on generated; backward, D for weights and for
-    # inputs on both, the new D for inputs, G for both.
+    # Eleven passes through a network, while a search step has four. Forward: G once, D
+    # on real images, on generated ones, and on these again. Backward: D for weights and
+    # inputs on both kinds of image, the updated D for inputs, G for weights and inputs.
     flops = 11 / 4 * search_step_flops(architecture)
     calls = {
         "inpaint_jax": ours,

@@ -1,14 +1,14 @@
-"""How fast each way to search gets to the paper's answer, and beyond it.
+"""Measures how fast searches reach the paper's answer, and a better one.
 
     python -m benchmarks.yardstick --dataset=images:celeba64/validation.zip
     python -m benchmarks.yardstick --dataset=celeb_a --split=validation --limit=128
 
-The paper's answer is the mean total loss (eq. 2) where its own search of 1500 steps
-ends; the speed-up of another is the ratio of the times in which both get there. All
-search the same images in one batch, in one process, one after the other; compilation
-is not counted. Leaves in the output folder yardstick.json, with the loss and the PSNR
-in the hole against seconds and network passes for every strategy and mask, and
-yardstick.png, which draws them.
+The paper's answer is the mean total loss (eq. 2) at the end of its own search of 1500
+steps; the speed-up of another search is the ratio of the times in which both reach it.
+All search the same images in one batch, in one process, one after the other;
+compilation is not counted. Writes into the output folder yardstick.json, with the loss
+and the PSNR in the hole against seconds and network passes for every strategy and mask,
+and yardstick.png with the curves.
 """
 
 import dataclasses
@@ -58,28 +58,29 @@ _SPLIT = flags.DEFINE_string("split", "validation", "Split of the data set.")
 _LIMIT = flags.DEFINE_integer("limit", 32, "Images.", lower_bound=1)
 _MASKS = flags.DEFINE_list("masks", list(MASK_NAMES[:4]), "Names of masks.")
 _STRATEGIES = flags.DEFINE_list(
-    "strategies", ["paper", "fast"], f"Some of {', '.join(contenders.CONTENDERS)}."
+    "strategies", ["paper", "fast"], f"Any of {', '.join(contenders.CONTENDERS)}."
 )
 _TORCH = flags.DEFINE_bool(
     "torch",
     False,
-    "Also the paper's steps in eager PyTorch from the same starts; first mask only.",
+    "Time the paper's search in eager PyTorch, too, from the same starts; for the "
+    "first mask only.",
 )
-_OUTPUT = flags.DEFINE_string("output", "outputs/yardstick", "Where results go.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of masks and searches.", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", "outputs/yardstick", "Folder for results.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of masks and searches.", lower_bound=0)
 
 _LOOKS = (0, 1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 700, 1000, 1500)
-"""Steps after which the clock is stopped and a search is looked at."""
+"""Numbers of steps after which the clock is stopped and a search is evaluated."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """Where a search was at one look; means over the images.
+    """State of a search at one time, as means over the images.
 
     Attributes:
-      steps: Done.
-      seconds: Taken, for the whole batch.
-      passes: Through a network, forward or backward, an image.
+      steps: Number of steps done.
+      seconds: Seconds taken for the whole batch.
+      passes: Passes through a network, forward or backward, per image.
       loss: Total loss of the best latent so far.
       loss_sem: Standard error of that mean.
       psnr_hole: PSNR of the completed image in its hole, dB.
@@ -94,7 +95,7 @@ class Point:
 
 
 def main() -> int:
-    # --- What is asked ----------------------------------------------------------------
+    # --- Settings ---------------------------------------------------------------------
     names = ["paper", *(name for name in _STRATEGIES.value if name != "paper")]
     for name in names:
         if name not in contenders.CONTENDERS:
@@ -162,7 +163,7 @@ def main() -> int:
 
 
 class Problem:
-    """A batch of images with one kind of hole, for every strategy alike."""
+    """A batch of images with one kind of hole, the same for every strategy."""
 
     def __init__(
         self, model: Model, images: jax.Array, masks: jax.Array, keys: jax.Array
@@ -173,15 +174,15 @@ class Problem:
         self._objective = paper_objective(model, SEARCHES["paper"])
 
     def measure(self, contender: contenders.Contender) -> list[Point]:
-        """Runs a search, stopping the clock to look at it.
+        """Runs a search, stopping the clock to evaluate it.
 
         Returns:
-          The looks in turn: at ``_LOOKS`` before the search's end, and there.
+          A point for each of ``_LOOKS`` before the search's end, and one at the end.
         """
         strategy = contender.make(self._model)
         looks = [each for each in _LOOKS if each < contender.steps] + [contender.steps]
 
-        # Warm-up: compiles what the clock is going to run for.
+        # Compiles the functions before the clock starts.
         self._advance(strategy, self._start(contender), 0, 1, contender.steps)
 
         began = time.perf_counter()
@@ -198,9 +199,9 @@ class Problem:
     def measure_in_torch(self, parts: Parts) -> list[dict[str, Any]]:
         """Seconds and final loss of the paper's search in PyTorch, by kind.
 
-        From the starts of the strategy ``paper``.
+        The starts are those of the strategy ``paper``.
         """
-        # Imported here: the rest wants no PyTorch.
+        # Imported here, because nothing else needs PyTorch.
         from benchmarks.torch_search import KINDS, TorchSearch
 
         paper = contenders.CONTENDERS["paper"]
@@ -247,7 +248,7 @@ class Problem:
         after: int,
         end: int,
     ) -> Any:
-        """From some steps done to more, of ``end`` in all."""
+        """Advances searches from some number of steps to another, of ``end`` in all."""
         clock = strategies.Clock(jnp.asarray(before), jnp.asarray(end))
         states, _ = advance_searches(
             strategy,
@@ -269,7 +270,7 @@ class Problem:
         steps: int,
         seconds: float,
     ) -> Point:
-        """What the searches have found after so many steps and seconds."""
+        """The point of the searches after a number of steps and seconds."""
         images, masks = self._seen.image, self._seen.mask
         found, generated = finish_searches(
             strategy, self._model, self._objective, self._seen, states
@@ -288,7 +289,7 @@ class Problem:
 
 
 def _summary(curves: Mapping[str, Sequence[Point]]) -> dict[str, dict[str, Any]]:
-    """Of every strategy: where it ended, and how soon it had the paper's answer."""
+    """Every strategy's result, and its speed-up in reaching the paper's answer."""
     paper = curves["paper"][-1]
     rows = {}
     for name, points in curves.items():

@@ -1,18 +1,18 @@
-r"""Measures a way to fill holes on many images of a data set.
+r"""Measures a method to fill holes on many images of a data set.
 
     python -m experiments.evaluate --dataset=celeb_a --split=test --mask=random80 \
         --batch_size=1024
     python -m experiments.evaluate --dataset='images:faces/*.zip' --mask=center \
         --method=harmonic --limit=128 --workdir=runs/harmonic
 
-Leaves in the work folder: config.json, parts/ with a line of JSON for each image,
+Writes into the work folder: config.json, parts/ with a line of JSON for each image,
 completed/ with its PNG, progress.jsonl, and at the end metrics.json with every figure's
-mean, and grid.png. Stopped (SIGTERM, or Ctrl-C where it is one process) it finishes the
-batch it is at; killed, it loses that. Started again on the same folder it does only
-what is missing.
+mean, and grid.png. When stopped (by SIGTERM, or Ctrl-C for a single process) it
+finishes the current batch; when killed, it loses it. Started again on the same folder
+it fills only the images that are missing.
 
-All devices work at once. With --distributed so do several processes, on one machine or
-many, which share the work folder: each reads, fills and writes its own images.
+All devices work at once. With --distributed several processes work together, on one
+machine or many, and share the work folder: each reads, fills and writes its own images.
 """
 
 import re
@@ -47,7 +47,7 @@ _LIMIT = flags.DEFINE_integer(
 _MASK = flags.DEFINE_string(
     "mask",
     "center",
-    f"What is missing: {', '.join(masks.MASK_NAMES)}, or random<NN> for NN per cent.",
+    f"Mask: {', '.join(masks.MASK_NAMES)}, or random<NN> for NN per cent missing.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
@@ -56,13 +56,13 @@ _BATCH_SIZE = flags.DEFINE_integer(
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
+    "seed", 0, "Seed of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run. Default: one in outputs/evaluate, named after data set, split, "
-    "mask and method.",
+    "Folder of the run. Default: a folder in outputs/evaluate, named after data set, "
+    "split, mask and method.",
 )
 
 
@@ -95,7 +95,7 @@ def _evaluate() -> int:
 
 
 def _default_workdir() -> Path:
-    """A folder for this evaluation; one of other settings does not go on with it."""
+    """A folder for this evaluation; other settings have another folder."""
     method = method_flags.METHOD.value
     if method == "latent":
         method = search_flags.SEARCH.value

@@ -1,15 +1,15 @@
-r"""Measures how good a generator is, on images it was not trained on.
+r"""Measures the quality of a generator on images that it was not trained on.
 
     python -m experiments.evaluate_generator --model=runs/celeb_a \
         --dataset=celeb_a --split=test
     python -m experiments.evaluate_generator --model=runs/photos \
         --dataset='images:photos/*.zip' --ids=runs/photos/held_back.json
 
-Leaves in the output folder: quality.json, samples.png and reconstructions.png (pictures
-above the generator's best images of them). The figures: sliced Wasserstein distance of
-samples to the images (lower is better), MS-SSIM between samples (that of real images is
-the value to have; higher means that samples repeat each other), and the ceiling, the
-PSNR of what the generator makes of whole pictures.
+Writes into the output folder: quality.json, samples.png and reconstructions.png
+(pictures above the generator's best images of them). The figures are the sliced
+Wasserstein distance of samples to the images (lower is better), the MS-SSIM between
+samples (it should be that of real images; higher means that samples repeat each other),
+and the ceiling, which is the PSNR of the generator's best images of whole pictures.
 """
 
 import dataclasses
@@ -42,39 +42,38 @@ _SPLIT = flags.DEFINE_string("split", "test", "Split of the data set.")
 _IDS = flags.DEFINE_string(
     "ids",
     None,
-    "A JSON list of ids: only these images. held_back.json of a training run names "
-    "those that it was not trained on.",
+    "File with a JSON list of ids: use only these images. held_back.json of a training "
+    "run lists the images that it was not trained on.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Where results go. Default: outputs/quality/ and the model's name."
+    "output", None, "Results folder. Default: outputs/quality/ and the model's name."
 )
 _LIMIT = flags.DEFINE_integer(
-    "limit", _DEFAULTS.images, "At most so many images, and samples.", lower_bound=4
+    "limit", _DEFAULTS.images, "Greatest number of images and samples.", lower_bound=4
 )
 _RECONSTRUCTIONS = flags.DEFINE_integer(
     "reconstructions",
     _DEFAULTS.reconstructions,
-    "Images to reconstruct for the ceiling.",
+    "Number of images to reconstruct for the ceiling.",
     lower_bound=1,
 )
 _STEPS = flags.DEFINE_integer(
-    "steps", _DEFAULTS.steps, "Of the search for reconstructions.", lower_bound=1
+    "steps", _DEFAULTS.steps, "Steps of the search for each image.", lower_bound=1
 )
 _REFINE = flags.DEFINE_integer(
     "refine",
     0,
-    "Steps that change the generator's inner features after each of these searches: "
-    "the ceiling with refinement.",
+    "Steps of refinement after each of these searches: the ceiling with refinement.",
     lower_bound=0,
 )
 _INCEPTION_WEIGHTS = flags.DEFINE_string(
     "inception_weights",
     None,
-    "torch-fidelity's file of Inception weights: adds the Fréchet inception distance "
-    "(extra fid).",
+    "Inception weights file of torch-fidelity, to measure the Fréchet inception "
+    "distance as well (extra fid).",
 )
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of samples and searches.", lower_bound=0, upper_bound=2**31 - 1
+    "seed", 0, "Seed of samples and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
 
 _SHOWN = 64  # Samples in the picture.
@@ -82,7 +81,7 @@ _SHOWN_RECONSTRUCTIONS = 10
 
 
 def main() -> int:
-    # --- What is asked ----------------------------------------------------------------
+    # --- Settings ---------------------------------------------------------------------
     model = model_flags.load(_MODEL.value)
     config = generators.QualityConfig(
         images=_LIMIT.value,
@@ -185,10 +184,10 @@ def _figures(found: generators.Quality) -> dict[str, Any]:
 def _of_real_images(
     real: np.ndarray, config: generators.QualityConfig
 ) -> dict[str, Any]:
-    """What the same figures are for real images among themselves.
+    """The same figures for real images, compared with each other.
 
-    The distance is between halves, each of half as many images, which raises it: a
-    generator can be a little below.
+    The distance is between two halves of the images. As these are fewer, it is larger
+    than between whole sets, and a generator's can be a little below.
     """
     half = len(real) // 2
     halves = sets.sliced_wasserstein(

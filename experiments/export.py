@@ -1,15 +1,15 @@
-r"""Makes a model file of a training run.
+r"""Makes a model file from a training run.
 
     python -m experiments.export --workdir=runs/faces --data='CelebA, 32,611 images' \
         --results=runs/faces-center/metrics.json --output=faces.safetensors
 
 The file of a DCGAN holds the averaged generator and the discriminator of the best
-checkpoint in float16, the generator's principal directions, how they were trained, and
-the figures that ``experiments.evaluate_generator`` and ``experiments.evaluate``
-measured, with the paper's search. ``experiments.train_encoder`` adds encoders to it.
+checkpoint in float16, the generator's principal directions, the recipe, and the figures
+that ``experiments.evaluate_generator`` and ``experiments.evaluate`` measured with the
+paper's search. ``experiments.train_encoder`` adds encoders to it.
 
-That of a context encoder or a VAE holds the averaged network that fills holes, or
-makes images, how it was trained, and a context encoder's figures.
+The file of a context encoder or a VAE holds the averaged network, the recipe and, for a
+context encoder, the figures.
 """
 
 import dataclasses
@@ -36,9 +36,9 @@ _OUTPUT = flags.DEFINE_string(
     "The .safetensors file; its stem is the model's name.",
     required=True,
 )
-_DATA = flags.DEFINE_string("data", None, "What it was trained on, in words.")
+_DATA = flags.DEFINE_string("data", None, "Description of the training data.")
 _LATEST = flags.DEFINE_bool(
-    "latest", False, "The newest checkpoint, not the one that was judged best."
+    "latest", False, "Take the newest checkpoint, even if an earlier one scored better."
 )
 _QUALITY = flags.DEFINE_string(
     "quality", None, "quality.json of experiments.evaluate_generator with this model."
@@ -94,7 +94,7 @@ def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
 
 
 def _read_quality(path: str, steps: int) -> dict[str, Any]:
-    """What ``experiments.evaluate_generator`` found of the checkpoint of that step."""
+    """The figures of ``experiments.evaluate_generator`` for a step's checkpoint."""
     try:
         found = json.loads(Path(path).read_text())
         model, measured = found["model"], found["steps_trained"]
@@ -113,13 +113,13 @@ def _read_quality(path: str, steps: int) -> dict[str, Any]:
 
 
 def _check_model(path: str, model: str) -> None:
-    """Refuses the figures of another model, given by its name or its file."""
+    """Refuses figures of another model than the run's, by the model's name or path."""
     if Path(model).name.removesuffix(".safetensors") != Path(_OUTPUT.value).stem:
         raise program.UsageError(f"{path} holds figures of the model {model}")
 
 
 def _read_figures(paths: list[str], kind: str) -> dict[str, dict[str, Any]]:
-    """The means of evaluations of the model, by mask."""
+    """The means of the figures in evaluations of the model, by mask."""
     figures = {}
     method = "latent" if kind == "dcgan" else kind
     for path in paths:

@@ -1,13 +1,13 @@
-"""Fills the holes of pictures: the paper's method, or its search made fast.
+"""Fills the holes of pictures, with the paper's search or a faster one.
 
     python -m experiments.inpaint --mask=random80
     python -m experiments.inpaint --input='photos/*.jpg' --mask=masks/ --candidates=4
     python -m experiments.inpaint --input=old.jpg --mask=scratches.png --output=new.png
 
-Leaves in the output folder: completed/, masked/ and generated/ with a PNG a picture,
-grid.png to look at, and results.json. All of them are of the model's size: a picture is
-cropped and resized before its hole is filled. The grid shows the first 32 pictures.
-What an earlier run left there is replaced. All devices work at once.
+Writes into the output folder: completed/, masked/ and generated/ with a PNG for each
+picture, grid.png with the first 32 pictures, and results.json. All pictures have the
+model's size: a picture is cropped and resized before its hole is filled. The results of
+an earlier run there are replaced. All devices work at once.
 """
 
 import contextlib
@@ -59,27 +59,27 @@ _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 _INPUT = flags.DEFINE_list(
     "input",
     [str(_DEMO)],
-    "Pictures: files, folders, zips or globs of them, with commas between (a path that "
-    "holds a comma: give its folder). Default: four portraits that come along.",
+    "Pictures: files, folders, zips or globs of them, separated by commas (for a path "
+    "with a comma in it give its folder). Default: four portraits of the package.",
 )
 _MASK = flags.DEFINE_string(
     "mask",
     None,
-    f"What is missing: {', '.join(mask_lib.MASK_NAMES)}, random<NN> for NN per cent, "
-    "or a path: one mask file for all pictures, or a folder, zip or glob with one "
-    "each, of the same name. A mask has the size of its picture; white (or "
-    "transparent) is missing. Default: what is transparent in the pictures; of the "
-    "portraits, center.",
+    f"Mask: {', '.join(mask_lib.MASK_NAMES)}, random<NN> for NN per cent missing, or a "
+    "path: one mask file for all pictures, or a folder, zip or glob with a mask for "
+    "each picture, of the same name. A mask has the size of its picture; white (or "
+    "transparent) pixels are missing. Default: the transparent pixels of each picture; "
+    "for the portraits, center.",
 )
 _MASK_KNOWN = flags.DEFINE_enum(
-    "mask_known", "black", ["black", "white"], "What known pixels are in mask files."
+    "mask_known", "black", ["black", "white"], "Colour of known pixels in mask files."
 )
 _ORIGINAL = flags.DEFINE_string(
     "original",
     None,
-    "The undamaged pictures, to measure results with: a path as of --mask. Default: "
-    "under a mask with a name, which only hides what is there, the pictures "
-    "themselves; else nothing is known that PSNR and SSIM could be of.",
+    "The undamaged pictures, to measure PSNR and SSIM: a path as for --mask. Default: "
+    "the pictures themselves if --mask is a name, as such a mask only hides pixels; "
+    "otherwise these figures are left out.",
 )
 _LIMIT = flags.DEFINE_integer(
     "limit", None, "Only the first so many pictures.", lower_bound=1
@@ -87,26 +87,26 @@ _LIMIT = flags.DEFINE_integer(
 _OUTPUT = flags.DEFINE_string(
     "output",
     "outputs/inpaint",
-    "Folder for results; or, of one picture, a file for the completed one (.png, .jpg "
-    "...), and nothing else.",
+    "Folder for results; or, for one picture, a file (.png, .jpg ...) for the "
+    "completed picture alone.",
 )
 _CROP = flags.DEFINE_string(
     "crop",
     None,
     "center (the largest square), none (the whole frame) or a number of pixels (a "
-    "centre square). Default: as the model was trained.",
+    "centre square). Default: the crop that the model was trained with.",
 )
 _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     1,
-    "Searches a picture, from as many starts, at most --batch_size; the best by total "
-    "loss is the result, all are in candidates/ and the grid. Each has a seed, from 0: "
-    "with --search=fast 0 starts from what the model's encoders guess, the others at "
-    "random.",
+    "Searches for each picture, from different starts, at most --batch_size. The best "
+    "by total loss is the result; all are in candidates/ and the grid. Each has a "
+    "seed, from 0. With --search=fast, 0 starts from the guess of the model's "
+    "encoders, the others start at random.",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
+    "seed", 0, "Seed of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 64, "Searches that run at once, on all devices.", lower_bound=1
@@ -114,7 +114,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 
 def main() -> int:
-    # --- What is asked: everything that can be wrong is looked at before the work ----
+    # --- Settings: every fault is looked for before the work begins ------------------
     if _CANDIDATES.value > 1 and method_flags.METHOD.value != "latent":
         raise program.UsageError("--candidates is for --method=latent")
     if _CANDIDATES.value > _BATCH_SIZE.value:
@@ -138,7 +138,7 @@ def main() -> int:
 
 
 def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, str]]]:
-    """The pictures of all inputs, and what cannot be read, with the reason.
+    """The pictures of all inputs, and the files that cannot be read, with the reason.
 
     Raises:
       ImageError: No input has any pictures.
@@ -149,7 +149,7 @@ def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, st
     except ImageError:
         if len(inputs) < 2:
             raise
-        # Which of them was it? Each is listed again, alone.
+        # Each input is listed again on its own, to find which of them is at fault.
         good = []
         for given in inputs:
             try:
@@ -167,8 +167,9 @@ def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
     """The pictures with their holes, and with their originals if there are any.
 
     Raises:
-      program.UsageError: ``--mask`` is no mask, or not given where it must be.
-      ImageError: No picture has a mask where ``--mask`` says, or no original.
+      program.UsageError: ``--mask`` is neither a name nor a path, or is needed and not
+        given.
+      ImageError: No picture has a mask in ``--mask``, or an original in ``--original``.
     """
     name, mask_files, originals = _MASK.value, None, None
     if name is None and not flags.FLAGS["input"].present:
@@ -195,10 +196,10 @@ def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
 
 
 def _as_path(mask: str) -> str | None:
-    """Where mask files are, or None if ``--mask`` names a mask.
+    """The path of mask files, or None if ``--mask`` is the name of a mask.
 
     Raises:
-      program.UsageError: It does neither.
+      program.UsageError: It is neither.
     """
     try:
         mask_lib.mask_function(mask)
@@ -214,7 +215,7 @@ def _own_masks(pictures: Sequence[Picture]) -> list[Picture | ImageError]:
     """The pictures as their own masks.
 
     Raises:
-      program.UsageError: One cannot be.
+      program.UsageError: A picture has no transparency.
     """
     opaque = first_opaque(pictures)
     if opaque is not None:
@@ -226,19 +227,19 @@ def _own_masks(pictures: Sequence[Picture]) -> list[Picture | ImageError]:
 
 
 def _choose_crop(model: Model) -> str | int:
-    """What to cut out of a picture: the flag's word, or as the model was trained."""
+    """The crop of the pictures: the flag's value, or that of the model's training."""
     crop = _CROP.value or model.metadata.get("crop") or "center"
-    # Bounding boxes come with a data set; a user's picture is the box.
+    # Only a data set has bounding boxes; for a user's picture it is the whole frame.
     return images.parse_crop("none" if crop == "box" else crop)
 
 
 def _choose_destination(
     problems: OfPictures, method: Method, held: contextlib.ExitStack
 ) -> report.Destination:
-    """The file or the folder of ``--output``, which is this run's until it ends.
+    """The file or the folder of ``--output``, locked for this run until it ends.
 
     Raises:
-      program.UsageError: It cannot be written, or is where the input is.
+      program.UsageError: It cannot be written, or holds the input.
     """
     output = Path(_OUTPUT.value)
     if not looks_like_picture(output.name):
@@ -261,7 +262,7 @@ def _choose_destination(
 
 
 def _config_row(problems: OfPictures, method: Method) -> dict[str, Any]:
-    """How it is done, for results.json."""
+    """The run's configuration, for results.json."""
     names = "input mask mask_known original limit model refine candidates batch_size"
     values = {name: flags.FLAGS[name].value for name in [*names.split(), "seed"]}
     mask = _MASK.value or problems.mask or "transparency"

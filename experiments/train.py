@@ -1,11 +1,11 @@
-r"""Trains a DCGAN on a data set, or a network that it is compared with.
+r"""Trains a DCGAN, or a network that it is compared with, on a data set.
 
     python -m experiments.train --dataset=celeb_a --workdir=runs/celeb_a
     python -m experiments.train --dataset='images:photos/*.zip' --workdir=runs/photos
     python -m experiments.train --dataset=celeb_a --model=context_encoder \
         --workdir=runs/context_encoder
 
-Leaves in the work folder: config.json, checkpoints/ with the latest states and best/
+Writes into the work folder: config.json, checkpoints/ with the latest states and best/
 with the best one, metrics.jsonl, quality.jsonl (figures on images that were held back),
 held_back.json (their ids), curves.png and samples/<step>.png. Started again on the same
 folder it goes on where it was, and ends with the parameters of a run that was never
@@ -33,12 +33,12 @@ _CROP = flags.DEFINE_string(
     "crop",
     None,
     "center (the largest square), none (the whole frame) or a number of pixels (a "
-    "centre square). Default: the paper's choice for the data set.",
+    "centre square). Default: the paper's crop for the data set.",
 )
 _VALIDATION = flags.DEFINE_string(
     "validation",
     None,
-    "What to judge the generator with: a number of images to hold back from training, "
+    "Images to evaluate the network on: a number of images to hold back from training, "
     "another split of the data set, or images:PATH. Default: a tenth is held back, at "
     "most 1000.",
 )
@@ -50,7 +50,7 @@ _EVALUATE_EVERY = flags.DEFINE_integer(
     lower_bound=0,
 )
 
-_FEWEST = 10  # Images of which some can be held back.
+_FEWEST = 10  # Least number of images of which some can be held back.
 
 
 def main() -> int:
@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def _load_data(size: int) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """The images to train on, and those to judge with."""
+    """The images to train on, and the images to evaluate on."""
 
     def load(name: str, split: str) -> datasets.Dataset:
         return dataset_flags.load(name, split, size=size, crop=_CROP.value)
@@ -134,7 +134,7 @@ def _remember(
         dataset,
         held_back,
         validation=validation if _EVALUATE_EVERY.value else "none",
-        # Before there were recipes, all runs were like this.
+        # Values of runs from before there were recipes.
         older={
             "model": "dcgan",
             **dataclasses.asdict(recipes.TrainConfig()),

@@ -1,12 +1,12 @@
-r"""Trains encoders for a generator: they name a latent to start the search from.
+r"""Trains encoders for a generator, which guess a latent to start the search from.
 
     python -m experiments.train_encoder --model=runs/photos \
         --dataset='images:photos/*.zip' --workdir=runs/photos-encoder
     python -m experiments.inpaint --model=runs/photos-encoder/photos.safetensors
 
-Leaves in the work folder: the model with its encoders as a file of the model's name,
+Writes into the work folder: the model with its encoders as a file of the model's name,
 config.json, checkpoints/, metrics.jsonl, curves.png and samples/<step>.png (images with
-their holes beside what the encoders guess). Started again on the same folder it goes on
+their holes beside the encoders' guesses). Started again on the same folder it goes on
 where it was. With --distributed several processes train together.
 """
 
@@ -33,23 +33,23 @@ _DEFAULTS = encoder.EncoderConfig()
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "A shipped model's name, a .safetensors file, or the work folder of a training.",
+    "A shipped model's name, a .safetensors file, or a training run's work folder.",
     required=True,
 )
 _WIDTH = flags.DEFINE_integer(
     "width", None, "Channels of the encoders' outermost layer. Default: the model's."
 )
-_PASSES = flags.DEFINE_integer("passes", _DEFAULTS.passes, "Encoders in a row.")
+_PASSES = flags.DEFINE_integer("passes", _DEFAULTS.passes, "Number of encoders.")
 _STEPS = flags.DEFINE_integer(
     "steps", _DEFAULTS.steps, "Steps in all; the learning rate falls to 0 by then."
 )
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Images a step.")
 _LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", _DEFAULTS.learning_rate, "Adam's, at its greatest."
+    "learning_rate", _DEFAULTS.learning_rate, "Adam's greatest step size."
 )
 _FLIP = flags.DEFINE_bool("flip", _DEFAULTS.flip, "Mirror images at random.")
 _SEED = flags.DEFINE_integer(
-    "seed", _DEFAULTS.seed, "Of weights, masks, samples and order.", lower_bound=0
+    "seed", _DEFAULTS.seed, "Seed of all random choices.", lower_bound=0
 )
 
 
@@ -88,7 +88,7 @@ def main() -> int:
                 ),
             )
             if outcome.finished:
-                # Not where the images lie: model files travel.
+                # The data set's path is left out, because model files are passed on.
                 row = {
                     **dataclasses.asdict(config),
                     "images": len(dataset),
@@ -100,7 +100,7 @@ def main() -> int:
 
 
 def _read_config(parts: pretrained.Parts) -> encoder.EncoderConfig:
-    """How the encoders of a model are trained, as the flags say."""
+    """The configuration of the encoders' training, from the flags."""
     width = parts.architecture.width if _WIDTH.value is None else _WIDTH.value
     with program.usage_errors():
         return encoder.EncoderConfig(

@@ -50,42 +50,42 @@ def inpaint(
     called under ``jax.jit``, where values of images and masks are not checked.
 
     Args:
-      model: What to search; ``load_model`` gives a shipped one.
-      images: ``[B, S, S, 3]`` in [-1, 1]. What stands in the holes does not matter.
+      model: The model to search; ``load_model`` loads a shipped one.
+      images: ``[B, S, S, 3]`` in [-1, 1]. Pixels in the holes are ignored.
       masks: ``[B, S, S, 1]``, or ``[S, S, 1]`` for all: 1 = known, 0 = missing.
       key: One ``jax.random.key``, from which image ``i`` takes ``fold_in(key, i)``;
-        or ``[B]`` keys, one an image. Consumed.
+        or ``[B]`` keys, one for each image. Consumed.
       config: How to search; ``SEARCHES["fast"]`` when left out. ``SEARCHES["paper"]``
         is the paper's.
-      objective: What the search minimises, given a latent, its image and what is known
-        of one picture; the paper's losses when left out.
-      candidates: How many searches to do of each image, for as many answers, the best
-        first (``Solution``). Search 0 is that of a plain call; search c > 0 takes
-        ``fold_in`` of the image's key and c, and is not guided.
+      objective: The function to minimise, of a latent, its image and the known part of
+        one picture; the paper's losses when left out.
+      candidates: Number of searches for each image, each of which gives an answer, the
+        best first (``Solution``). Search 0 is the same as without ``candidates``;
+        search c > 0 takes ``fold_in`` of the image's key and c, and is not guided.
       guided: ``[B]``, or one for all: whether the model's encoders may guess an image's
-        start, where ``config`` asks them. When left out they may, except where an image
-        comes again in the batch under the same mask: from one guess the search would
-        find the same answer again.
+        start, if ``config.guesses``. When left out they may, except where an image
+        was in the batch before under the same mask: the search would start from the
+        same guess and find the same answer.
       refinement: How to change the generator's features after the search, so that the
-        image comes closer to the known pixels than any latent's; None: not at all.
+        image fits the known pixels better than any G(z); None: no refinement.
       blend: Whether to solve eq. 6; otherwise G(z) is pasted into the hole.
-      keep_path: Whether ``Solution.path`` has every iterate.
-      progress: Called with the number of steps just done, from time to time.
-      progress_every: How many steps at most lie between two calls, 1 to 64.
+      keep_path: Whether to keep every iterate in ``Solution.path``.
+      progress: Called repeatedly with the number of steps done since the last call.
+      progress_every: Greatest number of steps between two calls, 1 to 64.
       mesh: Devices to divide the batch over (``parallel.make_mesh``); B, times the
-        candidates, must be a multiple of those of this process. In a job of several
-        processes each gives its own images, as many as the others, and gets what is
-        found for them.
+        candidates, must be a multiple of this process's number of devices. In a job of
+        several processes each passes its own images, equally many, and gets the results
+        of these.
 
     Returns:
-      The completed images, with what was found on the way.
+      The completed images, with latents, losses and the course of the search.
 
     Raises:
       ValueError: Shapes do not fit the model, each other or the mesh, a mask holds
-        something else than 0 and 1, a known pixel is not a number in [-1, 1], ``key``
+        values other than 0 and 1, a known pixel is not a number in [-1, 1], ``key``
         is neither one key nor B, ``guided`` is not B, ``candidates`` or
-        ``progress_every`` is out of range, there is no refining a model without
-        ``halves``, or progress is wanted under ``jax.jit``.
+        ``progress_every`` is out of range, refinement is asked of a model without
+        ``halves``, or ``progress`` is given under ``jax.jit``.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
@@ -165,10 +165,10 @@ def fill_holes(
 
     Args:
       images: ``[B, S, S, 3]`` in [-1, 1].
-      generated: ``[B, S, S, 3]`` in [-1, 1], what to put there.
+      generated: ``[B, S, S, 3]`` in [-1, 1], images to take the holes' content from.
       masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
-      blend: Whether by eq. 6; otherwise it is pasted.
-      mesh: Over which the arguments are spread; None: one device.
+      blend: Whether to blend by eq. 6; otherwise the pixels are pasted.
+      mesh: Devices over which the arguments are spread; None: one device.
 
     Returns:
       ``[B, S, S, 3]`` in [-1, 1], known pixels bit for bit those of ``images``, and the
@@ -178,17 +178,17 @@ def fill_holes(
         return overlay(images, generated, masks), jnp.zeros(len(images))
     solve = parallel.split(blend_batch, (0, 0, 0), mesh)
     completed, residual = solve(images, generated, masks)
-    # Following the gradients of G may lead beyond white or black.
+    # Where the blend follows the gradients of G it may exceed white or black.
     completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
     return completed, residual
 
 
 def image_key(seed: int, image_id: str) -> jax.Array:
-    """The PRNG key of an image: of its name and the seed, not of its batch.
+    """The PRNG key of an image, which depends on its name and the seed alone.
 
     Args:
-      seed: Of the run.
-      image_id: Names the image among all.
+      seed: Seed of the run.
+      image_id: Unique name of the image.
 
     Returns:
       ``fold_in(key(seed), id)``, the id as the CRC-32 of its bytes.
@@ -197,7 +197,7 @@ def image_key(seed: int, image_id: str) -> jax.Array:
 
 
 def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:
-    """The arguments as float32 arrays of full shape, or the ``ValueError``."""
+    """The arguments as float32 arrays of full shape, or a ``ValueError``."""
     numpy: Any = jnp if _is_traced(images, masks) else np
     image, mask = numpy.asarray(images, np.float32), numpy.asarray(masks, np.float32)
     size = model.image_size
@@ -226,7 +226,7 @@ def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, An
 def _importance_weights(
     masks: jax.Array, window: int, *, mesh: Mesh | None
 ) -> jax.Array:
-    """W of eq. 3 of every image."""
+    """The weights W of eq. 3 for every image."""
     weigh = jax.vmap(lambda mask: importance_weights(mask, window))
     return parallel.split(weigh, (0,), mesh)(masks)
 
@@ -237,10 +237,10 @@ def _is_traced(*arrays: object) -> bool:
 
 @jax.jit
 def _first_of_its_kind(images: jax.Array, masks: jax.Array) -> jax.Array:
-    """Which images ``[B]`` have not come before in the batch under the same mask.
+    """Which images ``[B]`` have no earlier duplicate with the same mask in the batch.
 
-    Two are taken for the same when two sums of their known pixels are, each with
-    other random weights.
+    Two images count as equal when two hashes of their known pixels are equal, sums with
+    different random weights.
     """
     known = jnp.where(masks > 0, images, 2.0).reshape(len(images), -1)
     shape = (known.shape[1], 2)
@@ -256,20 +256,23 @@ def _first_of_its_kind(images: jax.Array, masks: jax.Array) -> jax.Array:
 @jax.jit
 @jax.vmap
 def _of_candidate(key: jax.Array, number: jax.Array) -> jax.Array:
-    """The key of one of an image's searches."""
+    """The key of search ``number`` of an image."""
     return jnp.where(number == 0, key, jax.random.fold_in(key, number))
 
 
 def _rank(solution: Solution, candidates: int) -> Solution:
-    """Fields ``[B * K, ...]`` as ``[B, K, ...]``, the least total loss first."""
+    """Reshape fields ``[B * K, ...]`` to ``[B, K, ...]`` in order of total loss.
+
+    On the host where that can be: JAX would compile it anew for every number of steps.
+    """
+    numpy: Any = jnp if _is_traced(solution.image) else np
 
     def ranked(field: jax.Array) -> jax.Array:
-        rows = field.reshape(-1, candidates, *field.shape[1:])
-        return jnp.take_along_axis(rows, order.reshape(*order.shape, *ones(rows)), 1)
+        rows = numpy.asarray(field).reshape(-1, candidates, *field.shape[1:])
+        places = order.reshape(*order.shape, *[1] * (rows.ndim - 2))
+        return jnp.asarray(numpy.take_along_axis(rows, places, axis=1))
 
-    def ones(rows: jax.Array) -> list[int]:
-        return [1] * (rows.ndim - 2)
-
-    order = jnp.argsort(solution.losses.total.reshape(-1, candidates), axis=1)
+    totals = numpy.asarray(solution.losses.total).reshape(-1, candidates)
+    order = numpy.argsort(totals, axis=1, stable=True)
     found: Solution = jax.tree.map(ranked, solution)
     return found

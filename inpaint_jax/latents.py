@@ -1,8 +1,8 @@
-"""Latent spaces: what a latent may be, how one is drawn, and how likely one is.
+"""Latent spaces: range, sampling and density of latents.
 
-A latent space is a small object without arrays that can be compared and hashed, so it
-can be a static argument of what is compiled. ``Uniform(100)`` is the paper's;
-``Normal(512)`` is the usual one elsewhere. Any object with the members of
+A latent space is a small object without arrays, with equality and hash, so it can be a
+static argument of a compiled function. ``Uniform(100)`` is the paper's; most other
+generators have a normal one, such as ``Normal(512)``. Any object with the members of
 ``LatentSpace`` will do.
 """
 
@@ -30,13 +30,13 @@ def _shape(shape: int | Sequence[int]) -> tuple[int, ...]:
 
 
 class _Space:
-    """A latent space that its kind and its shape describe.
+    """A latent space that is determined by its kind and its shape.
 
     Args:
       shape: Length of a latent, or its shape.
 
     Raises:
-      ValueError: ``shape`` is not of whole numbers, or one is below 1.
+      ValueError: ``shape`` holds something other than whole numbers of at least 1.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class Uniform(_Space):
         return jnp.clip(latent, -1.0, 1.0)
 
     def project_gradient(self, latent: jax.Array, gradient: jax.Array) -> jax.Array:
-        """The gradient without the coordinates in which a descent would leave."""
+        """The gradient, 0 in coordinates where a descent would leave the box."""
         outwards = (latent >= 1) & (gradient < 0) | (latent <= -1) & (gradient > 0)
         return jnp.where(outwards, jnp.zeros_like(gradient), gradient)
 
@@ -88,7 +88,7 @@ class Uniform(_Space):
 
 
 class Normal(_Space):
-    """The standard normal distribution N(0, I): no box, and a density to use.
+    """The standard normal distribution N(0, I): unbounded, with a log density.
 
     A W+ space has the shape ``[n, d]``.
     """
@@ -100,7 +100,7 @@ class Normal(_Space):
         return jax.random.normal(key, self.shape, dtype)
 
     def project(self, latent: jax.Array) -> jax.Array:
-        """The latent itself: every latent is allowed."""
+        """The latent itself: the space has no bounds."""
         return latent
 
     def project_gradient(self, latent: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -118,7 +118,7 @@ class Normal(_Space):
 
 
 def size(latents: LatentSpace) -> int:
-    """How many numbers a latent has."""
+    """The number of values in a latent."""
     return math.prod(latents.shape)
 
 
@@ -126,10 +126,10 @@ _KINDS = {space.kind: space for space in (Uniform, Normal)}
 
 
 def from_description(description: Mapping[str, Any]) -> LatentSpace:
-    """The latent space that ``describe`` described.
+    """The latent space with a given description: the inverse of ``describe``.
 
     Raises:
-      ValueError: The kind is unknown, or the shape is none.
+      ValueError: The kind is unknown, or the shape is not valid.
     """
     kind = description.get("kind")
     if kind not in _KINDS:

@@ -1,8 +1,8 @@
-"""Names of files as text that every program can read, and as numbers.
+"""File names as valid text, and their checksums.
 
-A file's name is bytes, which need not be UTF-8; Python hands over the odd ones as lone
-surrogates, which neither ``encode`` nor strict readers of JSON take. What is decided
-about them is decided here.
+A file name is a sequence of bytes that need not be UTF-8. Python represents invalid
+bytes as lone surrogates, which neither ``encode`` nor strict JSON readers accept. This
+module alone decides how to write them.
 """
 
 import re
@@ -10,7 +10,7 @@ import zlib
 
 
 def readable(name: str) -> str:
-    r"""The name as valid text: bytes that are no UTF-8 become ``\xff`` and the like."""
+    r"""The name as valid text: bytes that are not UTF-8 become ``\xff`` and so on."""
     name = re.sub("[\ud800-\udc7f\udd00-\udfff]", _escaped, name)
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -22,5 +22,5 @@ def checksum(name: str) -> int:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """A surrogate that stands for no byte."""
+    """The escape sequence of a surrogate that does not stand for a byte."""
     return f"\\u{ord(match[0]):04x}"

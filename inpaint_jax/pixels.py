@@ -1,4 +1,4 @@
-"""Values of pixels: 8 bits in files, [-1, 1] in networks."""
+"""Pixel values: 8 bits in files, [-1, 1] in networks."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def to_float(image: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(image: Any) -> np.ndarray:
-    """Maps values in [-1, 1] to uint8, any shape: clipped, then rounded.
+    """Maps values in [-1, 1] to uint8, any shape, by clipping and rounding.
 
     Raises:
       ValueError: A value is not a number.

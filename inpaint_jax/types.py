@@ -1,4 +1,4 @@
-"""The nouns of the library: frozen records whose fields say their shapes."""
+"""The library's records and protocols; every field says its shape."""
 
 import dataclasses
 import json
@@ -11,29 +11,32 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 Generate = Callable[[jax.Array], jax.Array]
-"""One latent ``[*L]``, of the latent space's shape, to one image ``[H, W, 3]`` in
-[-1, 1]."""
+"""A function from one latent ``[*L]``, of the latent space's shape, to one image
+``[H, W, 3]`` in [-1, 1]."""
 
 Critic = Callable[[jax.Array], jax.Array]
-"""One image ``[H, W, 3]`` in [-1, 1] to two logits ``[2]``: (fake, real); or to one,
-``[]`` or ``[1]``, whose sigmoid is the probability that the image is real."""
+"""A function from one image ``[H, W, 3]`` in [-1, 1] to two logits ``[2]``, (fake,
+real), or to one, ``[]`` or ``[1]``, whose sigmoid is the probability that the image is
+real."""
 
 Correct = Callable[[jax.Array], jax.Array]
-"""What an encoder sees ``[H, W, 7]`` to a correction ``[*L]`` of the latent's guess."""
+"""A function from an encoder's input ``[H, W, 7]`` to a correction ``[*L]`` of the
+guessed latent."""
 
 Render = Callable[[jax.Array], jax.Array]
-"""A generator's inner features ``[h, w, C]`` to an image ``[H, W, 3]`` in [-1, 1]."""
+"""A function from a generator's inner features ``[h, w, C]`` to an image ``[H, W, 3]``
+in [-1, 1]."""
 
 Reduction = Literal["sum", "mean"]
 
 Schedule = Literal["constant", "cosine", "root"]
 
 PRECISIONS = ("float32", "bfloat16")
-"""What networks can compute in."""
+"""Number types that networks can compute in."""
 
 
 class LatentSpace(Protocol):
-    """What a search asks of a latent space. All functions are of ONE latent."""
+    """What a search needs of a latent space. Every function takes ONE latent."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,11 +50,11 @@ class LatentSpace(Protocol):
         ...
 
     def project(self, latent: jax.Array) -> jax.Array:
-        """The nearest latent that is allowed."""
+        """The nearest latent inside the space."""
         ...
 
     def project_gradient(self, latent: jax.Array, gradient: jax.Array) -> jax.Array:
-        """A loss's gradient without what would push the latent out of the space."""
+        """The gradient without the parts that push the latent out of the space."""
         ...
 
     def log_density(self, latent: jax.Array) -> jax.Array:
@@ -59,11 +62,11 @@ class LatentSpace(Protocol):
         ...
 
     def squash(self, free: jax.Array) -> jax.Array:
-        """Any numbers ``[*shape]`` to a latent: what an encoder's output means."""
+        """The latent that unbounded numbers ``[*shape]``, an encoder's output, mean."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What JSON can say of it; ``from_description`` takes it back."""
+        """A description as JSON values; ``from_description`` is the inverse."""
         ...
 
 
@@ -71,7 +74,7 @@ def check_counts(config: Any, *names: str) -> None:
     """Checks that fields of a configuration are whole numbers of at least 1.
 
     Raises:
-      ValueError: One is not; the message names it.
+      ValueError: A field is not; the message names it.
     """
     for name in names:
         value = getattr(config, name)
@@ -113,7 +116,7 @@ class Architecture:
 class SearchConfig:
     """How the latent space is searched (sections 3.1 to 3.4 of the paper).
 
-    The defaults are the paper's way; ``SEARCHES`` has another by name.
+    The defaults are the paper's; ``SEARCHES`` holds named configurations.
 
     Attributes:
       steps: Adam updates of z.
@@ -124,23 +127,25 @@ class SearchConfig:
       window: Side of the neighbourhood N(i) of eq. 3, in pixels; odd.
       reduction: Whether the context loss (eq. 4) sums over pixels and channels, as
         the paper's norm does, or averages; lambda only means something beside it.
-      schedule: Whether the learning rate stays, falls to 0 along half a cosine, or as
-        the square root of the steps that are left.
-      beta1: Adam's first decay.
-      beta2: Its second.
-      prior_every: The discriminator is asked, and the prior loss has a gradient, at
-        one step in so many; in between its last value stands for it.
-      starts: Random latents to try; the search starts from the best.
-      guesses: Whether what the model's encoders guess is tried, too; it is taken when
-        it is clearly better than the best random one.
+      schedule: The learning rate over time: ``constant``; ``cosine``, falling to 0
+        along half a cosine; or ``root``, falling to 0 as the square root of the number
+        of steps that are left.
+      beta1: Decay of Adam's first moment.
+      beta2: Decay of Adam's second moment.
+      prior_every: Number of steps from one evaluation of the discriminator to the next.
+        In between the prior loss keeps its last value and has no gradient.
+      starts: Number of random latents to try; the search starts from the best.
+      guesses: Whether to try the latents that the model's encoders guess, too. A guess
+        is taken when it is clearly better than the best random latent.
       principal: Whether Adam's coordinates are the generator's principal directions
         instead of the axes of z, where the model has a ``metric``
         (``search.directions.with_metric`` gives it one).
-      projected: Whether what would push z out of its space is taken from the gradient
-        before Adam sees it. In turned coordinates it would move other numbers, too.
-      latent_weight: Weight of ``-log p(z)``, the latent space's own prior, in the prior
-        loss: ``|z|^2 / 2`` for a normal one (Bora et al., 2017), nothing for the
-        paper's box.
+      projected: Whether to remove from the gradient, before Adam sees it, the part
+        that would push z out of its space. In rotated coordinates that part would move
+        other numbers of z, too.
+      latent_weight: Weight in the prior loss of ``-log p(z)``, the negative log density
+        of the latent space: ``|z|^2 / 2`` for a normal one (Bora et al., 2017), 0 for
+        the paper's box.
 
     Raises:
       ValueError: A value is out of range.
@@ -184,10 +189,11 @@ class RefineConfig:
     """How a generator's features are changed after the search (``refine``).
 
     Attributes:
-      steps: Updates of Adam; its learning rate falls to 0 along half a cosine.
-      learning_rate: The first, in units of the features' root mean square.
-      trust: Weight of the mean squared change of a feature, in units of the features'
-        mean square, beside the mean context loss of a known pixel.
+      steps: Updates of Adam; the learning rate falls to 0 along half a cosine.
+      learning_rate: The learning rate of the first step, in units of the features' root
+        mean square.
+      trust: Weight of the features' mean squared change, in units of their mean square,
+        relative to the context loss averaged over the known pixels.
 
     Raises:
       ValueError: A value is out of range.
@@ -218,15 +224,15 @@ SEARCHES = {
         projected=True,
     ),
 }
-"""Ways to search by name."""
+"""Search configurations by name."""
 
 
 class Losses(NamedTuple):
     """The two terms of eq. 2; their sum is what the search minimises.
 
     Attributes:
-      context: ``[...]`` eq. 4.
-      prior: ``[...]`` eq. 5, lambda included.
+      context: ``[...]`` the context loss, eq. 4.
+      prior: ``[...]`` the prior loss, eq. 5, with the factor lambda.
     """
 
     context: jax.Array
@@ -238,11 +244,11 @@ class Losses(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is known of an image, for a search to fit.
+    """The known part of an image, which a search fits.
 
     Attributes:
       image: ``[H, W, 3]`` y of eq. 4, in [-1, 1]; where ``weights`` are 0 it may hold
-        anything. Of another measurement whatever its objective compares with.
+        anything. With an own objective: the measurement, of any shape and range.
       mask: ``[H, W, 1]``, 1 = known, 0 = missing.
       weights: ``[H, W, 1]`` W of eq. 3; 0 in the hole.
     """
@@ -253,30 +259,29 @@ class Seen(NamedTuple):
 
 
 Objective = Callable[[jax.Array, jax.Array, Seen], Losses]
-"""What a search of many images minimises: a latent ``[*L]``, its image G(z)
-``[H, W, 3]`` and what is known of ONE picture to the losses, ``[]`` each."""
+"""The function that a search minimises: from a latent ``[*L]``, its image G(z)
+``[H, W, 3]`` and the known part of ONE picture to the losses, ``[]`` each."""
 
 
 class Solution(NamedTuple):
-    """What ``inpaint`` found for a batch of B images.
+    """The result of ``inpaint`` for a batch of B images.
 
-    With ``candidates=K`` every field has the K answers of an image behind its first
-    axis, ``[B, K, ...]``, the one of least total loss first.
+    With ``candidates=K`` every field has a second axis for the K answers to an image,
+    ``[B, K, ...]``, in order of total loss, the least first.
 
     Attributes:
       image: ``[B, H, W, 3]`` in [-1, 1]: the completed images; known pixels are
         those of the input, bit for bit.
-      generated: ``[B, H, W, 3]`` in [-1, 1]: G(z) at the best z, or what refinement
-        made of it.
+      generated: ``[B, H, W, 3]`` in [-1, 1]: G(z) at the best z, or the refined image.
       latent: ``[B, *L]``: the best z by total loss.
       losses: ``[B]`` each: context and prior loss at ``latent``.
-      trace: ``[B, steps + 1]`` each: the losses at every iterate, the start first; the
-        prior loss as it was when last computed (``SearchConfig.prior_every``).
+      trace: ``[B, steps + 1]`` each: the losses at every iterate, the start first. The
+        prior loss is the last one computed (``SearchConfig.prior_every``).
       residual: ``[B]`` relative residual of the blend's linear system.
-      candidate: ``[B]`` int32: which of an image's searches this is, from 0; 0 is the
-        one that encoders may guide.
-      path: ``[B, steps + 1, *L]``: z at every iterate, where ``inpaint`` was told to
-        keep it; else None.
+      candidate: ``[B]`` int32: the number of the search among those of its image, from
+        0. Encoders may guide only search 0.
+      path: ``[B, steps + 1, *L]``: z at every iterate with ``inpaint(...,
+        keep_path=True)``; otherwise None.
     """
 
     image: jax.Array
@@ -295,11 +300,10 @@ class Metric:
     """How strongly each direction of a latent space moves each region of the image.
 
     Attributes:
-      blocks: For each of 8x8 regions ``[8, 8, L, L]`` the symmetric matrix of
-        ``search.directions``; or, ``factored``, ``[8, 8, L, R]``, R numbers for each
-        latent coordinate whose outer products add up to it. L counts all numbers of a
-        latent.
-      factored: Which of the two.
+      blocks: ``[8, 8, L, L]``: the symmetric matrix of ``search.directions`` for each
+        of 8x8 regions; or, if ``factored``, ``[8, 8, L, R]``: a factor A of each
+        matrix, which is about A A'. L is the number of values in a latent.
+      factored: Whether ``blocks`` holds factors instead of matrices.
     """
 
     blocks: jax.Array
@@ -307,7 +311,7 @@ class Metric:
 
 
 class Metadata(Mapping[str, Any]):
-    """What JSON can say of a model, as a mapping that can be compared and hashed."""
+    """A model's metadata, JSON values by name: a mapping with equality and hash."""
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self._values = dict(values or {})
@@ -333,27 +337,28 @@ class Metadata(Mapping[str, Any]):
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A generator that can be searched, and what helps to search it. A pytree.
+    """A generator to search, with its discriminator and aids for the search. A pytree.
 
-    Any callables will do. The weights of one that is a pytree itself, such as a
-    ``jax.tree_util.Partial`` or an Equinox module, are leaves of the model and so
-    arguments of what is compiled; a plain function's are constants of it.
+    Any callables will do. If a callable is a pytree, such as a
+    ``jax.tree_util.Partial`` or an Equinox module, its weights are leaves of the model
+    and so arguments of compiled functions. The weights of a plain function become
+    constants of them.
 
     Attributes:
       generate: ``[*L] -> [S, S, 3]`` in [-1, 1].
       latents: The latent space, of shape ``[*L]``: ``latents.Uniform(100)`` is the
         paper's.
       image_size: S.
-      critic: ``[S, S, 3]`` to logits, two (fake, real) or one; None: there is no prior
-        loss of images.
-      correctors: Encoders that guess a latent, each from the guess before
-        (``search.guesses``); none if the model has not got any.
-      metric: How strongly directions of the latent space move the image, for
-        searches along principal directions; None: they go along the axes.
+      critic: ``[S, S, 3]`` to logits, two (fake, real) or one; None: the search has no
+        adversarial prior loss.
+      correctors: Encoders that guess a latent, each correcting the guess of the one
+        before (``search.guesses``); may be empty.
+      metric: How strongly each direction of the latent space moves the image, for
+        searches along principal directions; None: searches go along the axes of z.
       halves: The generator as two functions, one after the other: latent to features,
         features to image; only refinement needs them.
-      name: What to call it in results.
-      metadata: What its file says of it: crop, data, steps, figures.
+      name: Name of the model in results.
+      metadata: Description of the model from its file: crop, data, steps, figures.
     """
 
     generate: Generate
@@ -400,6 +405,6 @@ def _unflatten(static: tuple[Any, ...], children: Any) -> Model:
     )
 
 
-# Registered by hand: ``register_dataclass`` would take a plain function for a leaf, and
-# ``jax.jit`` takes no function for an argument.
+# Registered by hand: ``register_dataclass`` would make a plain function a leaf, and
+# ``jax.jit`` does not accept functions as arguments.
 jax.tree_util.register_pytree_with_keys(Model, _flatten, _unflatten)

@@ -1,4 +1,4 @@
-"""One batch: pictures read with their holes, and measured when these are filled."""
+"""One batch: reading of pictures and masks, and measuring of the completed ones."""
 
 import concurrent.futures
 import dataclasses
@@ -19,20 +19,20 @@ from inpaint_jax.data.pictures import ImageError
 
 _Read = TypeVar("_Read")
 
-# Pillow decodes without the interpreter's lock.
+# Threads help, because Pillow releases the interpreter's lock while it decodes.
 _pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
 
 
 class Batch(NamedTuple):
-    """Images of which the first ``len(problems)`` count; copies fill it up.
+    """A batch of images. The first ``len(problems)`` count; copies pad it.
 
     Attributes:
-      indices: Of those that count, among all of the run.
-      problems: Those that count.
+      indices: Indices in the run of the images that count.
+      problems: The problems of the images that count.
       images: ``[B, S, S, 3]`` uint8.
       masks: ``[B, S, S, 1]`` float32, 1 = known, 0 = missing.
-      keys: ``[B]`` for all that is drawn beside the masks.
-      failed: Index and reason of each that could not be read.
+      keys: ``[B]`` PRNG keys of the method.
+      failed: Index and reason of each picture that could not be read.
     """
 
     indices: list[int]
@@ -48,12 +48,13 @@ class Filled:
     """A picture whose hole was filled.
 
     Attributes:
-      index: Which one, among all of the run.
-      problem: As it was read.
+      index: Index of the picture in the run.
+      problem: The picture as it was read.
       mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
-      row: Its id, its file and its figures, as JSON has them.
+      row: Id, file and figures as JSON values.
       completed: ``[S, S, 3]`` uint8 each, the best candidate first.
-      generated: ``[S, S, 3]`` uint8, what fills the best one's hole, if there is any.
+      generated: ``[S, S, 3]`` uint8, the generated image of the best candidate, if the
+        method has one.
     """
 
     index: int
@@ -69,9 +70,9 @@ class Failed:
     """A picture whose hole was not filled.
 
     Attributes:
-      index: Which one, among all of the run.
-      reason: Why, with the picture's name.
-      refused: Why the method cannot fill such a hole, if that is it.
+      index: Index of the picture in the run.
+      reason: Reason of the failure, with the picture's name.
+      refused: Why the method cannot fill such a hole; empty for other failures.
     """
 
     index: int
@@ -83,13 +84,13 @@ Result = Filled | Failed
 
 
 def read(problems: Problems, indices: Sequence[int], size: int, seed: int) -> Batch:
-    """Reads pictures and fills up with copies, so that every batch is of one size.
+    """Reads pictures and pads with copies, so that every batch has the same size.
 
     Args:
-      problems: Where from.
-      indices: Which, at most ``size``.
-      size: B.
-      seed: Of the run.
+      problems: The pictures of the run.
+      indices: Indices of the pictures to read, at most ``size``.
+      size: Size of the batch, B.
+      seed: Seed of the run.
     """
     kept, read, failed = [], [], []
     for index, found in zip(indices, read_all(problems.read, indices), strict=True):
@@ -116,7 +117,7 @@ def read(problems: Problems, indices: Sequence[int], size: int, seed: int) -> Ba
 def read_all(
     read: Callable[[int], _Read], indices: Sequence[int]
 ) -> list[_Read | ImageError]:
-    """What ``read`` gives for each index, or why it cannot be read; in threads."""
+    """The picture, or the error, for each index; read in threads."""
 
     def attempt(index: int) -> _Read | ImageError:
         try:
@@ -130,25 +131,25 @@ def read_all(
 def draw_masks(
     names: Sequence[str], mask: str, seed: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, jax.Array]:
-    """The masks of some images, and the keys for all else; functions of their names."""
+    """The masks of images and the keys of the method, from their names and the seed."""
     keys = _keys(names, seed)
     drawn = inpaint_jax.make_masks(mask, keys[:, 0], (shape[0], shape[1]))
     return np.asarray(drawn), keys[:, 1]
 
 
 def _keys(names: Sequence[str], seed: int) -> jax.Array:
-    """``[N, 2]``: the key of each image's mask, and that of all else."""
+    """``[N, 2]`` keys: of each image's mask, and of the method."""
     of_image = jnp.stack([inpaint_jax.image_key(seed, name) for name in names])
     return jax.vmap(jax.random.split)(of_image)
 
 
 def measure(batch: Batch, found: Found | None, seconds: float, by: str) -> list[Result]:
-    """What became of a batch, in the order of the indices.
+    """The results for a batch, in the order of the indices.
 
     Args:
-      batch: What was to be filled.
-      found: What was found; None: nothing could be read.
-      seconds: That an image took.
+      batch: The batch.
+      found: Output of the method; None: no picture could be read.
+      seconds: Seconds per image.
       by: Name of the method.
     """
     results: list[Result] = [Failed(*each) for each in batch.failed]
@@ -159,7 +160,7 @@ def measure(batch: Batch, found: Found | None, seconds: float, by: str) -> list[
 
 
 def _measure(batch: Batch, i: int, found: Found, seconds: float, by: str) -> Result:
-    """What became of the image ``i`` of a batch."""
+    """The result for image ``i`` of a batch."""
     index, problem, mask = batch.indices[i], batch.problems[i], batch.masks[i]
     refused = found.refused[i] if found.refused is not None else ""
     if refused:

@@ -1,6 +1,6 @@
-"""An evaluation: a way to fill holes, on the images of a data set, in a work folder.
+"""An evaluation of a method on the images of a data set, in a work folder.
 
-What ``experiments.evaluate`` does once and ``experiments.compare`` for each cell of its
+``experiments.evaluate`` runs one, ``experiments.compare`` one for each cell of its
 table.
 """
 
@@ -32,20 +32,20 @@ from inpaint_jax.data import datasets
 from inpaint_jax.quality import sets
 
 _SWD_IMAGES = 2048
-_OLDER = {"blend": True}  # What a config.json without it meant.
+_OLDER = {"blend": True}  # Values of fields that older config.json files lack.
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What is evaluated, and where.
+    """The settings of an evaluation.
 
     Attributes:
       workdir: Folder of the run.
       source: The images.
-      mask: Name of what is missing.
-      seed: Of masks and searches.
-      batch_size: Images that are filled at once, on all devices together.
-      method: The way to fill holes.
+      mask: Name of the masks.
+      seed: Seed of masks and searches.
+      batch_size: Number of images that are filled at once, on all devices together.
+      method: The method to fill holes.
     """
 
     workdir: Path
@@ -57,20 +57,20 @@ class Evaluation:
 
     @property
     def job(self) -> pipeline.Job:
-        """What is to be filled, and how."""
+        """The job of filling the holes."""
         problems = OfDataset(self.source, self.mask)
         return pipeline.Job(problems, self.method, self.seed, self.batch_size)
 
     def masks_of(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """The masks ``[N, S, S, 1]`` of the images of rows, 1 = known."""
+        """The masks ``[N, S, S, 1]`` of the rows' images, 1 = known."""
         names = [self.source.name_of(row["index"], row["id"]) for row in rows]
         shape = (self.source.size, self.source.size)
         return batches.draw_masks(names, self.mask, self.seed, shape)[0]
 
     def row(self) -> dict[str, Any]:
-        """What two runs must share to go on with each other's images.
+        """The settings that must be equal for a run to go on with another's results.
 
-        How many images there are is not among it: each is done for itself.
+        The number of images is not among them, as each image is filled on its own.
         """
         return {
             "dataset": program.absolute(self.source.name),
@@ -84,10 +84,11 @@ class Evaluation:
 
 
 def run(evaluation: Evaluation) -> int:
-    """Does what is missing of an evaluation, and all figures when nothing is.
+    """Fills the images that an evaluation lacks, and summarises it when none is left.
 
     Returns:
-      The exit status: 0, also when told to stop; 1 where images failed, 2 if all did.
+      The exit status: 0, also when stopped by a signal; 1 if images failed, 2 if all
+      did.
 
     Raises:
       HoleError: The method can fill none of the holes.
@@ -95,7 +96,7 @@ def run(evaluation: Evaluation) -> int:
     source, row = evaluation.source, evaluation.row()
     folder = workfolder.WorkFolder(program.make_folder(evaluation.workdir), source)
 
-    # --- What earlier runs did: the first process finds out for all ------------------
+    # --- Results of earlier runs: the first process looks for all --------------------
     with contextlib.ExitStack() as held:
 
         def begin() -> workfolder.Plan:
@@ -114,14 +115,14 @@ def run(evaluation: Evaluation) -> int:
         stopped = _work(evaluation, folder, plan, mesh)
         distributed.wait_for_all("all images are done")
         if stopped:
-            if distributed.is_first():  # The others need not read all the parts.
+            if distributed.is_first():  # The others need not read all lines.
                 print(
                     f"stopped by signal: {folder.count_done(plan)} of {len(source)} "
                     "images are done; start again to go on"
                 )
             return 0
 
-        # --- All together ------------------------------------------------------------
+        # --- Summary of all images ---------------------------------------------------
         outcome = distributed.from_first(
             lambda: _merge(evaluation, row, folder, plan, mesh.size)
         )
@@ -136,7 +137,7 @@ def _work(
     plan: workfolder.Plan,
     mesh: Mesh,
 ) -> bool:
-    """Does this process's share of what is missing; returns whether it was stopped."""
+    """Fills this process's share of the missing images; returns True if stopped."""
     total = len(evaluation.source)
     log = workfolder.ProgressLog(folder.path, total - len(plan.missing), total)
 
@@ -159,10 +160,10 @@ def _merge(
     plan: workfolder.Plan,
     devices: int,
 ) -> int | str:
-    """Writes what all processes found together.
+    """Writes the summary of the results of all processes.
 
     Returns:
-      The exit status; or, if the method can fill none of the holes, why.
+      The exit status; or the reason if the method can fill none of the holes.
     """
     rows, failures = folder.merged(plan)
     if not rows and all("refused" in each for each in failures):
@@ -202,8 +203,8 @@ def _merge(
 def _swd(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
     """Sliced Wasserstein distance of the completed images to the originals.
 
-    Low only where texture is right, which PSNR hardly looks at. Of the first images
-    alone where there are many: it takes memory and minutes.
+    It is low only if texture is right, which PSNR hardly measures. For a large data set
+    only the first images are used, because it takes memory and minutes.
     """
     distances = sets.sliced_wasserstein(completed, originals)
     return {**measures.by_level(distances), "n": len(completed)}

@@ -1,4 +1,4 @@
-"""The method that the flags of ``experiments.flags`` ask for."""
+"""The method that is chosen by the flags of ``experiments.flags``."""
 
 from experiments.filling.methods import Method, Search, Training
 from experiments.flags import dataset as dataset_flags
@@ -9,11 +9,11 @@ from experiments.runtime import program
 
 
 def read_method(model_name: str, candidates: int = 1) -> Method:
-    """The way to fill holes, with the model that it searches, or is framed by.
+    """The method to fill holes, with its model.
 
     Args:
-      model_name: As ``--model`` has it.
-      candidates: Searches an image.
+      model_name: Value of ``--model``.
+      candidates: Number of searches for each image.
 
     Raises:
       program.UsageError: A flag's value is out of range, or flags do not go together.

@@ -1,4 +1,4 @@
-"""Figures: their names, those of one completed image, and those of many together."""
+"""Figures: their names, for one completed image, and summarised over many."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ import numpy as np
 from inpaint_jax import metrics, pixels
 
 LOSSES = ("context_loss", "prior_loss")
-"""What the latent search minimises."""
+"""The losses of the latent search."""
 
 SIMILARITIES = ("psnr", "ssim", "psnr_hole")
-"""How close a completed image is to its original."""
+"""Similarity of a completed image to its original."""
 
 FIGURES = ("missing", *LOSSES, *SIMILARITIES, "seconds")
-"""All that is summed up over images."""
+"""All figures that are summarised over images."""
 
 _psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
 _ssim = jax.jit(metrics.ssim)
@@ -25,12 +25,12 @@ _ssim = jax.jit(metrics.ssim)
 def measure(
     original: np.ndarray | None, mask: np.ndarray, completed: np.ndarray
 ) -> dict[str, float | None]:
-    """What part of an image was missing, and how close it came to its original.
+    """The missing share of an image, and its similarity to its original.
 
     Args:
-      original: ``[S, S, 3]`` uint8; None: there is none, and no similarity.
+      original: ``[S, S, 3]`` uint8; None: similarity is not measured.
       mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
-      completed: ``[S, S, 3]`` uint8: figures are of what is written, in 8 bits.
+      completed: ``[S, S, 3]`` uint8, the image as it is written to a file.
     """
     figures: dict[str, float | None] = {
         "missing": float(1 - mask.mean()),
@@ -45,10 +45,10 @@ def measure(
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, median, deviation and standard error of every figure that rows have.
+    """Mean, median, standard deviation and standard error of every figure in rows.
 
-    Over the n rows where it is a number: of an image without a hole there is no PSNR in
-    the hole, and an exact fill's is infinite.
+    They are taken over the n rows where the figure is a finite number: an image without
+    a hole has no PSNR in the hole, and that of an exact fill is infinite.
     """
     summary = {}
     for name in FIGURES:
@@ -68,7 +68,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 def outcome(
     completed: str, failed: int, summary: Mapping[str, Mapping[str, float]]
 ) -> str:
-    """The line that says how a run went: counts, and means where there are any."""
+    """The line that reports a run: counts, and means where there are any."""
     units = zip(SIMILARITIES, ((2, " dB"), (3, ""), (2, " dB")), strict=True)
     means = [
         f"{name} {summary[name]['mean']:.{digits}f}{unit}"
@@ -80,13 +80,13 @@ def outcome(
 
 
 def by_level(distances: Mapping[int, float]) -> dict[str, float]:
-    """``sets.sliced_wasserstein``'s result for JSON, with the mean over levels."""
+    """The result of ``sets.sliced_wasserstein`` for JSON, with the mean over levels."""
     mean = sum(distances.values()) / len(distances)
     return {**{str(level): value for level, value in distances.items()}, "mean": mean}
 
 
 def for_json(value: Any) -> Any:
-    """Arrays as (lists of) numbers; infinity and NaN, unknown to JSON, as null."""
+    """A value for JSON: arrays as (lists of) numbers, infinity and NaN as null."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Ways to fill holes by name, as functions of a batch."""
+"""Methods to fill holes by name, as functions of a batch."""
 
 import dataclasses
 import functools
@@ -28,17 +28,17 @@ from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 
 class Found(NamedTuple):
-    """What a method made of a batch of B images, with C candidates each.
+    """The output of a method for a batch of B images, with C candidates each.
 
     Attributes:
-      images: ``[B, C, S, S, 3]`` in [-1, 1], the completed ones, the best first; what
-        is not finite could not be computed.
-      generated: ``[B, S, S, 3]`` in [-1, 1], what fills the best one's hole; None:
-        nothing but the completed image was made.
-      figures: ``[B]`` each, of the best, by name.
+      images: ``[B, C, S, S, 3]`` in [-1, 1], the completed images, the best first; not
+        finite where the computation failed.
+      generated: ``[B, S, S, 3]`` in [-1, 1], the generated image of the best candidate;
+        None: the method makes only completed images.
+      figures: ``[B]`` each, figures of the best candidate by name.
       totals: ``[B, C]`` total losses; None: there is one candidate.
-      seeds: ``[B, C]`` which of an image's searches each candidate is; likewise.
-      refused: Why each hole cannot be filled, or nothing; None: all can.
+      seeds: ``[B, C]`` number of each candidate's search; None: there is one candidate.
+      refused: For each hole why it cannot be filled, or an empty text; None: all can.
     """
 
     images: np.ndarray
@@ -50,16 +50,17 @@ class Found(NamedTuple):
 
 
 Fill = Callable[[np.ndarray, np.ndarray, jax.Array], Found]
-"""Images, masks and keys of this process's part of a batch to what was found."""
+"""A function from images, masks and keys of this process's part of a batch to results.
+"""
 
 
 class Prepared(NamedTuple):
     """A method, ready for batches.
 
     Attributes:
-      fill: What does a batch.
-      whole: Whether it wants batches of one size, as what is compiled does; else copies
-        that fill a batch up would be work for nothing.
+      fill: Function that fills the holes of a batch.
+      whole: Whether all batches must have the same size, because the function is
+        compiled. If not, a short batch is not padded.
     """
 
     fill: Fill
@@ -71,10 +72,10 @@ class Search:
     """How the latent space is searched.
 
     Attributes:
-      name: Which of ``types.SEARCHES`` the configuration began as.
-      config: The search itself.
-      refinement: What follows, if anything.
-      precision: What the model computes in.
+      name: Name of the configuration in ``types.SEARCHES``, before changes by flags.
+      config: Configuration of the search.
+      refinement: Configuration of the refinement; None: no refinement.
+      precision: Number type that the model computes in.
     """
 
     name: str = "paper"
@@ -83,7 +84,7 @@ class Search:
     precision: str = "float32"
 
     def row(self) -> dict[str, Any]:
-        """As a configuration of a run has it."""
+        """The search's part of a run's configuration."""
         refinement = self.refinement and dataclasses.asdict(self.refinement)
         return {
             "search": self.name,
@@ -95,10 +96,10 @@ class Search:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Training images, which are read when they are first looked at.
+    """Training images, which are read when they are first needed.
 
     Attributes:
-      source: Where they are.
+      source: The data set.
     """
 
     source: datasets.Source
@@ -111,17 +112,19 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A way to fill holes, with all that it takes beside the images.
+    """A method to fill holes, with all settings.
 
     Attributes:
-      name: Of ``METHODS``.
-      model: What is searched; for other methods it only says how to crop and resize.
-      search: Of the latent search.
-      blend: Whether a method that is ``BLENDED`` is; else its result is pasted.
-      training: The training images, for those ``FROM_TRAINING``.
-      context_encoder: Name of a context encoder or its file; None: the one called as
-        the model is.
-      candidates: Searches an image; the best by total loss is the result.
+      name: One of ``METHODS``.
+      model: The model to search; for other methods it only says how to crop and resize.
+      search: Settings of the latent search.
+      blend: Whether the result of a method in ``BLENDED`` is blended; otherwise it is
+        pasted.
+      training: The training images, for methods in ``FROM_TRAINING``.
+      context_encoder: Name of a context encoder or its file; None: the one with the
+        model's name.
+      candidates: Number of searches for each image; the best by total loss is the
+        result.
     """
 
     name: str
@@ -133,10 +136,10 @@ class Method:
     candidates: int = 1
 
     def row(self) -> dict[str, Any]:
-        """What two runs must share to go on with each other's images.
+        """The settings that must be equal for a run to go on with another's results.
 
         Raises:
-          FillError: The library that it takes is not installed.
+          FillError: The library that the method needs is not installed.
           ModelError: There is no such context encoder.
         """
         row: dict[str, Any] = {"method": self.name}
@@ -145,7 +148,7 @@ class Method:
             encoders = model.correctors if config.guesses else ()
             metric = model.metric if config.principal else None
             looked_at = (model.generate, model.critic, encoders, metric)
-            # A training run's folder holds another model tomorrow.
+            # The model in a training run's folder may change, so its weights are named.
             row |= {"model": model.name, "weights": _digest(looked_at)}
             row |= self.search.row()
         if self.name in BLENDED:
@@ -161,7 +164,7 @@ class Method:
         return row
 
     def _baseline(self) -> baselines.Fill:
-        """The method as a function of a batch, if it is no search."""
+        """The method as a function of a batch; not for the latent search."""
         if self.name in baselines.FILLS:
             return baselines.FILLS[self.name]
         if self.name == "context_encoder":
@@ -175,14 +178,16 @@ class Method:
         return baselines.nearest_fill(training, blend=self.blend)
 
     def prepare(self, progress: Callable[[float], object], mesh: Mesh) -> Prepared:
-        """The method, each batch divided over a mesh.
+        """The method as a function that divides each batch over a mesh.
 
         Args:
-          progress: Called with the number of images just done, in fractions.
-          mesh: Over which devices.
+          progress: Called with the number of images done since the last call; it may be
+            fractional.
+          mesh: The devices.
 
         Raises:
-          ModelError: There is no such context encoder, or for images of another size.
+          ModelError: There is no such context encoder, or it is for images of another
+            size.
           DataError: The training images cannot be read.
         """
         if self.name == "latent":
@@ -208,7 +213,7 @@ class Method:
                 keys,
                 config=search.config,
                 candidates=self.candidates,
-                # Also an image that is like another: neither hangs on the other.
+                # Also a duplicate is guided: no result may depend on other images.
                 guided=True,
                 refinement=search.refinement,
                 blend=self.blend,
@@ -238,7 +243,7 @@ class Method:
 
 
 def _digest(tree: Any) -> str:
-    """Names the numbers of a tree of arrays."""
+    """A checksum of the values in a tree of arrays."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
         digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -246,7 +251,7 @@ def _digest(tree: Any) -> str:
 
 
 def _settings(fill: baselines.Fill) -> dict[str, Any]:
-    """What a fill's results depend on beside the images: its defaults, or its library.
+    """The settings of a fill: its default arguments, or the version of its library.
 
     Raises:
       FillError: The library is not installed.
@@ -258,8 +263,8 @@ def _settings(fill: baselines.Fill) -> dict[str, Any]:
 
 
 def _compile(fill: baselines.Fill, mesh: Mesh) -> Fill:
-    """A baseline, compiled, each batch divided over a mesh."""
-    # Arrays that a fill is bound to are arguments of what is compiled.
+    """A baseline as a compiled function that divides each batch over a mesh."""
+    # Arrays bound to a fill become arguments of the compiled function.
     bound = fill if isinstance(fill, tree_util.Partial) else tree_util.Partial(fill)
     bound = parallel.replicate(bound, mesh)
     of_part = jax.jit(
@@ -280,7 +285,7 @@ def _attempt(
     masks: np.ndarray,
     keys: jax.Array,
 ) -> Found:
-    """A library's fill, image by image, as it does them anyway."""
+    """The result of a library's fill, which takes one image at a time."""
     completed, refused = [], []
     for i in range(len(images)):
         one = slice(i, i + 1)

@@ -1,9 +1,9 @@
-"""What an evaluation has done so far: append-only lines of JSON, a file a process.
+"""Results of an evaluation so far: append-only lines of JSON, a file for each process.
 
-``parts/<attempt>-<process>.jsonl`` holds a line for each image that its process did,
-or could not do, in that attempt. A line is valid JSON or it is not there: what a killed
-process was writing is ignored, and its image done again. No file is ever written by
-two processes or in two attempts.
+``parts/<attempt>-<process>.jsonl`` holds a line for each image that the process filled,
+or failed to fill, in that attempt. Invalid lines, which a killed process left behind,
+are ignored, and their images filled again. No file is written by two processes or in
+two attempts.
 """
 
 import json
@@ -28,11 +28,11 @@ class Parts:
         self._folder = folder
 
     def next_attempt(self) -> int:
-        """The number of the first attempt that has written nothing."""
+        """The number of the first attempt that has not written any line."""
         return 1 + max((attempt for attempt, _ in self._files()), default=-1)
 
     def rows(self, attempt: int | None = None) -> Iterator[dict[str, Any]]:
-        """All valid lines, older ones first; of one attempt if that is given."""
+        """All valid lines, older ones first; only those of ``attempt`` if given."""
         for number, path in self._files():
             if attempt is None or number == attempt:
                 yield from _valid(path.read_text(errors="replace").splitlines())
@@ -40,7 +40,7 @@ class Parts:
     def append(
         self, attempt: int, process: int, rows: Iterable[dict[str, Any]]
     ) -> None:
-        """Writes lines; those of a killed process before them are not disturbed."""
+        """Appends lines; an unfinished line of a killed process does no harm."""
         path = self._folder / f"{attempt:05d}-{process:05d}.jsonl"
         program.append_lines(path, rows)
 

@@ -1,8 +1,8 @@
-"""The way from pictures with holes to completed ones, the same in every program.
+"""The pipeline from pictures with holes to completed ones, the same in every program.
 
-The next batch is read while the devices fill one, and what they filled is measured and
-written meanwhile. An image's result hangs on its name and the seed, not on the batch,
-the devices or the images beside it.
+While the devices fill a batch, the next one is read, and the one before is measured and
+written. An image's result depends on its name and the seed, not on the batch, the
+devices or the other images.
 """
 
 import dataclasses
@@ -27,9 +27,10 @@ class Job:
 
     Attributes:
       problems: The pictures with holes.
-      method: The way to fill them.
-      seed: Of masks and searches.
-      batch_size: Searches that run at once, on all devices of all processes together.
+      method: The method to fill them.
+      seed: Seed of masks and searches.
+      batch_size: Number of searches that run at once, on all devices of all processes
+        together.
     """
 
     problems: Problems
@@ -46,23 +47,23 @@ def fill(
     mesh: Mesh,
     stopped: Callable[[int], bool] = lambda step: False,
 ) -> bool:
-    """Fills holes, batch by batch; of several processes, this one's share.
+    """Fills holes, batch by batch; each of several processes does its own share.
 
     Args:
-      job: What is to be done.
-      indices: Which of the pictures, the same in all processes.
-      write: Called with what became of each batch, in order, in a thread of its own;
-        it writes.
+      job: The pictures and the method.
+      indices: Indices of the pictures to do, the same in all processes.
+      write: Called with the results of each batch, in order, in another thread, to
+        write them.
       mesh: The devices.
-      stopped: Asked before each batch, with its number, and at the end, whether to
-        stop there.
+      stopped: Called with the number of each batch before it, and at the end; if it
+        returns True, the work stops there.
 
     Returns:
-      Whether it was stopped.
+      Whether the work was stopped.
     """
     size, processes = _local_size(job, mesh), jax.process_count()
     mine = indices[jax.process_index() :: processes]
-    # As many rounds in every process: one that has no image left does empty ones.
+    # Every process does the same number of rounds, empty ones if it has no image left.
     rounds = math.ceil(math.ceil(len(indices) / processes) / size)
     shares = [mine[i * size : (i + 1) * size] for i in range(rounds)]
     total = len(job.problems)
@@ -103,9 +104,9 @@ def fill(
 
 
 def _local_size(job: Job, mesh: Mesh) -> int:
-    """How many images this process fills at once.
+    """The number of images that this process fills at once.
 
-    Their candidates can be divided among its devices.
+    The number of their candidates is a multiple of the number of devices.
     """
     devices, candidates = parallel.local_size(mesh), job.method.candidates
     unit = devices // math.gcd(devices, candidates)
@@ -114,11 +115,11 @@ def _local_size(job: Job, mesh: Mesh) -> int:
 
 
 def _fill(method: Prepared, batch: batches.Batch) -> tuple[Found | None, float]:
-    """What was found for a batch, and the seconds that an image took."""
+    """The method's output for a batch, and the seconds per image."""
     count = len(batch.problems)
     if not count and (jax.process_count() == 1 or not method.whole):
         return None, 0.0
-    # Copies that fill a batch up are as much work as others.
+    # Copies that pad a batch take as much time as its images.
     count = len(batch.images) if method.whole else count
     with Stopwatch() as watch:
         found = method.fill(

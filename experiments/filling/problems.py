@@ -1,4 +1,4 @@
-"""Pictures with holes, read as the model sees them: of a data set, or of files."""
+"""Pictures with holes at the model's size, from a data set or from files."""
 
 import dataclasses
 import re
@@ -18,13 +18,13 @@ class Problem(NamedTuple):
     """One picture with a hole.
 
     Attributes:
-      id: Tells it from the others of the run.
-      name: What its randomness hangs on, whatever lies beside it.
-      file: What its completed picture is to be called.
-      image: ``[S, S, 3]`` uint8, as the model sees it.
+      id: Unique id of the picture in the run.
+      name: Name from which its random keys are derived.
+      file: File name of its completed picture.
+      image: ``[S, S, 3]`` uint8, the picture at the model's size.
       mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing; None: it is drawn.
-      original: ``[S, S, 3]`` uint8, what to compare the result with; None: unknown.
-      warning: What is not as it was asked for, though the picture can be filled.
+      original: ``[S, S, 3]`` uint8, to compare the result with; None: unknown.
+      warning: A fault that does not keep the hole from being filled, or empty.
     """
 
     id: str
@@ -37,21 +37,21 @@ class Problem(NamedTuple):
 
 
 class Problems(Protocol):
-    """Pictures with holes, each read when it is wanted."""
+    """Pictures with holes, each read when it is needed."""
 
     @property
     def mask(self) -> str | None:
-        """Name of the masks that are drawn; None: every picture has its own."""
+        """Name of the masks to draw; None: every picture has its own."""
 
     @property
     def size(self) -> int:
         """Side of the images."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of pictures."""
 
     def read(self, index: int) -> Problem:
-        """Reads one, in any thread; raises ``ImageError`` if it cannot be read."""
+        """Reads a picture, in any thread, or raises ``ImageError``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class OfDataset:
 
     Attributes:
       source: The data set.
-      mask: Name of what is missing.
+      mask: Name of the masks.
     """
 
     source: datasets.Source
@@ -75,7 +75,7 @@ class OfDataset:
 
     def read(self, index: int) -> Problem:
         id, image = self.source.read(index)
-        # What a data set calls its pictures need not tell them apart.
+        # The ids of a data set need not be unique.
         suffix = f"-{index:06d}" if self.source.ids is None else ""
         name, file = self.source.name_of(index, id), _file_name(id + suffix)
         return Problem(id, name, file, image, None, image)
@@ -83,17 +83,18 @@ class OfDataset:
 
 @dataclasses.dataclass(frozen=True)
 class OfPictures:
-    """Picture files, under masks that are drawn or come as files.
+    """Picture files, with masks that are drawn or read from files.
 
     Attributes:
       pictures: The files.
       size: Side of the images.
-      crop: What is cut out of them.
-      mask: Name of what is missing; None: each has its own mask file.
-      mask_files: The mask of each picture, or why there is none.
-      mask_known: Colour of what is known in mask files.
-      originals: The undamaged picture of each, or why there is none; None: a picture is
-        its own original where its mask is drawn by name, and else has none.
+      crop: Crop of the pictures.
+      mask: Name of the masks; None: each picture has its own mask file.
+      mask_files: The mask of each picture, or the error if it has none.
+      mask_known: Colour of known pixels in mask files.
+      originals: The undamaged original of each picture, or the error if it has none;
+        None: under a mask with a name a picture is its own original, otherwise there
+        are no originals.
     """
 
     pictures: Sequence[Picture]
@@ -108,7 +109,7 @@ class OfPictures:
         return len(self.pictures)
 
     def files(self) -> list[str]:
-        """The paths of all that is read."""
+        """The paths of all files that are read."""
         read = [*self.pictures, *(self.mask_files or ()), *(self.originals or ())]
         return [each.path for each in read if isinstance(each, Picture)]
 
@@ -143,15 +144,15 @@ class OfPictures:
         return Problem(picture.id, picture.name, file, image, mask, original, warning)
 
     def _read_picture(self, picture: Picture) -> np.ndarray:
-        # A crop in pixels means the file's own.
+        # A crop in pixels refers to the pixels of the file.
         in_full = self.crop not in ("center", "none")
         return read_picture(picture, at_least=None if in_full else 2 * self.size)
 
     def _look_outside(self, picture: Picture, missing: np.ndarray) -> str:
-        """Says what of a hole lies outside the crop, if anything.
+        """A warning if part of a hole lies outside the crop; otherwise empty.
 
         Raises:
-          ImageError: All of it does.
+          ImageError: All of the hole lies outside.
         """
         outside = images.share_outside(missing, crop=self.crop)
         if not outside:
@@ -177,12 +178,12 @@ class OfPictures:
 
 
 def first_opaque(pictures: Sequence[Picture]) -> Picture | None:
-    """The first that cannot say where it is transparent; no unreadable one."""
+    """The first readable picture without transparency, or None."""
     for picture in pictures:
         try:
             if not has_transparency(picture):
                 return picture
-        except ImageError:  # Said when it is read.
+        except ImageError:  # Reported when it is read.
             continue
     return None
 
@@ -194,6 +195,6 @@ def _found(file: Picture | ImageError) -> Picture:
 
 
 def _file_name(id: str) -> str:
-    """``id`` as a flat file name, unique as ids are."""
+    """``id`` as a flat file name; different ids have different names."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", id)[:100]
     return f"{safe}.png" if safe == id else f"{safe}-{checksum(id):08x}.png"

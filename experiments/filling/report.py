@@ -1,4 +1,4 @@
-"""What an inpainting run leaves behind: PNGs, a contact sheet and results.json."""
+"""Results of an inpainting run: PNGs, a contact sheet and results.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,35 +16,35 @@ from inpaint_jax.data import images, written
 GRID, RESULTS = "grid.png", "results.json"
 
 PICTURES = ("completed", "masked", "generated", "candidates", GRID)
-"""Where the pictures are that a run writes into its folder."""
+"""Subfolders for the pictures that a run writes."""
 
 Rows = list[dict[str, Any]]
 
 
 class Destination(Protocol):
-    """Where results go."""
+    """A place for results."""
 
     @property
     def shown(self) -> Path:
-        """What to look at in the end."""
+        """The file to look at in the end."""
 
     def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
-        """Writes what became of a batch.
+        """Writes the results of a batch.
 
         Args:
-          results: Those of the batch that were filled.
-          rows: Of all that were filled so far, at least one.
-          failed: Id and reason of each that was not, or not all.
+          results: The filled pictures of the batch.
+          rows: Rows of all pictures that were filled so far, at least one.
+          failed: Id and reason of each picture that was not filled, or only in part.
         """
 
 
 class Report:
-    """Gathers results, has them written as they come, and says how it went.
+    """Gathers results, passes them on to be written, and reports the outcome.
 
     Args:
-      destination: Where they go. Until there is a result nothing is written: what an
-        earlier run left stays.
-      ids: Of all pictures.
+      destination: Place for the results. Nothing is written before the first result,
+        and until then an earlier run's results stay.
+      ids: Ids of all pictures.
     """
 
     def __init__(self, destination: Destination, ids: Sequence[str]) -> None:
@@ -54,11 +54,11 @@ class Report:
         self._in_part = 0
 
     def fail(self, id: str, reason: str) -> None:
-        """Notes a picture, or an input, that is not as it was asked for."""
+        """Notes a fault of a picture or an input."""
         self._failed.append({"id": id, "reason": reason})
 
     def add(self, results: Sequence[Result]) -> None:
-        """Notes and writes what became of a batch."""
+        """Notes and writes the results of a batch."""
         filled = []
         for result in results:
             id = self._ids[result.index]
@@ -81,7 +81,7 @@ class Report:
             self._destination.write(filled, self._rows, self._failed)
 
     def close(self) -> int:
-        """Prints the outcome, returns the exit status."""
+        """Prints the outcome and returns the exit status."""
         for failure in self._failed:
             program.warn(failure["reason"])
         if not self._rows:
@@ -96,10 +96,10 @@ class Report:
 
 
 class ToFile:
-    """The one completed picture, and nothing else, to a file.
+    """A file for the only completed picture.
 
     Args:
-      path: The file; its suffix says the format.
+      path: The file; its suffix determines the format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,13 +112,13 @@ class ToFile:
 
 
 class ToFolder:
-    """Pictures, a sheet of the first ones, and results.json, to a folder.
+    """A folder for pictures, a sheet of the first ones, and results.json.
 
-    What an earlier run wrote there is deleted when the first result comes.
+    The results of an earlier run are deleted when the first new result comes.
 
     Args:
       folder: The folder.
-      config: What results.json says of how it was done.
+      config: The run's configuration, for results.json.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ class ToFolder:
         return self._folder / GRID
 
     def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
-        """Writes the pictures of a batch, and what is known of all so far."""
+        """Writes a batch's pictures, and the sheet and results.json for all so far."""
         if not self._begun:
             self._begin()
         files = {
@@ -140,7 +140,7 @@ class ToFolder:
             for result in results
             for path, picture in _pictures(result).items()
         }
-        # First the note: whatever is killed, nothing is there that it does not list.
+        # The note comes first, so that it lists every file even if the run is killed.
         written.add(self._folder, "inpaint", files)
         for path, picture in files.items():
             images.write_png(self._folder / path, picture)
@@ -159,7 +159,7 @@ class ToFolder:
         program.write_json(self._folder / RESULTS, content)
 
     def _begin(self) -> None:
-        """Makes way for this run's results."""
+        """Deletes the results of an earlier run."""
         self._begun = True
         (self._folder / RESULTS).unlink(missing_ok=True)
         before = written.delete_own(self._folder, "inpaint")
@@ -170,7 +170,7 @@ class ToFolder:
 
 
 def _pictures(result: Filled) -> dict[str, np.ndarray]:
-    """What is written of a picture, by path in the folder."""
+    """The images to write for a picture, by path in the folder."""
     problem, file = result.problem, result.problem.file
     pictures = {
         f"completed/{file}": result.completed[0],
@@ -186,7 +186,7 @@ def _pictures(result: Filled) -> dict[str, np.ndarray]:
 
 
 def _shown(result: Filled) -> sheets.Shown:
-    """A picture's row of the sheet."""
+    """A picture's row in the sheet."""
     problem = result.problem
     losses = result.row.get("candidate_losses", ())
     return sheets.Shown(
@@ -204,13 +204,13 @@ def _shown(result: Filled) -> sheets.Shown:
 
 
 def _seeds(result: Filled) -> Sequence[int]:
-    """Which search each candidate is; nothing where there was one search only."""
+    """The number of each candidate's search; empty if there was only one search."""
     seeds: Sequence[int] = result.row.get("candidate_seeds", ())
     return seeds
 
 
 def _summary(rows: Rows, failed: Rows) -> dict[str, Any]:
-    """Counts, and means over the images for which a figure is defined."""
+    """Counts, and the mean of each figure over the images where it is defined."""
     means = {name: of["mean"] for name, of in measures.summarise(rows).items()}
     return {
         "n": len(rows),

@@ -1,4 +1,4 @@
-"""The contact sheet of a run: pictures, their holes, and what was made of them."""
+"""The contact sheet of a run: pictures, their holes, and the completed pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +11,21 @@ from inpaint_jax.data import images
 from inpaint_jax.data.sheets import grid
 
 ROWS = 32
-"""Pictures on a sheet, at most."""
+"""Greatest number of pictures on a sheet."""
 
 
 class Shown(NamedTuple):
     """A row of a sheet.
 
     Attributes:
-      label: What stands beside it.
-      original: ``[S, S, 3]`` uint8; where it is not known, what was given.
-      given: ``[S, S, 3]`` uint8, what has the hole.
+      label: Text beside the row.
+      original: ``[S, S, 3]`` uint8; if it is not known, the same as ``given``.
+      given: ``[S, S, 3]`` uint8, the picture with the hole.
       mask: ``[S, S, 1]``, 1 = known.
       completed: ``[S, S, 3]`` uint8 each, the best candidate first.
-      generated: ``[S, S, 3]`` uint8, what fills the best one's hole, if there is any.
-      captions: Below each of ``completed``; none if there are none.
+      generated: ``[S, S, 3]`` uint8, the generated image of the best candidate, if
+        there is one.
+      captions: Texts below the images of ``completed``; may be empty.
     """
 
     label: str
@@ -37,7 +38,7 @@ class Shown(NamedTuple):
 
 
 def write(path: Path, shown: Sequence[Shown], *, first: str = "original") -> None:
-    """Writes a sheet; ``first`` is what its first column is called."""
+    """Writes a sheet; ``first`` is the label of its first column."""
     generated = [] if shown[0].generated is None else ["G(z)"]
     candidates = max(len(each.completed) for each in shown)
     columns = [first, "masked", *generated, "completed"]

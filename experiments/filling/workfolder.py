@@ -1,6 +1,6 @@
-"""The work folder of an evaluation: what is done, what is missing, all of it together.
+"""The work folder of an evaluation: finished images, missing images, merged results.
 
-Everything here but ``write`` and ``parts`` is for one process, the first.
+Everything here but ``write`` and ``parts`` is for the first process alone.
 """
 
 import datetime
@@ -22,21 +22,21 @@ from inpaint_jax.names import readable
 COMPLETED, GRID = "completed", "grid.png"
 
 PICTURES = (COMPLETED, GRID)
-"""Where the pictures are that a run writes."""
+"""Subfolder for the pictures that a run writes."""
 
 MERGED = ("metrics.json", GRID)
-"""What is written when all is done, and only then there."""
+"""Files that are written when all images are done, and only then exist."""
 
-_PATIENCE = 60.0  # Seconds in which a shared folder shows what others wrote.
+_PATIENCE = 60.0  # Seconds within which a shared folder shows other processes' files.
 _AT_ONCE = 256
 _FOLLOWED = (*measures.SIMILARITIES, "context_loss")
 
 
 class Plan(NamedTuple):
-    """What an attempt is to do.
+    """The work of an attempt.
 
     Attributes:
-      attempt: Its number.
+      attempt: Number of the attempt.
       missing: Indices of the images that are not done.
     """
 
@@ -49,22 +49,22 @@ class WorkFolder:
 
     Args:
       path: The folder.
-      source: The data set that is evaluated on.
+      source: The data set.
     """
 
     def __init__(self, path: Path, source: datasets.Source) -> None:
         self.path, self.source = path, source
         self.parts = Parts(program.make_folder(path / "parts"))
         self._done: dict[int, dict[str, Any]] = {}
-        # Of the images that have a row: how many there are, and how many of those that
-        # are in the data set are the same picture, and another one.
+        # Numbers of images that have a row; and, of those that are in the data set, of
+        # images that are the same picture as in the row and of those that are not.
         self._claimed = self._same = self._changed = 0
 
     def write(self, result: batches.Result) -> dict[str, Any]:
         """Writes a completed picture.
 
         Returns:
-          The line that is to follow it into ``parts``.
+          The line to append to ``parts`` after it.
         """
         row: dict[str, Any] = {"index": result.index}
         if isinstance(result, batches.Failed):
@@ -78,15 +78,15 @@ class WorkFolder:
     def remember(self, config: dict[str, Any], older: dict[str, Any]) -> None:
         """Writes the run's configuration, or checks it against the one that is there.
 
-        The pictures may have moved, or go by another name, if they are the same.
+        The pictures may have moved or have another name if they are the same.
 
         Args:
           config: The configuration.
-          older: What a file that does not name a field meant by that.
+          older: Values of fields that older files lack.
 
         Raises:
-          program.UsageError: The folder belongs to a run of another configuration, or
-            on other pictures; or the data set is what it wrote.
+          program.UsageError: The folder belongs to a run of another configuration or
+            with other pictures; or the data set is the folder's own results.
         """
         inputs = [picture.path for picture in self.source.pictures or ()]
         program.refuse_input(self.path / COMPLETED, inputs)
@@ -100,10 +100,10 @@ class WorkFolder:
             program.write_json(path, there | config)
 
     def plan(self) -> Plan:
-        """Finds what is missing.
+        """Finds the images that are not done.
 
-        Where something is missing, what an earlier attempt merged is out of date, and
-        removed.
+        If there are any, the merged results of an earlier attempt are out of date and
+        are removed.
         """
         self._find_done()
         missing = [i for i in range(len(self.source)) if i not in self._done]
@@ -113,15 +113,15 @@ class WorkFolder:
         return Plan(self.parts.next_attempt(), missing)
 
     def done(self) -> list[dict[str, Any]]:
-        """The rows of what is done, in the data set's order."""
+        """The rows of the images that are done, in the data set's order."""
         self._find_done()
         return [self._done[index] | {"index": index} for index in sorted(self._done)]
 
     def _find_done(self) -> None:
-        """Looks at lines and pictures.
+        """Checks lines and pictures.
 
-        An image is done when there is a row of it, the picture that was filled is still
-        the one in the data set, and the completed one can be read.
+        An image is done if it has a row, the picture that was filled is still the one
+        in the data set, and the completed one can be read.
         """
         ids = self.source.ids
         index_of: dict[Any, int] | None = None
@@ -143,19 +143,19 @@ class WorkFolder:
             self._done |= self._borne_out(indices[i : i + _AT_ONCE], claimed)
 
     def count_done(self, plan: Plan) -> int:
-        """How many images are done, by the plan and the lines that followed it."""
+        """The number of images done, by the plan and the lines written since."""
         lines = self.parts.rows(plan.attempt)
         fresh = {row["index"] for row in lines if "failed" not in row}
         return len(self.source) - len(plan.missing) + len(fresh)
 
     def merged(self, plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """All rows in the data set's order, and those of images that failed.
+        """All rows in the data set's order, and the rows of images that failed.
 
         Args:
-          plan: Of the attempt that has just ended.
+          plan: Plan of the attempt that has just ended.
 
         Raises:
-          program.UsageError: Lines of other processes do not appear.
+          program.UsageError: The lines of other processes cannot be seen.
         """
         deadline = time.monotonic() + _PATIENCE
         while True:
@@ -180,7 +180,7 @@ class WorkFolder:
         originals = []
         indices = [row["index"] for row in rows]
         for found in batches.read_all(self.source.read, indices):
-            if isinstance(found, ImageError):  # It could be read a moment ago.
+            if isinstance(found, ImageError):  # It was readable a moment ago.
                 raise found
             originals.append(found[1])
         completed = [read_picture(self.path / COMPLETED / row["file"]) for row in rows]
@@ -189,7 +189,7 @@ class WorkFolder:
     def _borne_out(
         self, indices: list[int], claimed: dict[int, dict[str, Any]]
     ) -> dict[int, dict[str, Any]]:
-        """The rows of which both pictures are what they should be."""
+        """The rows whose two pictures can be read and are the right ones."""
         done = {}
         for index, found in zip(
             indices, batches.read_all(self.source.read, indices), strict=True
@@ -211,7 +211,7 @@ class WorkFolder:
 
 
 def _fingerprint(original: np.ndarray) -> int:
-    """Tells an image from one that took its place."""
+    """A checksum by which to notice that an image was replaced."""
     return zlib.crc32(original.tobytes())
 
 
@@ -220,8 +220,8 @@ class ProgressLog:
 
     Args:
       folder: The work folder.
-      done: Images that are done already.
-      total: Of all.
+      done: Number of images that are done already.
+      total: Number of all images.
     """
 
     def __init__(self, folder: Path, done: int, total: int) -> None:
@@ -232,11 +232,11 @@ class ProgressLog:
         self._began = time.monotonic()
 
     def add(self, rows: Sequence[dict[str, Any]], processes: int) -> None:
-        """Writes a line: what is done, how fast, and means of the figures so far.
+        """Writes a line: number of images done, speed, and means of the figures so far.
 
         Args:
-          rows: Of the batch.
-          processes: Of which each is taken to have done as much.
+          rows: Rows of the batch.
+          processes: Number of processes, each assumed to have done as many images.
         """
         self._done = min(self._total, self._done + processes * len(rows))
         speed = (self._done - self._first) / (time.monotonic() - self._began)

@@ -1,1 +1,1 @@
-"""Flags that several programs have."""
+"""Flags that several programs share."""

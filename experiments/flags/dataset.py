@@ -1,4 +1,4 @@
-"""The flags that name data sets, and reading what they name."""
+"""The flags that name data sets, and reading of these data sets."""
 
 from absl import flags
 
@@ -8,13 +8,13 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
     "Folder or bucket (gs://...) in which tensorflow-datasets has prepared celeb_a, "
-    "svhn_cropped or cars196 (tfds build); images:PATH does without. Default: "
+    "svhn_cropped or cars196 (tfds build); images:PATH needs none. Default: "
     "~/tensorflow_datasets.",
 )
 
 
 def define_dataset() -> flags.FlagHolder[str]:
-    """``--dataset``, for a program that cannot do without."""
+    """The flag ``--dataset`` for a program that requires it."""
     return flags.DEFINE_string(
         "dataset",
         None,
@@ -27,7 +27,7 @@ def define_dataset() -> flags.FlagHolder[str]:
 def load(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
 ) -> datasets.Dataset:
-    """All of a data set from ``--data_dir``, with a progress bar."""
+    """Reads a whole data set from ``--data_dir``, with a progress bar."""
     source = open_source(name, split, size=size, crop=crop, limit=limit)
     return datasets.read(source, progress=True)
 
@@ -35,9 +35,9 @@ def load(
 def open_source(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
 ) -> datasets.Source:
-    """``datasets.open_source`` from ``--data_dir``.
+    """Opens a data set from ``--data_dir`` (``datasets.open_source``).
 
-    Bounding boxes come with a data set; of pictures, each is its own box.
+    Only a data set has bounding boxes; for picture files the box is the whole frame.
     """
     if crop == "box" and name.startswith("images:"):
         crop = "none"

@@ -1,4 +1,4 @@
-"""The flags that say how holes are filled, for every program that fills some."""
+"""The flags that choose a method to fill holes, shared by all programs that do."""
 
 from absl import flags
 
@@ -13,33 +13,33 @@ METHOD = flags.DEFINE_enum(
     "latent: a search of the latent space (--search). context_encoder: one pass of a "
     "network (Pathak et al.). mean: the smoothest fill with the gradients of the mean "
     "training image. nearest: the training image that fits best. harmonic: the "
-    "smoothest fill there is. biharmonic, telea, navier_stokes: the classics of "
+    "smoothest fill. biharmonic, telea, navier_stokes: classical methods of "
     "scikit-image and OpenCV. tv: least total variation. low_rank: least truncated "
     "nuclear norm. patch_match: patches from around the hole. For all but latent "
-    "--model only says how to crop and resize.",
+    "--model only determines crop and size.",
 )
 TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset",
     None,
-    "Training images of --method=mean and nearest: a data set as in "
-    "experiments.train, of which the split train is taken, or images:PATH.",
+    "Training images for --method=mean and nearest: a data set as in "
+    "experiments.train, whose split train is used, or images:PATH.",
 )
 CONTEXT_ENCODER = flags.DEFINE_string(
     "context_encoder",
     None,
-    "For --method=context_encoder: a shipped one's name, a .safetensors file, or the "
-    "work folder of a training. Default: the one called as --model is.",
+    "Network for --method=context_encoder: the name of a shipped one, a .safetensors "
+    "file, or the work folder of a training run. Default: the one named like --model.",
 )
 _BLEND = flags.DEFINE_bool(
     "blend",
     None,
-    "Poisson blending of what latent, nearest and context_encoder make; else it is "
-    "pasted. Default: latent alone is blended, as in the paper.",
+    "Poisson blending of the results of latent, nearest and context_encoder; otherwise "
+    "they are pasted. Default: only latent is blended, as in the paper.",
 )
 
 
 def check() -> None:
-    """Looks for flags that do not go together.
+    """Checks that the flags go together.
 
     Raises:
       program.UsageError: Some do not.
@@ -61,5 +61,5 @@ def check() -> None:
 
 
 def blend() -> bool:
-    """Whether what fills the hole is blended."""
+    """Whether the method's result is blended."""
     return METHOD.value == "latent" if _BLEND.value is None else _BLEND.value

@@ -1,4 +1,4 @@
-"""The flag that names a model, and loading what it names."""
+"""The flag that names a model, and loading of that model."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def define_model() -> flags.FlagHolder[str]:
 
 
 def load(name: str, *, precision: str = "float32") -> Model:
-    """``inpaint_jax.load_model``, which says so when a name means two things."""
+    """Loads a model (``inpaint_jax.load_model``); warns if its name is ambiguous."""
     if name in inpaint_jax.model_names() and Path(name).exists():
         program.warn(
             f"--model={name} is the model that comes with the program; for what is "

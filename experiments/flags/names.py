@@ -1,11 +1,11 @@
-"""Names of methods, which flags offer and ``experiments.filling`` knows how to do."""
+"""Names of methods, offered by flags and implemented by ``experiments.filling``."""
 
 from inpaint_jax.baselines import FILLS
 
 FROM_TRAINING = ("mean", "nearest")
-"""Those that look at training images."""
+"""Methods that use training images."""
 
 METHODS = ("latent", "context_encoder", *FROM_TRAINING, *FILLS)
 
 BLENDED = ("latent", "context_encoder", "nearest")
-"""Those that make an image for the hole, which can be pasted or blended."""
+"""Methods that make an image for the hole, which can be pasted or blended."""

@@ -1,4 +1,4 @@
-"""The flags that say what is trained and how: network, recipe, and changes to it."""
+"""The flags of a training: network, recipe, and changes to the recipe."""
 
 import dataclasses
 from typing import Any
@@ -25,7 +25,7 @@ _WIDTH = flags.DEFINE_integer(
 _LATENT_SIZE = flags.DEFINE_integer(
     "latent_size",
     None,
-    "Length of z, 100 by default; of a context encoder, its bottleneck, 4000.",
+    "Length of z, or of a context encoder's bottleneck. Default: 100, or 4000.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of the images. Default: 64."
@@ -34,33 +34,33 @@ _RECIPE = flags.DEFINE_enum(
     "recipe",
     "tuned",
     list(recipes.RECIPES),
-    "Which values the other flags of the recipe have when they are not given.",
+    "Recipe whose values hold for the flags that are left out.",
 )
 # Each is a field of some recipe, of the same name.
 _OVERRIDES = (
-    flags.DEFINE_integer("batch_size", None, "Images a step."),
+    flags.DEFINE_integer("batch_size", None, "Images per step."),
     flags.DEFINE_float(
         "learning_rate",
         None,
-        "Adam's step size; the discriminator's stays the same share of it.",
+        "Adam's step size; the discriminator's changes in proportion.",
     ),
     flags.DEFINE_float(
-        "discriminator_learning_rate", None, "The discriminator's own, if another."
+        "discriminator_learning_rate", None, "Adam's step size for the discriminator."
     ),
-    flags.DEFINE_float("beta1", None, "Adam's first decay."),
-    flags.DEFINE_float("ema_decay", None, "Of the generator's average."),
+    flags.DEFINE_float("beta1", None, "Decay of Adam's first moment."),
+    flags.DEFINE_float("ema_decay", None, "Decay of the weights' moving average."),
     flags.DEFINE_enum(
         "generator_loss",
         None,
         recipes.GENERATOR_LOSSES,
-        "saturating is the paper's eq. 1 to the letter.",
+        "Loss of the generator; saturating is eq. 1 of the paper itself.",
     ),
     flags.DEFINE_bool("flip", None, "Mirror images at random."),
     flags.DEFINE_integer(
         "batch_norm_groups",
         None,
-        "Parts of a batch that BatchNorm normalises apart. 1: the whole batch, on "
-        "however many devices; as many as there are devices: no statistics exchanged.",
+        "Parts of a batch that BatchNorm normalises apart. 1: the whole batch, on any "
+        "number of devices. The number of devices: they exchange no statistics.",
     ),
     flags.DEFINE_integer(
         "discriminator_width",
@@ -71,22 +71,23 @@ _OVERRIDES = (
     flags.DEFINE_float(
         "adversarial_weight",
         None,
-        "Of a context encoder's adversarial loss; the rest is the squared error's.",
+        "Weight w of a context encoder's adversarial loss, beside 1 - w of the squared "
+        "error.",
     ),
     flags.DEFINE_enum(
         "precision",
         None,
         PRECISIONS,
-        "What the networks compute in. bfloat16 is for GPUs and TPUs.",
+        "Number type that the networks compute in. bfloat16 is for GPUs and TPUs.",
     ),
     flags.DEFINE_integer(
-        "seed", None, "Of weights, latents, flips and order.", upper_bound=2**31 - 1
+        "seed", None, "Seed of all random choices.", upper_bound=2**31 - 1
     ),
 )
 
 
 def read_recipe() -> recipes.Recipe:
-    """The recipe, changed as the flags say.
+    """The recipe, with the changes that the flags make.
 
     Raises:
       ValueError: A value is out of range, or of another model's recipe.
@@ -103,7 +104,7 @@ def read_recipe() -> recipes.Recipe:
         recipe = recipes.RECIPES[_RECIPE.value]
         of_discriminator = recipe.discriminator_learning_rate
         if "learning_rate" in given and of_discriminator is not None:
-            # A recipe with two rates says how they relate: changing one changes both.
+            # The ratio of a recipe's two rates is kept: changing one changes both.
             share = of_discriminator / recipe.learning_rate
             rate = share * given["learning_rate"]
             given.setdefault("discriminator_learning_rate", rate)

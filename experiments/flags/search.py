@@ -1,4 +1,4 @@
-"""The flags of the latent search, for every program that does one."""
+"""The flags of the latent search, shared by all programs that search."""
 
 import dataclasses
 from typing import Any
@@ -11,34 +11,35 @@ SEARCH = flags.DEFINE_enum(
     "search",
     "paper",
     list(SEARCHES),
-    "Way to search: as the paper does, or with a small part of the work. It says which "
-    "values --steps, --learning_rate and --prior_weight have when they are not given.",
+    "Search configuration: the paper's, or one with a small part of its work. It gives "
+    "the values of --steps, --learning_rate and --prior_weight that are left out.",
 )
-_STEPS = flags.DEFINE_integer("steps", None, "Updates of the latent.")
+_STEPS = flags.DEFINE_integer("steps", None, "Number of updates of the latent.")
 _LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate", None, "Adam's, in the search (at its start if it falls)."
+    "learning_rate", None, "Adam's step size in the search (at its start if it falls)."
 )
 _PRIOR_WEIGHT = flags.DEFINE_float("prior_weight", None, "Lambda of the prior loss.")
 _REFINE = flags.DEFINE_integer(
     "refine",
     0,
-    "Steps that, after the search, change the generator's inner features until the "
-    "known pixels fit better than any latent makes them. Losses are those of the "
-    "search. 0: none, as in the paper.",
+    "Steps of refinement: after the search the generator's inner features are changed, "
+    "so that the image fits the known pixels better than any latent's. Losses are "
+    "those of the search. 0: none, as in the paper.",
     lower_bound=0,
 )
 PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
     PRECISIONS,
-    "What the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is slower.",
+    "Number type that the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is "
+    "slower with it.",
 )
 
 NAMES = ("search", "steps", "learning_rate", "prior_weight", "refine", "precision")
 
 
 def config() -> SearchConfig:
-    """The search of ``--search``, changed as the other flags say.
+    """The configuration of ``--search``, with the changes that other flags make.
 
     Raises:
       ValueError: A value is out of range.
@@ -52,5 +53,5 @@ def config() -> SearchConfig:
 
 
 def refinement() -> RefineConfig | None:
-    """What follows the search, if anything."""
+    """The refinement after the search, or None."""
     return RefineConfig(steps=_REFINE.value) if _REFINE.value else None

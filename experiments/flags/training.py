@@ -1,4 +1,4 @@
-"""The flags that all trainings have: where they are kept, and what is done when."""
+"""The flags of all trainings: work folder, split, and intervals."""
 
 from absl import flags
 

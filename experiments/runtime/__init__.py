@@ -1,1 +1,1 @@
-"""How programs start, stop, keep files and work together; nothing about images."""
+"""Start, stop, files and cooperation of programs; nothing about images."""

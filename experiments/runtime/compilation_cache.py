@@ -24,9 +24,9 @@ _CACHE = flags.DEFINE_string(
 
 
 def use() -> None:
-    """Turns the cache on, if its folder belongs to the user alone.
+    """Turns the cache on if only the user can write to its folder.
 
-    What the folder holds gets executed, so one that others can write to is not used.
+    Programs execute the folder's content, so one that others can write to is not used.
     Call this before the first computation.
     """
     given = _CACHE.value or None
@@ -39,7 +39,7 @@ def use() -> None:
         folder = Path(given).expanduser() if given else _default() / "inpaint_jax"
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         status = folder.stat()
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home.
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder.
         _without(str(error))
         return
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -47,20 +47,20 @@ def use() -> None:
         return
     folder = of_machine(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Many small functions take as long as one large one.
+    # Many small functions together take as long as a large one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def of_machine(folder: Path) -> Path:
-    """The part of a cache for this kind of processor, without what is damaged."""
+    """The part of a cache for this kind of processor, without damaged files."""
     folder /= _machine()
     _drop_damaged(folder)
     return folder
 
 
 def _drop_damaged(folder: Path) -> None:
-    """Removes files that a killed run left half written.
+    """Removes incomplete files that a killed run left.
 
     JAX would neither use nor replace them. Only files written since the last check are
     read: reading a thousand files takes longer than the start of the program.
@@ -73,7 +73,7 @@ def _drop_damaged(folder: Path) -> None:
                 continue
             with path.open("rb") as file:
                 if file.read(4) == _ZSTANDARD:
-                    continue  # Compressed by an optional package: not checked.
+                    continue  # Compressed by an optional package; not checked.
                 file.seek(0)
                 stream = zlib.decompressobj()
                 stream.decompress(file.read())
@@ -96,7 +96,7 @@ def _default() -> Path:
 
 
 def _machine() -> str:
-    """Returns a name for this kind of processor.
+    """A name for this kind of processor.
 
     Compiled code may not run on another kind, and a home folder may be shared between
     machines.
@@ -112,6 +112,6 @@ def _machine() -> str:
 
 
 def _without(reason: str) -> None:
-    # The folder that the environment names is not used either: the user named another.
+    # The folder in the environment is not used either, as the user named another one.
     jax.config.update("jax_enable_compilation_cache", False)
     logging.warning("nothing compiled is kept for the next run: %s", reason)

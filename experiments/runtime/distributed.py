@@ -1,7 +1,7 @@
-"""Jobs of several processes: how they begin, agree, wait for each other, and end.
+"""Jobs of several processes: start, agreement, synchronisation and end.
 
-Every process runs the same program with the same flags. Process 0, the *first*, alone
-writes what all share: a folder's configuration and the merged results. Without
+Every process runs the same program with the same flags. Only process 0, the *first*,
+writes the shared files: a folder's configuration and the merged results. Without
 ``--distributed`` there is only one process.
 """
 
@@ -55,7 +55,7 @@ def job() -> Iterator[None]:
     """Makes this process part of the job while the context lasts.
 
     Enter it before any computation. A process with an error ends at once, without
-    waiting for the others at the end; they notice, say so and end as well.
+    waiting for the others; they notice, report it and end as well.
 
     Raises:
       program.UsageError: The flags do not go together, or the processes did not meet.
@@ -63,13 +63,13 @@ def job() -> Iterator[None]:
     if not _meet():
         yield
         return
-    # When another process dies while this one computes, JAX says so and aborts. A dump
+    # If another process dies while this one computes, JAX reports it and aborts. A dump
     # of all threads would hide the message.
     faulthandler.disable()
     try:
         _check_devices()
-        # On CPUs the first exchange must find all processes within half a minute. Do it
-        # now, when they have just met; later one of them may have much to read.
+        # On CPUs the first exchange must find all processes within half a minute. It is
+        # done now, when they have just met; later one of them may be busy reading.
         wait_for_all("begin")
         yield
     except Exception as error:
@@ -120,17 +120,17 @@ def _check_devices() -> None:
 
 
 class Stop:
-    """Context that tells all processes to stop when one of them gets a signal.
+    """Context that stops all processes when one of them gets a signal.
 
-    A single process listens to SIGTERM and SIGINT. With several, JAX listens to SIGTERM
-    in each and finds a step that none of them has passed.
+    A single process handles SIGTERM and SIGINT. With several, JAX handles SIGTERM in
+    each and finds a step that none of them has passed.
     """
 
     def __init__(self) -> None:
         self._alone = StopSignal() if jax.process_count() == 1 else None
 
     def at(self, step: int) -> bool:
-        """Whether to stop at this step; every process asks at every step, in order."""
+        """Whether to stop at this step; every process must call it at every step."""
         if self._alone is not None:
             return self._alone.received
         return bool(multihost_utils.reached_preemption_sync_point(step))
@@ -157,13 +157,13 @@ def say(line: str) -> None:
 
 
 def from_first(work: Callable[[], Any]) -> Any:
-    """Calls a function in the first process, and gives its result to all.
+    """Calls a function in the first process and returns its result in all.
 
     Args:
-      work: The function; JSON must be able to hold its result.
+      work: The function; its result must be a JSON value.
 
     Returns:
-      The result of ``work``, in every process, as JSON gives it back.
+      The result of ``work``, after a round trip through JSON.
 
     Raises:
       program.UsageError: ``work`` raised it, in every process.
@@ -181,12 +181,12 @@ def from_first(work: Callable[[], Any]) -> Any:
 
 
 def wait_for_all(what: str) -> None:
-    """Returns when every process has called this."""
+    """Waits until every process has called this function."""
     multihost_utils.sync_global_devices(what)
 
 
 def _tell(message: bytes) -> bytes:
-    """Gives the message of process 0 to every process."""
+    """Sends the message of process 0 to every process."""
     if jax.process_count() == 1:
         return message
     size = multihost_utils.broadcast_one_to_all(np.int32(len(message)))
@@ -216,6 +216,6 @@ def _end(error: Exception) -> None:
 
 
 def _is_of_another(message: str) -> bool:
-    """Whether an error of the runtime says that another process cannot be reached."""
+    """Whether a message of the runtime means that another process is unreachable."""
     signs = ("Gloo", "Connection closed", "heartbeat", "coordination service")
     return any(sign in message for sign in signs)

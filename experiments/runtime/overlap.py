@@ -13,10 +13,9 @@ _Result = TypeVar("_Result")
 def ahead(
     function: Callable[[_Item], _Result], items: Iterable[_Item], *, depth: int = 2
 ) -> Iterator[_Result]:
-    """``map`` that computes the next ``depth`` results in another thread.
+    """``map`` that computes the next ``depth`` results ahead in another thread.
 
-    It computes no more than these ahead, so memory is bounded however slow the
-    consumer.
+    It computes no more than these ahead, so memory is bounded even for a slow consumer.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting: collections.deque[concurrent.futures.Future[_Result]]
@@ -36,8 +35,8 @@ def ahead(
 class Behind:
     """Context that runs calls one after the other in another thread.
 
-    At most one call is pending. Leaving the context waits for it. What a call raises is
-    raised by the next ``call``, or on leaving.
+    At most one call is pending. Leaving the context waits for it. An exception in a
+    call is raised by the next ``call``, or on leaving.
     """
 
     def __init__(self) -> None:

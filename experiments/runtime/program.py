@@ -1,4 +1,4 @@
-"""What every program here shares: how it starts, and how it says what is wrong."""
+"""Shared parts of all programs: start, messages, work folders and their files."""
 
 import contextlib
 import fcntl
@@ -33,11 +33,11 @@ from inpaint_jax.training import CheckpointError
 
 
 class UsageError(ValueError):
-    """Something the user gave is wrong; the message is one line that says what."""
+    """A fault of the user's input or flags; the message is one line."""
 
 
 _OF_RUNS = ("config.json", "quality.json", "results.json", "table.json")
-"""Files that only a program's folder has."""
+"""Files that exist only in a program's folder."""
 
 _THEIRS = (UsageError, CheckpointError, DataError, FillError, ImageError, ModelError)
 
@@ -45,14 +45,14 @@ _THEIRS = (UsageError, CheckpointError, DataError, FillError, ImageError, ModelE
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags, runs ``main`` and exits with the status it returns.
 
-    Whatever the user can put right (a flag, an input, a model, a folder that cannot
-    be written) ends in one line on standard error and exit status 2; a traceback
-    means a fault of the program.
+    A fault that the user can correct (a flag, an input, a model, a folder that cannot
+    be written) ends in one line on standard error and exit status 2. A traceback means
+    a fault of the program.
     """
 
     def guarded(_: Sequence[str]) -> int | None:
         if not flags.FLAGS["verbosity"].present:
-            # Orbax logs each of its own steps; --verbosity=0 brings that back.
+            # Orbax logs each of its own steps; --verbosity=0 shows them.
             logging.set_verbosity(logging.WARNING)
             _hush_threads()
         try:
@@ -69,18 +69,18 @@ def run(main: Callable[[], int | None]) -> None:
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A path that the terminal cannot show is no reason to fail after the work.
+            # A path that the terminal cannot show must not make the program fail.
             stream.reconfigure(errors="backslashreplace")
     app.run(guarded, flags_parser=_parse)
 
 
 def name() -> str:
-    """What the program that runs is called."""
+    """The name of the running program."""
     return Path(sys.argv[0]).stem
 
 
 def complaint(error: Exception) -> str | None:
-    """What to tell the user of an error that is theirs to put right, else None."""
+    """The message for an error that the user can correct; None for other errors."""
     if isinstance(error, _THEIRS):
         return str(error)
     if isinstance(error, OSError):  # A full disk, a folder where a file should be, ...
@@ -91,7 +91,7 @@ def complaint(error: Exception) -> str | None:
 def _hush_threads() -> None:
     """Keeps Orbax's and TensorStore's threads from printing tracebacks.
 
-    What matters of their exceptions is raised in the main thread as well.
+    Exceptions that matter are raised in the main thread as well.
     """
 
     def is_news(record: records.LogRecord) -> bool:
@@ -99,8 +99,8 @@ def _hush_threads() -> None:
         return not (theirs and record.exc_info)
 
     def hook(unraisable: Any) -> None:
-        # The first of many failed writes ends the event loop that waits for them all;
-        # the others find it closed.
+        # The first of many failed writes ends the event loop that waits for them all,
+        # and the other writes find it closed.
         if str(unraisable.exc_value) != "Event loop is closed":
             sys.__unraisablehook__(unraisable)
 
@@ -111,9 +111,9 @@ def _hush_threads() -> None:
 def _parse(arguments: Sequence[str]) -> Sequence[str]:
     try:
         rest = flags.FLAGS(list(arguments))
-    except SystemExit:  # --help said what it was asked for: no failure.
+    except SystemExit:  # --help has printed its text, which is not a failure.
         sys.exit(0)
-    except BrokenPipeError:  # Of --help, to a reader who had seen enough.
+    except BrokenPipeError:  # The reader of the output of --help has ended.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except flags.Error as error:
@@ -121,7 +121,7 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
     if len(rest) > 1:
         _fail(f"what is {rest[1]!r}? Every argument is a flag (--help lists them)")
     for flag in (flags.FLAGS[each] for each in flags.FLAGS):
-        # A variable of the shell that is not set; "" as a path is the current folder.
+        # An unset variable of the shell, for example; "" would mean the current folder.
         if flag.present and isinstance(flag.value, str) and not flag.value.strip():
             _fail(f"--{flag.name}= is empty: give it a value or leave it out")
     return rest
@@ -139,10 +139,10 @@ def warn(message: str) -> None:
 
 @contextlib.contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turns a ``ValueError`` of the library into a complaint to the user.
+    """Turns a ``ValueError`` of the library into a ``UsageError``.
 
-    To be put round the few lines that make configurations of flags, and nothing
-    else: anywhere else a ``ValueError`` is a fault of the program.
+    Use it only for the few lines that make configurations from flags: anywhere else a
+    ``ValueError`` is a fault of the program.
     """
     try:
         yield
@@ -151,26 +151,26 @@ def usage_errors() -> Iterator[None]:
 
 
 def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
-    """Makes ``path`` (``~`` expanded) and shows that files can be written there.
+    """Makes the folder ``path`` (``~`` expanded) and checks that it can be written.
 
     Args:
       path: The folder.
       results: Names of pictures, and of folders of pictures, that the program writes
-        there: noted, so that no program takes them for input.
+        there. They are noted, so that no program takes them for input.
 
     Returns:
       The folder.
 
     Raises:
-      UsageError: It cannot be made or written, is not on a file system, or holds a
-        result's name already, of something that no program wrote.
+      UsageError: The folder cannot be made or written, is not on a file system, or
+        already holds a file of a result's name that no program wrote.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # A path has lost a slash.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):  # Path drops a slash of ://.
         url = str(path).replace(":/", "://", 1)
         raise UsageError(f"cannot write to {url}: give a folder of a file system")
     try:
         path = path.expanduser()
-    except RuntimeError as error:  # A user that is not known.
+    except RuntimeError as error:  # ~user of an unknown user.
         raise UsageError(f"cannot write to {path}: {error}") from error
     if not any((path / each).exists() for each in (written.NOTE, *_OF_RUNS)):
         for each in results:
@@ -191,14 +191,14 @@ def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
 
 
 def refuse_input(result: Path, inputs: Iterable[str]) -> None:
-    """Looks for input that is among what the program is going to write.
+    """Checks that no input is among the files that the program is going to write.
 
     Args:
-      result: A file, or a folder, that it writes.
+      result: A file or a folder that the program writes.
       inputs: Paths that it reads.
 
     Raises:
-      UsageError: There is some.
+      UsageError: An input is.
     """
     own = os.path.realpath(result)
     for given in inputs:
@@ -211,10 +211,10 @@ def refuse_input(result: Path, inputs: Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Keeps ``folder`` to this process; a killed process holds no lock.
+    """Locks ``folder`` for this process; a killed process holds no lock.
 
     Raises:
-      UsageError: Another process has it.
+      UsageError: Another process holds the lock.
     """
     with (folder / ".lock").open("w") as file:
         try:
@@ -234,12 +234,12 @@ def remember(
 
     Args:
       path: The file.
-      wanted: The configuration, as JSON gives it back.
-      older: What a file that does not name a field meant by that.
+      wanted: The configuration, as JSON values.
+      older: Values of fields that older files lack.
       unchecked: Fields that may differ.
 
     Returns:
-      The configuration that is there now.
+      The configuration that is in the file now.
 
     Raises:
       UsageError: The folder belongs to a run of another configuration.
@@ -259,7 +259,7 @@ def remember(
 
 
 def another_run(folder: Path, field: str, there: Any, wanted: Any) -> UsageError:
-    """The error of a folder whose run has another configuration."""
+    """The error for a folder whose run has another configuration."""
     return UsageError(
         f"{folder} belongs to a run with {field} = {there}, not {wanted}: give another "
         "--workdir or the flags it was begun with"
@@ -267,7 +267,7 @@ def another_run(folder: Path, field: str, there: Any, wanted: Any) -> UsageError
 
 
 def absolute(dataset: str) -> str:
-    """``images:PATH`` as it reads from any folder; other names as they are."""
+    """``images:PATH`` with an absolute path; other names are returned as they are."""
     kind, colon, path = dataset.partition(":")
     if not colon or kind != "images":
         return dataset
@@ -275,19 +275,19 @@ def absolute(dataset: str) -> str:
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds a line of JSON for each row, all of them in one go."""
+    """Appends a line of JSON for each row, all in one write."""
     text = "".join(_to_json(row) + "\n" for row in rows)
     with _named(path), path.open("a") as file:
         file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON, whole or not at all."""
+    """Writes a JSON file atomically."""
     write_text(path, _to_json(value, indent=2) + "\n")
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
-    """JSON in ASCII; of what is no Unicode (odd names of files) what can be read."""
+    """JSON in ASCII; invalid Unicode (in file names) is made readable."""
 
     def valid(value: Any) -> Any:
         if isinstance(value, str):
@@ -302,7 +302,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Writes a text file atomically."""
     write_bytes(path, text.encode())
 
 
@@ -320,7 +320,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Has an ``OSError`` name the file: that of a full disk names none."""
+    """Adds the file's name to an ``OSError``, as that of a full disk has none."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Ending a run: on a signal, with everything saved, or because training diverged."""
+"""Graceful shutdown on signals, and the end of a training that diverged."""
 
 import signal
 from typing import Any, Self
@@ -11,7 +11,7 @@ from inpaint_jax.training.checkpoints import Checkpoints
 class StopSignal:
     """Context that notes SIGTERM and SIGINT, so that a run can save its work and end.
 
-    A second signal has its usual effect, for users who cannot wait.
+    A second signal has its usual effect and ends the process at once.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ def check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
     """Ends a run that diverged, before the state is saved.
 
     A number that is not finite never becomes finite again, so it is enough to check
-    what is logged or saved.
+    figures that are logged and states that are saved.
 
     Args:
       tree: The state and the figures after ``step``.

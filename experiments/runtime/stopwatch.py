@@ -1,7 +1,7 @@
 """Wall time of work, without the time that JAX takes to compile it.
 
-Compilation happens once, however many images follow, so it does not belong to the
-seconds that an image takes.
+Compilation happens once for any number of images, so it does not count as seconds per
+image.
 """
 
 import threading
@@ -14,10 +14,10 @@ _COMPILING = "/jax/core/compile/"  # Tracing, lowering and compilation.
 
 
 class Stopwatch:
-    """Context whose ``seconds`` are those of its block without compilation.
+    """Context that measures the ``seconds`` of its block without compilation.
 
-    Compilation in other threads is not subtracted, because this one does not wait for
-    it.
+    Compilation in other threads is not subtracted, because this thread does not wait
+    for it.
     """
 
     seconds = 0.0
@@ -47,7 +47,7 @@ class Stopwatch:
 
 
 def _covered(spans: list[tuple[float, float]]) -> float:
-    """Length of the union of spans, which overlap where traces are nested."""
+    """Total length of the union of spans, which overlap if traces are nested."""
     total, reached = 0.0, float("-inf")
     for begin, end in sorted(spans):
         total += max(0.0, end - max(begin, reached))

@@ -1,1 +1,1 @@
-"""What is trained, and how a training is followed."""
+"""The training loop, the networks that it trains, and the tracking of a run."""

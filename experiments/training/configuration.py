@@ -1,4 +1,4 @@
-"""What a run was begun with: ``config.json``, written once and compared ever after."""
+"""Configuration of a run: ``config.json``, written once and compared at each start."""
 
 import hashlib
 import json
@@ -24,23 +24,23 @@ def remember(
 ) -> None:
     """Writes a run's configuration, or checks it against the one that is there.
 
-    Its pictures are the same when they are called the same or look the same: a data set
-    may move, or be named by another pattern.
+    The pictures are the same if their names or their pixels are: a data set may move,
+    or be named by another pattern.
 
     Args:
       workdir: Folder of the run.
-      settings: How the run trains.
-      dataset: The images that it trains on.
-      held_back: Those that it is judged with, if it is.
-      validation: How they were named.
-      older: What a file that does not name a setting meant by that.
+      settings: Settings of the training.
+      dataset: The images to train on.
+      held_back: The images to evaluate on, if any.
+      validation: Value of the flag that names the held-back images.
+      older: Values of settings that older files lack.
 
     Raises:
       program.UsageError: The folder belongs to a run of another configuration, or of
-        one that is no more.
+        one that no longer exists.
     """
     path = workdir / "config.json"
-    settings = json.loads(json.dumps(settings))  # As JSON gives them back.
+    settings = json.loads(json.dumps(settings))  # In the types that JSON returns.
     names = {
         "dataset": program.absolute(dataset.name),
         "split": dataset.split,
@@ -73,7 +73,7 @@ def remember(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The configuration; nothing if the file holds none, as ``remember`` will say."""
+    """The configuration; empty if the file is not valid, which ``remember`` reports."""
     try:
         return dict(json.loads(path.read_text()))
     except (ValueError, TypeError):

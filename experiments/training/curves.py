@@ -1,4 +1,4 @@
-"""Draws how a training run went."""
+"""Curves of a training run."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def write_curves(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -
       path: The file.
       metrics: Rows of metrics.jsonl.
       quality: Rows of quality.jsonl; may be empty.
-      best: Step of the best checkpoint, to be marked.
+      best: Step of the best checkpoint, which is marked; None: no mark.
     """
     figure = Figure(figsize=(12, 7), layout="constrained")
     (losses, scores), (swd, rest) = figure.subplots(2, 2)
@@ -57,7 +57,7 @@ def write_curves(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -
 
 
 def write_figures(path: Path, metrics: _Rows, quality: _Rows, best: int | None) -> None:
-    """Writes a PNG with a panel for each figure of a run, as ``write_curves``."""
+    """Writes a PNG with a panel for each figure of a run; see ``write_curves``."""
     panels = [
         (title, rows, name)
         for title, rows in (("training", metrics), ("held back", quality))
@@ -93,7 +93,7 @@ def _draw(
     colors: Sequence[str] = ("C0", "C1", "C2", "C3", "C4", "C5", "C6"),
 ) -> None:
     steps = [row["step"] for row in rows]
-    # A line needs two points; markers show the first one, and vanish in a crowd.
+    # A line needs two points, so few points get markers, and many do not.
     marker = "." if len(rows) < 50 else ""
     for (name, label), color in zip(names.items(), colors, strict=False):
         values = [row[name] for row in rows]

@@ -1,4 +1,4 @@
-"""The one training loop, of every network; a run goes on where it stopped."""
+"""The training loop of all networks; a run goes on where it stopped."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ from inpaint_jax.training.recipes import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """What a training does when.
+    """Length and intervals of a training.
 
     Attributes:
       steps: Steps in all.
@@ -43,18 +43,18 @@ class Pace:
     evaluate_every: int = 0
 
     def evaluates_at(self, step: int) -> bool:
-        """Whether the network is judged after that step."""
+        """Whether the network is evaluated after that step."""
         every = self.evaluate_every
         return every > 0 and step > 0 and (step % every == 0 or step == self.steps)
 
 
 class Outcome(NamedTuple):
-    """Where a training got to.
+    """The result of a training.
 
     Attributes:
       state: The state after the last step that was done.
       rows: The lines of ``metrics.jsonl``.
-      finished: Whether all steps are done; else a signal stopped it.
+      finished: Whether all steps are done; otherwise a signal stopped the training.
     """
 
     state: Any
@@ -64,10 +64,10 @@ class Outcome(NamedTuple):
 
 @contextlib.contextmanager
 def work_folder(path: str) -> Iterator[Path]:
-    """Makes a run's folder, and keeps it to this job.
+    """Makes a run's folder and locks it for this job.
 
     Raises:
-      program.UsageError: It cannot be written, or another run has it.
+      program.UsageError: The folder cannot be written, or another run uses it.
     """
     workdir = program.make_folder(Path(path), ["samples", "curves.png"])
     with contextlib.ExitStack() as held:
@@ -76,10 +76,10 @@ def work_folder(path: str) -> Iterator[Path]:
 
 
 def make_mesh(recipe: Recipe) -> Mesh:
-    """A mesh over all devices, by which the recipe's batches can be divided.
+    """A mesh over all devices, among which the recipe's batches can be divided.
 
     Raises:
-      program.UsageError: They cannot.
+      program.UsageError: The batches cannot be divided.
     """
     mesh = parallel.make_mesh()
     if recipe.batch_size % mesh.size:
@@ -98,7 +98,7 @@ def make_mesh(recipe: Recipe) -> Mesh:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """What the loop works with, beside the state."""
+    """The objects that the loop needs beside the state."""
 
     trainee: Trainee
     dataset: Dataset
@@ -117,11 +117,11 @@ def train(
     """Trains from the newest checkpoint, if there is one, to the last step or a signal.
 
     Args:
-      trainee: What is trained.
-      dataset: On which images.
-      workdir: Folder of the run; its configuration has been compared.
+      trainee: The network to train.
+      dataset: The images to train on.
+      workdir: Folder of the run, whose configuration has been compared.
       mesh: The devices.
-      pace: What is done when.
+      pace: Length and intervals of the training.
 
     Raises:
       program.UsageError: Training diverged.
@@ -150,7 +150,7 @@ def train(
             tracker,
             stop,
         )
-        # A run killed between a checkpoint and its evaluation.
+        # An earlier run was killed between a checkpoint and its evaluation.
         if tracker and pace.evaluates_at(start) and not tracker.has(start):
             _evaluate(run, tracker, state)
         if start >= pace.steps:
@@ -180,14 +180,14 @@ def _train(run: _Run, state: State, start: int) -> Outcome:
             batch = parallel.place(
                 pixels.to_float(run.dataset.images[rows[mine]]), run.mesh
             )
-            # Steps are queued, not waited for; without this wait the queue would grow,
-            # and a signal to stop would be heeded only when all of it is done.
+            # Steps are queued without waiting for them. Unless the loop waits here, the
+            # queue grows, and a signal takes effect only when all of it is done.
             jax.block_until_ready(metrics)
             state, metrics = trainee.train_step(state, batch, run.mesh)
             bar.update()
 
-            # Read once: the signal may come at any moment, and this step either is the
-            # last, and saved, or is not.
+            # Read once, because the signal may come at any moment: all that follows
+            # must agree on whether this step is the last one, which is saved.
             stopped = run.stop.at(step)
             last = step == pace.steps or stopped
             evaluates = pace.evaluates_at(step) and not stopped
@@ -206,7 +206,7 @@ def _train(run: _Run, state: State, start: int) -> Outcome:
             if saves:
                 run.checkpoints.save(state)
             if run.tracker and evaluates:
-                # First the checkpoint: killed from here on, the run evaluates again.
+                # The checkpoint comes first: a run killed from here on evaluates again.
                 run.checkpoints.wait()
                 bar.set_description("judging")
                 _evaluate(run, run.tracker, state)
@@ -229,7 +229,7 @@ def _train(run: _Run, state: State, start: int) -> Outcome:
 
 
 def _share(batch_size: int) -> slice:
-    """Which part of every batch this process feeds to its devices."""
+    """The part of every batch that this process passes to its devices."""
     size = batch_size // jax.process_count()
     return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
 

@@ -1,7 +1,7 @@
-"""Follows a training run: what it logs, how good it gets, which checkpoint is best.
+"""Tracking of a training run: logs, evaluations and the best checkpoint.
 
 ``quality.jsonl`` has a line for each evaluation on held-back images. The best
-checkpoint is that of the lowest figure that counts for what is trained (of a DCGAN, the
+checkpoint is that of the lowest value of the network's criterion (for a DCGAN, the
 sliced Wasserstein distance, averaged over the levels); ``best/`` keeps it.
 """
 
@@ -20,9 +20,9 @@ class Rows:
     """A file of JSON lines that grows with a run.
 
     Args:
-      path: The file; made when missing. Lines of steps after ``start`` are dropped: a
-        killed run did them but did not save them. Only the first process of a job
-        touches it.
+      path: The file; made if missing. Lines of steps after ``start`` are dropped: a
+        killed run did these steps but did not save them. Only the first process of a
+        job writes the file.
       start: The step that the run goes on from.
     """
 
@@ -35,7 +35,7 @@ class Rows:
                 row = json.loads(line)
                 kept = row["step"] <= start
             except (ValueError, KeyError, TypeError):
-                continue  # The line that a killed run was writing.
+                continue  # An incomplete line of a killed run.
             if kept:
                 self.rows.append(row)
         if distributed.is_first():
@@ -49,11 +49,11 @@ class Rows:
 
 
 class Tracker:
-    """Evaluates a run as it goes; a context manager.
+    """Evaluates a run during training; a context manager.
 
     Args:
       workdir: Folder of the run.
-      trainee: What is trained.
+      trainee: The network under training.
       start: The step that the run goes on from.
     """
 
@@ -70,7 +70,7 @@ class Tracker:
 
     @property
     def best_step(self) -> int | None:
-        """Step of the best checkpoint, None before the first evaluation."""
+        """Step of the best checkpoint, or None before the first evaluation."""
         return self._best.latest_step
 
     def has(self, step: int) -> bool:
@@ -78,9 +78,9 @@ class Tracker:
         return any(row["step"] == step for row in self.rows)
 
     def evaluate(self, state: State) -> dict[str, Any]:
-        """Adds a row on the averaged network, and keeps it if it is the best.
+        """Evaluates the averaged network, and keeps the state if it is the best.
 
-        Of several processes the first does the work.
+        Only the first of several processes does the work.
 
         Returns:
           The row.
@@ -100,7 +100,7 @@ class Tracker:
         return row
 
     def _best_figure(self) -> float:
-        """That of the checkpoint in ``best/``; infinite when there is none."""
+        """The criterion of the checkpoint in ``best/``; infinite if there is none."""
         name = self.trainee.criterion
         figures = [row[name] for row in self.rows if row["step"] == self.best_step]
         return min(figures, default=math.inf)

@@ -1,4 +1,4 @@
-"""What ``experiments.train`` trains: a DCGAN, or one of its competitors' networks."""
+"""The networks that can be trained: a DCGAN, its competitors, and encoders."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -28,17 +28,16 @@ Row = Mapping[str, Any]
 """A line of metrics.jsonl or quality.jsonl."""
 
 _SAMPLES = 64
-_JUDGED = 1000  # Held-back images, at most.
+_JUDGED = 1000  # Greatest number of held-back images that are used.
 
 
 class Trainee(Protocol):
-    """One kind of network, its recipe and the images it is trained on.
+    """A kind of network, with its recipe and training images.
 
-    A state that is looked at, by ``samples`` and ``judge``, is in NumPy
-    (``parallel.local``).
+    The state that ``samples`` and ``judge`` take is in NumPy (``parallel.local``).
 
     Attributes:
-      recipe: How it is trained.
+      recipe: Settings of the training.
     """
 
     recipe: Any
@@ -52,10 +51,10 @@ class Trainee(Protocol):
         """The next state and the step's figures, a named tuple of small arrays."""
 
     def samples(self, state: Any) -> np.ndarray:
-        """``[64, S, S, 3]`` in [-1, 1], to look at how far training got."""
+        """Images ``[64, S, S, 3]`` in [-1, 1] that show the progress of training."""
 
     def say_step(self, row: Row) -> str:
-        """A line of metrics.jsonl, for the progress bar."""
+        """A row of metrics.jsonl as text for the progress bar."""
 
     def write_curves(
         self,
@@ -64,28 +63,28 @@ class Trainee(Protocol):
         verdicts: Sequence[Row],
         best: int | None,
     ) -> None:
-        """A PNG of how it went."""
+        """Writes a PNG with the curves of the training."""
 
 
 @runtime_checkable
 class Judged(Trainee, Protocol):
-    """A trainee of which some checkpoint is the best.
+    """A trainee whose checkpoints are compared by a criterion.
 
     Attributes:
-      criterion: The figure of ``judge`` by which that is chosen: the lowest.
+      criterion: Name of the figure of ``judge`` that is lowest for the best checkpoint.
     """
 
     criterion: str
 
     def judge(self, state: Any) -> dict[str, Any]:
-        """Figures on images that were held back."""
+        """Figures on held-back images."""
 
     def say_verdict(self, row: Row) -> str:
-        """A line of quality.jsonl, for the terminal."""
+        """A row of quality.jsonl as text for the terminal."""
 
 
 class Dcgan:
-    """The network that is searched; by the sliced Wasserstein distance of samples."""
+    """The DCGAN; its criterion is the sliced Wasserstein distance of samples."""
 
     criterion = "swd"
     write_curves = staticmethod(curves.write_curves)
@@ -96,7 +95,7 @@ class Dcgan:
         dataset: datasets.Dataset,
         held_back: datasets.Dataset,
     ):
-        del dataset  # Nothing but its images, batch by batch.
+        del dataset  # Training needs only its images, batch by batch.
         self.recipe = recipe
         self._images = _to_judge_with(held_back)
         # A few per cent of the training's own time at the default interval.
@@ -145,7 +144,7 @@ class Dcgan:
 
 
 class ContextEncoder:
-    """The paper's competitor; by the squared error in the holes."""
+    """The context encoder; its criterion is the squared error in the holes."""
 
     criterion = "hole_loss"
     write_curves = staticmethod(curves.write_figures)
@@ -174,7 +173,7 @@ class ContextEncoder:
         return context_encoder.train_step(state, images, config=self.recipe, mesh=mesh)
 
     def samples(self, state: context_encoder.ContextEncoderState) -> np.ndarray:
-        """Pairs: an image with its hole, and completed."""
+        """Pairs of an image with its hole and the completed image."""
         known = self._masks(len(self._shown))
         masked = np.where(known > 0.5, self._shown, state.color)
         pairs = np.stack([masked, self._fill(state, self._shown, known)], 1)
@@ -202,7 +201,7 @@ class ContextEncoder:
         return f"squared error in the holes {row['hole_loss']:.4f}"
 
     def _masks(self, count: int) -> np.ndarray:
-        """The same ones each time."""
+        """Masks ``[count, S, S, 1]``, the same at each call."""
         side = self.recipe.architecture.image_size
         key = jax.random.key(self.recipe.seed)
         kinds = tuple(context_encoder.MASKS.values())
@@ -216,12 +215,12 @@ class ContextEncoder:
         known: np.ndarray,
     ) -> np.ndarray:
         fill = context_encoder.context_encoder_fill(state.average, state.color)
-        keys = jax.random.split(jax.random.key(0), len(images))  # Not looked at.
+        keys = jax.random.split(jax.random.key(0), len(images))  # Not used by the fill.
         return np.asarray(fill(jnp.asarray(images), jnp.asarray(known), keys))
 
 
 class Vae:
-    """A VAE to look at beside the DCGAN; by its loss."""
+    """The VAE to compare the DCGAN with; its criterion is the loss."""
 
     criterion = "loss"
     write_curves = staticmethod(curves.write_figures)
@@ -261,13 +260,13 @@ class Vae:
 
 
 class Encoders:
-    """A learned start for the search of a model; the last state is the one to have.
+    """Encoders for the search of a model; the last state is used, without evaluation.
 
     Args:
-      recipe: How they are trained.
-      dataset: The images that they are trained on.
-      model: What is searched.
-      mesh: The devices that train them, as ``train_step`` gets it.
+      recipe: Settings of the training.
+      dataset: The images to train on.
+      model: The model to search.
+      mesh: The devices, the same as for ``train_step``.
     """
 
     write_curves = staticmethod(curves.write_figures)
@@ -301,7 +300,7 @@ class Encoders:
         )
 
     def samples(self, state: encoder.EncoderState) -> np.ndarray:
-        """Pairs: an image with its hole, and the guess of the last encoder."""
+        """Pairs of an image with its hole and the last encoder's guess."""
         side = self.recipe.architecture.image_size
         key = jax.random.key(self.recipe.seed)
         known = masks.masks_in_turn(encoder.MASKS, key, len(self._shown), (side, side))
@@ -312,7 +311,7 @@ class Encoders:
             known,
             space=self._model.latents,
         )
-        masked = np.where(known > 0.5, self._shown, -1.0)  # As the encoders see it.
+        masked = np.where(known > 0.5, self._shown, -1.0)  # The encoders' input.
         pairs = np.stack([masked, guessed], 1)
         return pairs.reshape(-1, *pairs.shape[2:])
 
@@ -363,7 +362,7 @@ def _guess(
     *,
     space: LatentSpace,
 ) -> jax.Array:
-    """What the last encoder makes of images ``[N, S, S, 3]`` with holes."""
+    """The last encoder's guess for images ``[N, S, S, 3]`` with holes."""
     correctors = [
         jax.vmap(
             functools.partial(inference.critic, inference.discriminator_weights(each))

@@ -1,9 +1,9 @@
-"""Other ways to fill holes, to compare the latent search with.
+"""Other methods to fill holes, for comparison with the latent search.
 
 Each is a function of a batch, ``fill(images, masks, keys) -> completed``: images
-``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` with 1 = known, and B PRNG keys, to
-images whose known pixels are those that were given, bit for bit. A trained context
-encoder is loaded by ``inpaint_jax.load_context_encoder``.
+``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` with 1 = known, and B PRNG keys. The
+known pixels of the completed images are those of the input, bit for bit. A trained
+context encoder is loaded by ``inpaint_jax.load_context_encoder``.
 """
 
 from inpaint_jax.baselines.classics import (
@@ -28,7 +28,7 @@ FILLS: dict[str, Fill] = {
     "low_rank": low_rank_fill,
     "patch_match": patch_match_fill,
 }
-"""Those that take nothing but the images, by name."""
+"""Methods that need no training images or weights, by name."""
 
 __all__ = [
     "FILLS",

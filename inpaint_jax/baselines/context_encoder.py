@@ -1,8 +1,8 @@
 """The context encoder (Pathak et al., 2016): one pass of a network fills the hole.
 
-The variant for holes of any shape, which sees an image with its hole in one colour and
-no mask. As in the comparison of Yeh et al. (section 4.2) one network is trained on all
-four of their masks together.
+This is the variant for holes of any shape, whose input is the image with its hole in
+one colour, without the mask. As in the comparison of Yeh et al. (section 4.2), one
+network is trained on all four of their masks together.
 
 As in ``gan``, training is pure functions of a state: ``init_state`` and ``train_step``.
 """
@@ -39,24 +39,25 @@ MASKS: dict[str, masks.MaskFunction] = {
     "random80": functools.partial(masks.random_pixels, missing=0.8),
     "half": masks.half,
 }
-"""Of the images of a batch, in turn."""
+"""Masks in training, dealt to the images of a batch in turn."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ContextEncoderConfig:
-    """How a context encoder is trained; the published values where there are any.
+    """How a context encoder is trained; with the published values where there are any.
 
     Attributes:
       architecture: Sizes; ``latent_size`` is the bottleneck's, 4000 in the paper.
       discriminator_width: Channels of the discriminator's outermost layer; None: as
         many as the context encoder has. It does most of a step's work.
-      batch_size: Images a step.
-      learning_rate: Adam's; the discriminator's is a tenth of it.
-      beta1: Adam's first decay.
-      adversarial_weight: Of the adversarial loss; the rest is the squared error's.
-      ema_decay: Decay a step of the moving average of the weights, once warm.
+      batch_size: Images per step.
+      learning_rate: Adam's step size; the discriminator's is a tenth of it.
+      beta1: Decay of Adam's first moment.
+      adversarial_weight: Weight w of the adversarial loss; the squared error has the
+        weight 1 - w.
+      ema_decay: Decay per step of the moving average of the weights, after warm-up.
       flip: Whether images are mirrored at random.
-      seed: Of the weights, the masks, the flips and the order of the images.
+      seed: Seed of weights, masks, flips and order of the images.
 
     Raises:
       ValueError: A value is out of range.
@@ -91,14 +92,14 @@ class ContextEncoderConfig:
 
 
 class ContextEncoderState(NamedTuple):
-    """Everything that a checkpoint holds.
+    """The state of the training, the content of a checkpoint.
 
     Attributes:
-      step: ``[]`` int32, steps done.
+      step: ``[]`` int32, number of steps done.
       network: The context encoder under training.
       discriminator: The discriminator under training.
-      average: Moving average of the context encoder's variables: what fills holes.
-      color: ``[3]`` in [-1, 1], that of the holes: the mean of the training images.
+      average: Moving average of the context encoder's variables, which fills holes.
+      color: ``[3]`` in [-1, 1], colour of the holes: the mean of the training images.
     """
 
     step: jax.Array
@@ -157,7 +158,7 @@ def train_step(
     """One update of the discriminator, then one of the context encoder.
 
     Args:
-      state: Where training stands. Donated: do not use it again.
+      state: State of the training. Donated: do not use it again.
       images: ``[B, S, S, 3]`` float32 in [-1, 1].
       config: The recipe.
       mesh: As for ``gan.train_step``.
@@ -248,17 +249,18 @@ def _train_step(
 def context_encoder_fill(
     variables: Variables, color: ArrayLike, *, blend: bool = False
 ) -> Fill:
-    """A trained context encoder as a way to fill holes.
+    """A trained context encoder as a method to fill holes.
 
     Args:
-      variables: Of its network.
-      color: ``[3]`` in [-1, 1], that of the holes it was trained on.
-      blend: Whether its pixels go into the hole by eq. 6; else they are pasted.
+      variables: Variables of the network.
+      color: ``[3]`` in [-1, 1], colour of the holes in training.
+      blend: Whether to blend its pixels into the hole by eq. 6; otherwise they are
+        pasted.
 
     Returns:
-      The fill, of images of the size that the network was trained on.
+      The fill, for images of the size that the network was trained on.
     """
-    # The weights are arguments of what is compiled, not a part of it.
+    # The weights are arguments of the compiled function, not constants of it.
     fill = functools.partial(_fill, blend=blend)
     return jax.tree_util.Partial(fill, variables, jnp.asarray(color, jnp.float32))
 
@@ -280,7 +282,7 @@ def _fill(
 
 
 def architecture_of(variables: Variables, image_size: int) -> Architecture:
-    """The sizes of a context encoder, read off its weights."""
+    """The sizes of a context encoder, from the shapes of its weights."""
     parameters = variables["params"]
     return Architecture(
         latent_size=parameters[dense_name(0)]["kernel"].shape[1],
@@ -296,7 +298,7 @@ def _with_holes(images: jax.Array, known: jax.Array, color: jax.Array) -> jax.Ar
 def _optimizers(
     config: ContextEncoderConfig,
 ) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
-    """The context encoder's and the discriminator's."""
+    """The optimizers of the context encoder and of the discriminator."""
     rate = config.learning_rate
     return (
         optax.adam(rate, b1=config.beta1),

@@ -93,7 +93,7 @@ class HostFill:
         return f"{self.package} {require(self.module, self.package).__version__}"
 
 
-_seeds = jax.jit(jax.vmap(jax.random.bits))
+_seeds = jax.jit(jax.vmap(lambda key: jax.random.bits(key, dtype=jnp.uint32)))
 
 
 def require(module: str, package: str) -> Any:

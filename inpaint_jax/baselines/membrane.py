@@ -43,5 +43,6 @@ def guided_fill(guide: ArrayLike) -> Fill:
 def _guided(
     guide: jax.Array, images: jax.Array, masks: jax.Array, keys: jax.Array
 ) -> jax.Array:
-    completed, _ = fill_holes(images, jnp.broadcast_to(guide, images.shape), masks)
+    guides = jnp.broadcast_to(guide, images.shape).astype(images.dtype)
+    completed, _ = fill_holes(images, guides, masks)
     return completed

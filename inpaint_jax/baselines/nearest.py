@@ -71,7 +71,7 @@ def _nearest(chunks: jax.Array, images: jax.Array, masks: jax.Array) -> jax.Arra
             [t.reshape(len(t), -1), jnp.square(t).sum(-1).reshape(len(t), -1)], axis=1
         )
         distances = jnp.matmul(factors, features.T, precision=jax.lax.Precision.HIGHEST)
-        nearest = distances.argmin(1)
+        nearest = distances.argmin(1).astype(jnp.int32)
         distance = distances.min(1)
         closer = distance < best[0]
         index = number * len(pixels) + nearest

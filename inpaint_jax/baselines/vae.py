@@ -1,9 +1,8 @@
 """A variational autoencoder with the DCGAN's generator as its decoder.
 
-It is there to be looked at beside a DCGAN (Figure 2 of Yeh et al.): its samples are of
-the same faces, and blurred. The deviation of the pixels is not a parameter to choose
-but the best one for each batch (Rybkin et al., 2021), with which the balance of the two
-losses finds itself.
+It is there for comparison with a DCGAN (Figure 2 of Yeh et al.): its samples of the
+same data are blurred. The standard deviation of the pixels is not a parameter to choose
+but the best one for each batch (Rybkin et al., 2021), which balances the two losses.
 
 As in ``gan``, training is pure functions of a state: ``init_state`` and ``train_step``.
 """
@@ -30,13 +29,13 @@ class VaeConfig:
     """How a VAE is trained.
 
     Attributes:
-      architecture: Sizes, the DCGAN's.
-      batch_size: Images a step.
-      learning_rate: Adam's.
-      beta1: Adam's first decay.
-      ema_decay: Decay a step of the moving average of the decoder, once warm.
+      architecture: Sizes, as for a DCGAN.
+      batch_size: Images per step.
+      learning_rate: Adam's step size.
+      beta1: Decay of Adam's first moment.
+      ema_decay: Decay per step of the moving average of the decoder, after warm-up.
       flip: Whether images are mirrored at random.
-      seed: Of the weights, the latents, the flips and the order of the images.
+      seed: Seed of weights, latents, flips and order of the images.
 
     Raises:
       ValueError: A value is out of range.
@@ -55,13 +54,13 @@ class VaeConfig:
 
 
 class VaeState(NamedTuple):
-    """Everything that a checkpoint holds.
+    """The state of the training, the content of a checkpoint.
 
     Attributes:
-      step: ``[]`` int32, steps done.
+      step: ``[]`` int32, number of steps done.
       encoder: The encoder under training.
-      decoder: The decoder under training; its Adam is the encoder's, too.
-      average: Moving average of the decoder's variables: what samples are drawn from.
+      decoder: The decoder under training; the encoder's Adam has the same settings.
+      average: Moving average of the decoder's variables, which generates samples.
     """
 
     step: jax.Array
@@ -74,8 +73,8 @@ class Metrics(NamedTuple):
     """Figures of one step, each ``[]``, means over the batch.
 
     Attributes:
-      squared_error: Of a pixel's channel.
-      divergence: Of an image's latents from N(0, 1), in nats.
+      squared_error: Mean squared error of a pixel's channel.
+      divergence: KL divergence of an image's latents from N(0, 1), in nats.
     """
 
     squared_error: jax.Array
@@ -109,7 +108,7 @@ def train_step(
     """One update of encoder and decoder.
 
     Args:
-      state: Where training stands. Donated: do not use it again.
+      state: State of the training. Donated: do not use it again.
       images: ``[B, S, S, 3]`` float32 in [-1, 1].
       config: The recipe.
       mesh: As for ``gan.train_step``.
@@ -173,16 +172,16 @@ def _train_step(
 def measure(
     state: VaeState, images: jax.Array, *, architecture: Architecture
 ) -> dict[str, jax.Array]:
-    """The training's figures of images that it has not seen, each ``[]``.
+    """The figures of a training for held-back images, each ``[]``.
 
     Args:
-      state: Of which the encoder and the averaged decoder are looked at.
+      state: State of the training, whose encoder and averaged decoder are evaluated.
       images: ``[N, S, S, 3]`` in [-1, 1].
-      architecture: Sizes.
+      architecture: Sizes of the networks.
 
     Returns:
-      ``squared_error`` and ``divergence`` as in ``Metrics``, the first where the latent
-      is the mean of its distribution, and ``loss``.
+      ``squared_error`` and ``divergence`` as in ``Metrics``, the first with the mean of
+      the latent's distribution as latent; and ``loss``.
     """
     encoder = encoder_network(architecture)
     found = encoder.apply(state.encoder.variables, images, train=False)
@@ -195,23 +194,23 @@ def measure(
 
 
 def encoder_network(size: Architecture, axis_name: str | None = None) -> Discriminator:
-    """Images ``[B, S, S, 3]`` to mean and log variance of their latents, ``[B, 2 L]``.
+    """A network from images ``[B, S, S, 3]`` to means and log variances ``[B, 2 L]``.
 
-    The discriminator with another end, as the decoder is the generator.
+    It is the DCGAN's discriminator with 2 L outputs, as the decoder is its generator.
     """
     return Discriminator(size, axis_name=axis_name, outputs=2 * size.latent_size)
 
 
 def _divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
-    """Of N(mean, variance) ``[B, L]`` from N(0, 1), mean over the batch, in nats."""
+    """Mean KL divergence of N(mean, variance) ``[B, L]`` from N(0, 1), in nats."""
     surprise = jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance
     return surprise.sum(1).mean() / 2
 
 
 def _loss(error: jax.Array, divergence: jax.Array, pixels: int) -> jax.Array:
-    """An image's negative lower bound, without constants.
+    """An image's negative evidence lower bound, without constants.
 
-    Of all variances of the pixels the mean squared error makes it least.
+    The variance of the pixels is the mean squared error, which minimises the bound.
     """
     return pixels / 2 * jnp.log(error) + divergence
 

@@ -1,7 +1,7 @@
 """Data sets by name, as arrays with ids.
 
-The paper's three data sets come through tensorflow-datasets, read without TensorFlow;
-``images:PATH`` takes a folder, a file, zips or a pattern of these. A data set is
+The paper's three data sets are read with tensorflow-datasets, without TensorFlow;
+``images:PATH`` reads a folder, a file, zips or a pattern of these. A data set is
 decoded once and kept as 8-bit pixels: all of CelebA takes 2 GB.
 """
 
@@ -25,11 +25,11 @@ from inpaint_jax.names import checksum
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
 _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
-_CHUNK = 64  # Pictures in a task; all tasks are queued at once, so few are better.
+_CHUNK = 64  # Pictures per task; all tasks are queued at once, so few are better.
 
 
 class DataError(ValueError):
-    """What is wrong with a data set's name, split or files, in one printable line."""
+    """A fault of a data set's name, split or files, in one printable line."""
 
     def __init__(self, line: str):
         super().__init__(printable(line))
@@ -43,13 +43,13 @@ class Dataset:
     """Pictures held in memory.
 
     Attributes:
-      name: As given to ``load``.
-      split: As given to ``load``.
+      name: Name of the data set, as passed to ``load``.
+      split: Name of the split, as passed to ``load``.
       images: ``[N, S, S, 3]`` uint8.
       ids: N strings, unique; the same picture has the same id in every run.
-      crop: What was cut out of the originals: ``center``, ``none``, a number of pixels,
+      crop: The crop of the original pictures: ``center``, ``none``, a number of pixels,
         or ``box``.
-      failed: For each picture that could not be read, the reason.
+      failed: The reason for each picture that could not be read.
     """
 
     name: str
@@ -68,16 +68,16 @@ class Source:
     """A data set whose pictures are read one by one, when they are needed.
 
     Attributes:
-      name: As given to ``open_source``.
-      split: As given to ``open_source``.
+      name: Name of the data set, as passed to ``open_source``.
+      split: Name of the split, as passed to ``open_source``.
       crop: As for ``Dataset``.
       size: Side of the images.
       count: Number of pictures.
-      ids: Ids of all pictures, where they are known before one is read; else None.
+      ids: Ids of all pictures, if they are known before one is read; otherwise None.
       read: A function from an index to the picture's id and ``[S, S, 3]`` uint8. It
         raises ``ImageError`` when the picture cannot be read, and may be called from
         several threads.
-      pictures: The files, for ``images:PATH``; else None.
+      pictures: The files of ``images:PATH``; otherwise None.
     """
 
     name: str
@@ -93,11 +93,13 @@ class Source:
         return self.count
 
     def name_of(self, index: int, id: str) -> str:
-        """What a picture's randomness hangs on: its name, whatever was found beside it.
+        """The name from which a picture's random key is derived.
+
+        For a file it does not depend on the other files of the data set.
 
         Args:
-          index: Which picture.
-          id: Its id.
+          index: Index of the picture.
+          id: Id of the picture.
         """
         return id if self.pictures is None else self.pictures[index].name
 
@@ -111,28 +113,28 @@ def open_source(
     size: int = 64,
     limit: int | None = None,
 ) -> Source:
-    """Opens a data set without reading a picture.
+    """Opens a data set without reading any picture.
 
     Args:
       name: ``celeb_a``, ``svhn_cropped``, ``cars196``, or ``images:PATH`` with a path
         or pattern as ``pictures.find_pictures`` takes it.
-      split: As tensorflow-datasets names them (``train``, ``validation``, ``test``,
-        ``extra``, or a slice such as ``train[:1000]``); ``images:`` has none and only
-        records it.
-      data_dir: Where tensorflow-datasets has prepared its data; None for its default
-        folder. ``images:`` does not use it.
-      crop: As for ``images.crop_and_resize``, or ``box`` for ``cars196``. None is the
-        paper's: the centre square for faces and ``images:``, the bounding box for cars,
-        the whole frame for house numbers.
+      split: Name of a split in tensorflow-datasets (``train``, ``validation``,
+        ``test``, ``extra``, or a slice such as ``train[:1000]``). ``images:`` has no
+        splits and only records the name.
+      data_dir: Folder in which tensorflow-datasets has prepared its data; None: its
+        default folder. ``images:`` does not use it.
+      crop: As for ``images.crop_and_resize``, or ``box`` for ``cars196``. None: the
+        paper's crop, which is the centre square for faces and ``images:``, the bounding
+        box for cars, and the whole frame for house numbers.
       size: Side of the images.
-      limit: Number of pictures to take, the first ones; None for all.
+      limit: Number of pictures to take from the beginning; None: all.
 
     Returns:
       A ``Source``, in the data set's own order.
 
     Raises:
-      DataError: An unknown name, split or crop, data that is not prepared, the missing
-        extra ``tfds``, or a split with nothing in it.
+      DataError: The name, split or crop is unknown, the data is not prepared, the extra
+        ``tfds`` is not installed, or the split is empty.
     """
     kind, _, path = name.partition(":")
     if (not path and name not in _CROPS) or (path and kind != "images"):
@@ -178,7 +180,7 @@ def load(
 ) -> Dataset:
     """Reads a data set into memory, cropped and resized.
 
-    Pictures that cannot be read are left out, with one line in the log.
+    Pictures that cannot be read are left out; one line in the log says so.
 
     Args:
       name: As for ``open_source``.
@@ -187,13 +189,13 @@ def load(
       crop: As for ``open_source``.
       size: As for ``open_source``.
       limit: As for ``open_source``.
-      progress: Show a bar on standard error when that is a terminal.
+      progress: Whether to show a progress bar if standard error is a terminal.
 
     Returns:
       A ``Dataset``, in the source's order.
 
     Raises:
-      DataError: As ``open_source``, or no picture that can be read.
+      DataError: As for ``open_source``, or no picture can be read.
 
     Examples:
       >>> faces = load("images:faces/*.zip", limit=1000)  # doctest: +SKIP
@@ -214,7 +216,7 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
       progress: As for ``load``.
 
     Returns:
-      A ``Dataset`` of the pictures that can be read. The log gets one line about the
+      A ``Dataset`` of the pictures that can be read. One line in the log tells of the
       others.
 
     Raises:
@@ -236,9 +238,8 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    # tensorflow-datasets warns of things that are no faults here: that OpenCV is
-    # absent, or that a folder holds no data yet (which ends in a DataError that says
-    # more).
+    # tensorflow-datasets warns of things that do not matter here: that OpenCV is not
+    # installed, or that a folder holds no data yet (for which a DataError says more).
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -257,7 +258,7 @@ def _open_pictures(
 
     def read(index: int) -> tuple[str, np.ndarray]:
         picture = pictures[index]
-        # A crop in pixels means the file's own.
+        # A crop in pixels refers to the pixels of the file.
         at_least = None if isinstance(crop, int) else 2 * size
         image = read_picture(picture, at_least=at_least)
         try:
@@ -318,7 +319,7 @@ def _open_tfds(
 def _tfds_reason(
     name: str, split: str, builder: Any, data_dir: Any, error: Exception
 ) -> str:
-    """Says in one line why tensorflow-datasets could not open a data set."""
+    """The reason, in one line, why tensorflow-datasets could not open a data set."""
     place = os.path.expanduser(data_dir or os.path.join("~", "tensorflow_datasets"))
     command = (
         f"tfds build {name} --file_format=array_record --data_dir={place}"
@@ -341,7 +342,7 @@ def _tfds_reason(
 def _read_all(
     source: Source, progress: bool
 ) -> tuple[np.ndarray, tuple[str, ...], dict[int, str]]:
-    """Reads a source in a few threads; returns images, ids and what failed."""
+    """Reads a source in a few threads; returns images, ids and reasons of failures."""
     count = len(source)
     images = np.empty((count, source.size, source.size, 3), np.uint8)
     ids = [""] * count

@@ -1,7 +1,7 @@
 """Decoding: every format, mode and orientation becomes ``[H, W, 3]`` uint8.
 
-Pillow decodes. Whatever is wrong with a file ends in an ``ImageError`` of one line that
-names the file. All of it is safe to call from several threads.
+Pillow decodes. Any fault of a file becomes an ``ImageError`` of one line that names the
+file. All functions can be called from several threads.
 """
 
 import contextlib
@@ -30,29 +30,29 @@ from inpaint_jax.data.files import ImageError, Picture, open_zip
 from inpaint_jax.data.formats import formats_for, is_raw, why_not_read, why_unknown
 
 PictureLike = Picture | str | os.PathLike[str] | Image.Image | np.ndarray
-"""A picture: what ``find_pictures`` returned, a file's path, a PIL image, or an array
-``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (transparency last) of 8 bits.
-"""
+"""A picture from ``find_pictures``, a file's path, a PIL image, or an array of 8 bits,
+``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (transparency last)."""
 
-MAX_PIXELS = 250_000_000  # telephones have 200 million; what has more is a bomb
+MAX_PIXELS = 250_000_000  # Telephones have 200 million; more is a decompression bomb.
 MAX_BYTES = 1 << 30
-# Above this, one picture at a time is decoded, whatever the number of threads: 4 bytes
-# a pixel in Pillow, and as many again when it is converted. Pillow's own first bound.
+# Larger pictures are decoded one at a time, whatever the number of threads: they take 4
+# bytes per pixel in Pillow, and as many again when converted. The number is that of
+# Pillow's own warning.
 LARGE_PIXELS = 89_000_000
 
 _one_large = threading.RLock()
 
-# Pillow remarks on oddities of files that it reads nevertheless. For the process, as
-# `catch_warnings` round every picture is not safe in threads.
+# Pillow warns of oddities in files that it reads nevertheless. The filter holds for the
+# whole process, because `catch_warnings` is not safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class Decoded(NamedTuple):
-    """A picture as its file has it.
+    """A decoded picture in the mode of its file.
 
     Attributes:
-      image: Upright, of the file's own mode, its pixels loaded.
-      format: Pillow's name of the file's format; nothing for images and arrays.
+      image: The picture, upright, in the file's own mode, with its pixels loaded.
+      format: Pillow's name of the file's format; empty for images and arrays.
       sixteen_bit_colours: Whether the file's colours have 16 bits, of which ``image``
         keeps the upper 8.
     """
@@ -66,22 +66,23 @@ def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.nda
     """Reads a picture of any mode as RGB, upright.
 
     Transparency is laid over white; 16-bit, 32-bit and float greys are scaled to 8
-    bits, not clipped; EXIF's orientation is applied; of an animation the first frame is
-    taken.
+    bits, not clipped; the EXIF orientation is applied; an animation is read as its
+    first frame.
 
     Args:
       picture: A file, a PIL image or an array.
-      at_least: A picture of more than ``LARGE_PIXELS`` may come at half its width and
-        height, rounded up, so that it takes less memory, as long as its shorter side
-        keeps so many pixels. None: every picture comes in full, as a crop in pixels
-        needs it, which means the file's.
+      at_least: Least number of pixels of the shorter side. A picture of more than
+        ``LARGE_PIXELS`` is read at half its width and height, rounded up, to save
+        memory, if its shorter side then still has so many. None: every picture is read
+        in full, as a crop in pixels of the file needs it.
 
     Returns:
       ``[H, W, 3]`` uint8, writable.
 
     Raises:
-      ImageError: The file is missing, empty, truncated, no picture, of a format that is
-        not supported, or larger than ``MAX_PIXELS``; the line begins with its path.
+      ImageError: The file is missing, empty, truncated, not a picture, in an
+        unsupported format, or larger than ``MAX_PIXELS``; the line begins with its
+        path.
     """
     with decoded(picture, at_least=at_least) as found:
         return _to_rgb(found.image)
@@ -89,17 +90,17 @@ def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.nda
 
 @contextlib.contextmanager
 def decoded(picture: PictureLike, *, at_least: int | None = None) -> Iterator[Decoded]:
-    """Opens a picture; what is wrong with it in the block becomes an ``ImageError``.
+    """Opens a picture; any exception in the block becomes an ``ImageError``.
 
     Args:
       picture: As for ``read_picture``.
       at_least: As for ``read_picture``.
 
     Yields:
-      The picture as its file has it.
+      The picture in the mode of its file.
 
     Raises:
-      ImageError: The line begins with what the picture is called.
+      ImageError: The picture cannot be read; the line begins with its name.
     """
     try:
         with contextlib.ExitStack() as stack:
@@ -121,10 +122,10 @@ def decoded(picture: PictureLike, *, at_least: int | None = None) -> Iterator[De
 
 
 def has_transparency(picture: Picture | str | os.PathLike[str]) -> bool:
-    """Whether a file says of its pixels how transparent they are; none is decoded.
+    """Whether a file holds transparency; no pixel is decoded.
 
     Raises:
-      ImageError: As ``read_picture``, but for what only shows in the pixels.
+      ImageError: As for ``read_picture``, except for faults of the pixel data.
     """
     try:
         with _open(picture) as image:
@@ -150,7 +151,7 @@ def _reason(error: Exception) -> str:
 
 
 def _as_image(given: Any) -> Image.Image:
-    """A PIL image of an array, or as it is."""
+    """A PIL image made from an array; a PIL image is returned as it is."""
     if isinstance(given, Image.Image):
         return given
     array = np.asarray(given)
@@ -165,22 +166,23 @@ def _as_image(given: Any) -> Image.Image:
 
 
 def _open(picture: Picture | str | os.PathLike[str]) -> ImageFile.ImageFile:
-    """Opens a file, of which no pixel is decoded yet.
+    """Opens a file without decoding its pixels.
 
-    ``PIL.Image.open`` refuses what has twice its bound of pixels, a setting of the
-    whole process that is not ours to change; formats are asked here one by one instead.
+    ``PIL.Image.open`` refuses pictures of more than twice a bound of pixels, which is a
+    setting of the whole process and not ours to change. Therefore this function tries
+    the formats one by one.
     """
     if not isinstance(picture, Picture):
         picture = Picture(id="", stem="", path=os.fspath(picture))
     name = picture.member or picture.path
-    if is_raw(name):  # Pillow would find its thumbnail
+    if is_raw(name):  # Pillow would read the thumbnail.
         raise ImageError(why_not_read(name))
     data = _without_long_texts(_read_bytes(picture))
     for format in formats_for(name, data):
         factory, accepts = Image.OPEN[format]
         accepted = accepts is None or accepts(data[:16])
-        if accepted and not isinstance(accepted, str):  # which says what is amiss
-            # As Pillow does: of another format after all.
+        if accepted and not isinstance(accepted, str):  # A string says what is wrong.
+            # These errors mean another format after all, as in ``PIL.Image.open``.
             with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
                 return factory(io.BytesIO(data), "")
     raise ImageError(why_unknown(name, data))
@@ -201,9 +203,10 @@ def _read_bytes(picture: Picture) -> bytes:
 
 
 def _without_long_texts(data: bytes) -> bytes:
-    """A PNG without the texts and profiles that Pillow refuses it for.
+    """A PNG without the texts and profiles that are too long for Pillow.
 
-    Pillow bounds them in settings of the whole process. Other files pass as they are.
+    Pillow's bounds are settings of the whole process. Other files are returned as they
+    are.
     """
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
@@ -223,7 +226,7 @@ def _without_long_texts(data: bytes) -> bytes:
 
 
 def _text_size(kind: bytes, body: bytes) -> tuple[int, int]:
-    """Bytes of a PNG's text or profile, unpacked, and how many Pillow accepts."""
+    """Unpacked size in bytes of a PNG's text or profile, and Pillow's bound for it."""
     value = body.find(b"\0") + 1
     if kind in (b"zTXt", b"iCCP"):
         packed = body[value + 1 :]
@@ -242,26 +245,26 @@ def _text_size(kind: bytes, body: bytes) -> tuple[int, int]:
 
 
 def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
-    """Decodes a picture, at half its size if asked for, and turns it upright."""
+    """Decodes a picture, at half its size on request, and turns it upright."""
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     sixteen = ";16" in str(tiles[0][3]) and image.mode[0] not in "IF"
     format, width = image.format or "", image.width
     if halve and may_draft and isinstance(image, JpegImagePlugin.JpegImageFile):
-        # Nothing spreads further than by the coding itself, in blocks of 8x8 or 16x16.
+        # No pixel spreads further than in JPEG's own blocks of 8x8 or 16x16.
         image.draft(None, (width // 2, image.height // 2))
     image.load()
     if halve and image.width == width:
         image = _halve(image)
-    with contextlib.suppress(Exception):  # a broken EXIF block harms no pixel
+    with contextlib.suppress(Exception):  # A broken EXIF block leaves pixels intact.
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
     return Decoded(image, format, sixteen)
 
 
 def _halve(image: Image.Image) -> Image.Image:
-    """The means of blocks of 2x2 pixels; the last ones may be cut short."""
+    """The means of blocks of 2x2 pixels; blocks at the edge may be smaller."""
     if image.mode[0] == "I":
-        image = image.convert("I")  # 16 bits cannot be averaged
+        image = image.convert("I")  # Pillow cannot average 16 bits.
     elif image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode in ("1", "P"):
@@ -297,5 +300,5 @@ def _to_eight_bits(wide: np.ndarray) -> np.ndarray:
 
 
 def _strips(array: np.ndarray) -> list[np.ndarray]:
-    """Views of some rows each, so that what is computed of them takes little memory."""
+    """Views of some rows each, so that computations on them take little memory."""
     return [array[i : i + 256] for i in range(0, len(array), 256)]

@@ -1,4 +1,4 @@
-"""Pictures as files: which of a folder, a zip or a pattern count, and their names."""
+"""Picture files: finding them in folders, zips and patterns, and naming them."""
 
 import collections
 import dataclasses
@@ -18,19 +18,19 @@ from inpaint_jax.data.formats import looks_like_picture, suffix_of, why_not_read
 from inpaint_jax.names import readable
 
 Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-"""Paths or glob patterns (``**`` included), or one of them."""
+"""A path or glob pattern (``**`` included), or several."""
 
 Identity = tuple[str, str | None]
-"""What tells files apart: the real path, and the name inside when that is a zip."""
+"""The identity of a file: its real path and, in a zip, the name inside."""
 
 
 def printable(text: str) -> str:
-    """Text in one line that every encoding of Unicode can write (``names``)."""
+    """The text in one line of valid Unicode (``names.readable``)."""
     return readable(re.sub(r"[\r\n]+", " ", text))
 
 
 class ImageError(ValueError):
-    """What is wrong with a picture, a mask or a path, in one printable line."""
+    """A fault of a picture, a mask or a path, in one printable line."""
 
     def __init__(self, line: str):
         super().__init__(printable(line))
@@ -38,21 +38,22 @@ class ImageError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """Where a picture is. Nothing is read until ``read_picture``.
+    """The place of a picture file. Nothing is read until ``read_picture``.
 
     ``id``, ``stem`` and ``name`` are text that can be printed, hashed and written,
-    whatever bytes the file's name is made of; only ``path`` is the name itself.
+    even if the bytes of the file's name are not valid text; only ``path`` is the name
+    itself.
 
     Attributes:
-      id: ``name``, or longer where that would not be unique among the pictures found
+      id: ``name``, or a longer name if that is not unique among the pictures found
         together.
       stem: ``id`` as a flat file name without extension, unique and safe to write.
-      path: The file that holds it.
-      member: Its name inside ``path`` when that is a zip, else None.
-      name: Its relative path in the folder or zip, without the extension, whatever
-        was found beside it: what its randomness hangs on.
-      only_alpha: As a mask: its transparency alone counts, since it is the very picture
-        whose mask it is.
+      path: The file that holds the picture.
+      member: Name inside ``path`` if that is a zip, otherwise None.
+      name: Relative path in the folder or zip, without the extension. It does not
+        depend on other files, and the picture's random key is derived from it.
+      only_alpha: Whether, read as a mask, only its transparency counts, because it is
+        the very picture whose mask it is.
     """
 
     id: str
@@ -70,8 +71,8 @@ class Skipped(NamedTuple):
     """A file that looks like a picture and cannot be read.
 
     Attributes:
-      file: Its path, and its name inside a zip, to be printed.
-      reason: Why, and what to do about it.
+      file: Path, and name inside a zip, as printable text.
+      reason: Why it cannot be read, and what to do about it.
     """
 
     file: str
@@ -82,11 +83,11 @@ class Skipped(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What was found.
+    """The result of ``list_pictures``.
 
     Attributes:
-      pictures: In the order of the inputs; ``id`` and ``stem`` are unique.
-      skipped: What looks like a picture and is not among them.
+      pictures: Pictures in the order of the inputs; ``id`` and ``stem`` are unique.
+      skipped: Files that look like pictures and cannot be read.
     """
 
     pictures: list[Picture]
@@ -96,24 +97,24 @@ class Listing(NamedTuple):
 class _Place(NamedTuple):
     path: str
     member: str | None
-    depth: int  # how many of the last parts make the short name
+    depth: int  # Number of the path's last parts that make the short name.
 
 
 def list_pictures(inputs: Inputs) -> Listing:
     """Lists the pictures in files, folders, zips and patterns of those.
 
-    Folders and zips are searched to the bottom, in sorted order, for names with a
-    picture's suffix; links to folders are followed; hidden entries, ``__MACOSX`` and
-    what programs wrote (``written``) are left out. A picture reached twice is listed
-    once. Nothing is decoded, so thousands are cheap. A file that is named itself is
-    listed whatever its suffix.
+    Folders and zips are searched recursively, in sorted order, for names with a
+    picture's suffix. Links to folders are followed; hidden entries, ``__MACOSX`` and
+    results of programs (``written``) are left out. A picture reached twice is listed
+    once. Nothing is decoded, so thousands of pictures take little time. A file that is
+    itself an input is listed whatever its suffix.
 
     Args:
-      inputs: Where to look.
+      inputs: Files, folders, zips or patterns.
 
     Returns:
-      The pictures, and the files that would be pictures if they could be read: camera
-      raw, HEIC without its plug-in, folders without permission.
+      The pictures, and what looks like a picture but cannot be read: camera raw, HEIC
+      without its plug-in, folders without permission.
 
     Raises:
       ImageError: An input does not exist, holds no pictures, or is a broken zip.
@@ -142,7 +143,7 @@ def list_pictures(inputs: Inputs) -> Listing:
 
 
 def find_pictures(inputs: Inputs) -> list[Picture]:
-    """The pictures of ``list_pictures``; what was skipped is a warning in the log.
+    """The pictures of ``list_pictures``; skipped files are a warning in the log.
 
     Args:
       inputs: As for ``list_pictures``.
@@ -151,7 +152,7 @@ def find_pictures(inputs: Inputs) -> list[Picture]:
       The pictures, in the order of ``inputs``; ``id`` and ``stem`` are unique.
 
     Raises:
-      ImageError: As ``list_pictures``.
+      ImageError: As for ``list_pictures``.
     """
     pictures, skipped = list_pictures(inputs)
     if skipped:
@@ -165,7 +166,7 @@ def _summary(skipped: Sequence[Skipped]) -> str:
 
 
 def identities(places: Iterable[Picture | _Place]) -> list[Identity]:
-    """What tells files apart, by whatever path and links their folders are reached."""
+    """The identities of files, independent of the links that lead to their folders."""
     real: dict[str, str] = {}
     result = []
     for place in places:
@@ -180,7 +181,7 @@ def identities(places: Iterable[Picture | _Place]) -> list[Identity]:
 
 
 def _search(given: str, skipped: list[Skipped]) -> list[_Place]:
-    """Every picture at a path or at the matches of a pattern; at least one."""
+    """All pictures, at least one, at a path or at the matches of a pattern."""
     path, before = os.path.expanduser(given), len(skipped)
     if os.path.exists(path):
         found = list(_expand(path, skipped))
@@ -222,7 +223,7 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _wanted(name: str, shown: str, skipped: list[Skipped]) -> bool:
-    """Whether a file counts, by its name; else it is noted if it looks like it."""
+    """Whether a file's name is a picture's; adds unreadable ones to ``skipped``."""
     if not looks_like_picture(name):
         return False
     reason = why_not_read(name)
@@ -232,7 +233,7 @@ def _wanted(name: str, shown: str, skipped: list[Skipped]) -> bool:
 
 
 def _expand(path: str, skipped: list[Skipped]) -> Iterator[_Place]:
-    """Every picture at an existing path."""
+    """All pictures at an existing path."""
     if os.path.isdir(path):
         for name in sorted(_walk(path, skipped), key=_parts):
             here = os.path.join(path, name)
@@ -253,8 +254,8 @@ def _expand(path: str, skipped: list[Skipped]) -> Iterator[_Place]:
 def _walk(root: str, skipped: list[Skipped]) -> Iterator[str]:
     """The files below a folder, relative to it; each folder is entered once.
 
-    Links are followed last, so that a file is found under its own name where it has one
-    below ``root``, but not to a folder that holds the link or ``root``.
+    Links are followed last, so that a file below ``root`` is found under its own path.
+    Links to a folder that contains the link or ``root`` are not followed.
     """
     entered: set[str] = set()
     noted: set[str] = set()
@@ -292,7 +293,7 @@ def _is_above(folder: str, path: str) -> bool:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself; reading it will say so
+    except OSError:  # A link to itself; the error is raised when it is read.
         return False
 
 
@@ -301,7 +302,7 @@ def _hidden(name: str) -> bool:
 
 
 def _parts(path: str) -> list[str]:
-    # Zips made on Windows may hold backslashes; others begin every name with ./
+    # Zips made on Windows may hold backslashes; in others every name begins with ./
     return [part for part in re.split(r"[/\\]", path) if part not in ("", ".")]
 
 
@@ -313,7 +314,7 @@ def open_zip(path: str) -> zipfile.ZipFile:
     """An open zip, the same for all threads.
 
     Raises:
-      ImageError: It is none, or is gone.
+      ImageError: The file is missing or is not a readable zip.
     """
     try:
         stat = os.stat(path)
@@ -325,8 +326,9 @@ def open_zip(path: str) -> zipfile.ZipFile:
 
 @functools.lru_cache(maxsize=32)
 def _cached_zip(path: str, mtime: int, size: int) -> zipfile.ZipFile:
-    # Opening a zip parses its whole directory: once, not once a picture. Time and size
-    # are part of the key so that a replaced file is opened anew.
+    # Opening a zip parses its whole directory, which should happen once and not for
+    # each picture. Time and size are part of the key, so that a replaced file is opened
+    # anew.
     del mtime, size
     return zipfile.ZipFile(path)
 
@@ -335,24 +337,24 @@ def _cached_zip(path: str, mtime: int, size: int) -> zipfile.ZipFile:
 
 
 def file_name(picture: Picture) -> str:
-    """The last part of a picture's path, with its extension, as the system has it."""
+    """The last part of a picture's path, with its extension, as stored on the disk."""
     return _parts(picture.member or picture.path)[-1]
 
 
 def _choose_names(place: _Place) -> list[str]:
-    """What a picture can be called: ever longer, the extension before each folder."""
+    """Possible names of a picture, ever longer, the extension before each folder."""
     parts = [printable(x) for x in _parts(place.path) + _parts(place.member or "")]
     names = ["/".join(parts[-n:]) for n in range(place.depth, len(parts) + 1)]
     return [each for name in names for each in (os.path.splitext(name)[0], name)]
 
 
 def _unique_ids(choices: list[list[str]]) -> list[str]:
-    """The first of each list of names, or a later one where names clash."""
+    """The first name of each list, or a later one where names clash."""
     choices = [list(names) for names in choices]
     while True:
         counts = collections.Counter(names[0] for names in choices)
         clashing = [x for x in choices if counts[x[0]] > 1 and len(x) > 1]
-        if not clashing:  # but for a zip's a.png beside its ./a.png
+        if not clashing:  # A zip may still hold both a.png and ./a.png.
             return _numbered([names[0] for names in choices], str)
         for names in clashing:
             del names[0]
@@ -364,14 +366,14 @@ def _unique_stems(ids: list[str]) -> list[str]:
         flat = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", id)).strip(".")
         try:
             os.fsencode(flat)
-        except UnicodeEncodeError:  # the system's own encoding has not all of Unicode
+        except UnicodeEncodeError:  # The system's encoding lacks some characters.
             flat = re.sub(r"[^A-Za-z0-9_.-]+", "_", flat)
         stems.append(flat.encode()[:180].decode(errors="ignore") or "picture")
-    return _numbered(stems, str.casefold)  # as some file systems compare them
+    return _numbered(stems, str.casefold)  # Some file systems ignore case.
 
 
 def _numbered(names: list[str], key: Callable[[str], str]) -> list[str]:
-    """Adds -2, -3 ... to names of which another before has the same key."""
+    """Adds -2, -3 ... to names whose key an earlier name has."""
     taken: set[str] = set()
     result = []
     for name in names:

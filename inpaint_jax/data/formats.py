@@ -1,8 +1,8 @@
-"""Formats of picture files: which are read, and what to do about the others.
+"""Formats of picture files: which can be read, and advice for the others.
 
-Pillow reads them; HEIC comes through the plug-in pillow-heif, an extra. A format is
-recognised by what a file holds, whatever its name; names decide which files of a folder
-are taken for pictures, and whether those that cannot be read are worth a word.
+Pillow reads them; HEIC needs the plug-in pillow-heif, an extra. A format is recognised
+by a file's content, whatever its name. Names decide which files of a folder are taken
+for pictures, and which of the others are reported as unreadable.
 """
 
 import functools
@@ -10,8 +10,8 @@ import os
 
 from PIL import Image, features
 
-# Pillow can do more, but some of it runs other programs (EPS) or takes any file
-# for its own (TGA): only these are tried, whatever the file's name.
+# Only these formats are tried, whatever the file's name. Pillow reads more, but some of
+# them run other programs (EPS) or accept any file (TGA).
 _READ = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".mpo"),
@@ -24,10 +24,10 @@ _READ = {
     "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
     "HEIF": (".heic", ".heif", ".hif", ".heics", ".heifs"),
 }
-_TGA = ".tga"  # has no signature: only what is called so is tried
+_TGA = ".tga"  # TGA has no signature: only files of this suffix are tried.
 _FORMAT_OF = {suffix: name for name, each in _READ.items() for suffix in each}
 _FORMAT_OF[_TGA] = "TGA"
-# Pillow may have been built without these.
+# Pillow may have been built without these features.
 _FEATURES = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}
 
 _RAW_NAMES = """3fr arw bay cr2 cr3 crw dcr dng erf fff gpr iiq k25 kdc mef mos mrw nef
@@ -54,18 +54,18 @@ def suffix_of(name: str) -> str:
 
 
 def looks_like_picture(name: str) -> bool:
-    """Whether a file's name is a picture's, readable or not."""
+    """Whether a file's name is that of a picture, readable or not."""
     suffix = suffix_of(name)
     return suffix in _FORMAT_OF or suffix in _RAW or suffix in _NOT_READ
 
 
 def is_raw(name: str) -> bool:
-    """Whether a file is a camera's raw, in which Pillow finds but the thumbnail."""
+    """Whether a file is camera raw, of which Pillow would read only the thumbnail."""
     return suffix_of(name) in _RAW
 
 
 def why_not_read(name: str) -> str:
-    """Why a picture of this name cannot be read and what to do; nothing if it can."""
+    """Why a picture of this name cannot be read and what to do; empty if it can."""
     suffix = suffix_of(name)
     if suffix in _RAW:
         return "camera raw is not read: develop it to JPEG, PNG or TIFF"
@@ -75,7 +75,7 @@ def why_not_read(name: str) -> str:
 
 
 def why_unknown(name: str, data: bytes) -> str:
-    """Why no format that is read fits a file, from its first bytes and its name."""
+    """Why a file is in none of the readable formats, by its first bytes and name."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and not _has_heif():
         return _NO_HEIF
     if data.startswith(_JXL_SIGNATURES):
@@ -87,11 +87,11 @@ def formats_for(name: str, data: bytes) -> list[str]:
     """Pillow's names of the formats to try on a file, in order.
 
     Args:
-      name: The file's.
-      data: The file, or its first 16 bytes.
+      name: Name of the file.
+      data: Content of the file, or its first 16 bytes.
     """
     Image.init()
-    # The plug-in is loaded when it is needed, by a file of its kind of container.
+    # The plug-in is loaded when the first file of its kind of container is read.
     heif = data[4:8] == b"ftyp" and _has_heif()
     tried = [name for name in _READ if name in Image.OPEN and (name != "HEIF" or heif)]
     return [*tried, "TGA"] if suffix_of(name) == _TGA else tried
@@ -107,7 +107,7 @@ def _missing_support(format: str) -> str:
 
 @functools.cache
 def _has_heif() -> bool:
-    """Makes Pillow read HEIC if the plug-in is installed; as often as one likes."""
+    """Makes Pillow read HEIC if the plug-in is installed; may be called repeatedly."""
     try:
         import pillow_heif
     except ImportError:

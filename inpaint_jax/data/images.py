@@ -1,7 +1,7 @@
 """Images as arrays: crops, masks, writing.
 
-What happens between a decoded picture and the model's ``[size, size, 3]`` array is
-here, so that every program sees the same pixels, and so is the way back to a file.
+This module turns a decoded picture into the model's ``[size, size, 3]`` array, so that
+every program sees the same pixels, and writes arrays to files.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from inpaint_jax.data.decoding import PictureLike, read_picture
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
 
-# Where a format can lose something, as little as possible.
+# Formats with lossy compression lose as little as possible.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -32,7 +32,7 @@ def parse_crop(crop: str | int) -> str | int:
     """Checks a crop: ``center``, ``none``, or a number of pixels (text will do).
 
     Raises:
-      ImageError: It is anything else.
+      ImageError: The crop is anything else.
     """
     if crop in ("center", "none"):
         return crop
@@ -46,7 +46,7 @@ def parse_crop(crop: str | int) -> str | int:
 def _region(
     height: int, width: int, crop: str | int, box: Sequence[float] | None
 ) -> tuple[slice, slice]:
-    """The rows and columns that a crop keeps."""
+    """The region of a picture that a crop keeps."""
     crop = parse_crop(crop)
     if box is not None:
         corners = np.clip(np.asarray(box, np.float64), 0, 1)
@@ -73,11 +73,11 @@ def _region(
 
 
 def _resize(image: Image.Image, size: int) -> np.ndarray:
-    """Resizes a picture or its mask to ``[size, size]``, aspect not kept.
+    """Resizes a picture or its mask to ``[size, size]``, aspect ratio not kept.
 
     Pillow weighs source pixels by position and size alone, whatever the mode, and no
-    weight is negative: a new pixel of a float mask is 0 exactly when every source pixel
-    that the same pixel of its picture is made of is 0.
+    weight is negative. So a new pixel of a float mask is 0 exactly if the mask is 0 at
+    every source pixel of the same new pixel of the picture.
     """
     shrinks = min(image.size) >= size
     resample = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
@@ -100,29 +100,30 @@ def crop_and_resize(
     Shrinking takes the mean of the source pixels whose centres a new pixel covers;
     where a side is enlarged, both are interpolated bilinearly. Sharper filters
     (Lanczos, bicubic) reach two or three new pixels far and overshoot: a hole in the
-    picture would bleed that far into what is known, and ``read_mask`` would have to
-    give all of it up. Here it is at most the pixel at the edge.
+    picture would bleed that far into the known pixels, and ``read_mask`` would have to
+    make all of these missing. Here only the pixel at the edge is lost.
 
     Args:
-      image: ``[H, W, 3]`` uint8 of any size from one pixel on, or whatever else
+      image: ``[H, W, 3]`` uint8 of any size from one pixel on, or anything else that
         ``read_picture`` reads.
       crop: ``center``, the centre square of the shorter side (the centre 178x178 of
         CelebA's 178x218); a number, the centre square of so many pixels; ``none``, the
-        whole frame, aspect not kept.
+        whole frame, aspect ratio not kept.
       size: Side of the result.
       box: Two opposite corners, ymin, xmin, ymax, xmax, as shares of the height and
-        width in [0, 1]; taken instead of ``crop``, aspect not kept. One pixel is
-        enough: who drew the box meant what is in it.
+        width in [0, 1]; used instead of ``crop``, aspect ratio not kept. A box may be
+        as small as one pixel.
 
     Returns:
-      ``[size, size, 3]`` uint8; where the crop has that size already, its pixels bit
-      for bit.
+      ``[size, size, 3]`` uint8; if the crop has that size already, its pixels bit for
+      bit.
 
     Raises:
-      ImageError: An unknown crop, one larger than the picture, or as ``read_picture``.
+      ImageError: The crop is unknown or larger than the picture, or as for
+        ``read_picture``.
     """
     if isinstance(image, np.ndarray) and _is_rgb(image):
-        rgb = image  # no copy of what may be large
+        rgb = image  # Not copied, as it may be large.
     else:
         rgb = read_picture(image)
     rows, columns = _region(rgb.shape[0], rgb.shape[1], crop, box)
@@ -142,21 +143,22 @@ def read_mask(
 ) -> np.ndarray:
     """Reads a mask and resizes it as ``crop_and_resize`` resizes its picture.
 
-    In short: white, or transparent, is missing. ``read_missing`` reads the mask, and
-    its module says which files are masks at all; ``crop_mask`` resizes it.
+    White or transparent pixels are missing. ``read_missing`` reads the mask, and the
+    docstring of its module says which files are valid masks; ``crop_mask`` resizes it.
 
     Args:
       mask: As for ``read_missing``: a file, a PIL image or an array.
       image_size: Height and width of the picture it belongs to, before the crop.
       crop: The picture's crop.
       size: Side of the result.
-      known: Colour of what is known, ``black`` or ``white``.
+      known: Colour of known pixels, ``black`` or ``white``.
 
     Returns:
       ``[size, size, 1]`` float32: 1 where known, 0 where missing.
 
     Raises:
-      ImageError: As ``read_missing``, or an impossible crop.
+      ImageError: As for ``read_missing``, or the crop is unknown or larger than the
+        picture.
     """
     missing = read_missing(mask, image_size=image_size, known=known)
     return crop_mask(missing, crop=crop, size=size)
@@ -167,8 +169,8 @@ def crop_mask(
 ) -> np.ndarray:
     """Resizes a mask as ``crop_and_resize`` resizes its picture.
 
-    A pixel is missing when any source pixel that has a weight in it is missing, so that
-    nothing from inside the hole is ever taken for known.
+    A pixel is missing if any of its source pixels with a weight is missing, so that no
+    known pixel contains colour from inside the hole.
 
     Args:
       missing: ``[H, W]`` bool, as ``read_missing`` returns it.
@@ -179,7 +181,7 @@ def crop_mask(
       ``[size, size, 1]`` float32: 1 where known, 0 where missing.
 
     Raises:
-      ImageError: An impossible crop.
+      ImageError: The crop is unknown or larger than the picture.
     """
     rows, columns = _region(missing.shape[0], missing.shape[1], crop, None)
     kept = missing[rows, columns].astype(np.float32)
@@ -187,7 +189,7 @@ def crop_mask(
 
 
 def share_outside(missing: np.ndarray, *, crop: str | int = "center") -> float:
-    """How much of a hole a crop cuts off.
+    """The share of a hole that a crop cuts off.
 
     Args:
       missing: ``[H, W]`` bool, as ``read_missing`` returns it.
@@ -198,7 +200,7 @@ def share_outside(missing: np.ndarray, *, crop: str | int = "center") -> float:
       are none.
 
     Raises:
-      ImageError: An impossible crop.
+      ImageError: The crop is unknown or larger than the picture.
     """
     inside = missing[_region(missing.shape[0], missing.shape[1], crop, None)]
     count = np.count_nonzero(missing)
@@ -209,32 +211,32 @@ def share_outside(missing: np.ndarray, *, crop: str | int = "center") -> float:
 
 
 def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Writes a PNG as a whole or not at all, making its folder.
+    """Writes a PNG atomically and makes its folder.
 
     Args:
-      path: Where to; an existing file is replaced.
+      path: The file; an existing one is replaced.
       image: ``[H, W, 3]``, ``[H, W, 1]`` or ``[H, W]`` uint8.
 
     Raises:
-      ImageError: ``image`` is no such array, or the file cannot be written.
+      ImageError: ``image`` is not such an array, or the file cannot be written.
     """
     _write(path, image, "PNG")
 
 
 def write_picture(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """As ``write_png``, in the format that the path's suffix names.
+    """Writes a picture as ``write_png`` does, in the format of the path's suffix.
 
     Raises:
-      ImageError: As ``write_png``, or ``writable_format``.
+      ImageError: As for ``write_png`` or ``writable_format``.
     """
     _write(path, image, writable_format(path))
 
 
 def writable_format(path: str | os.PathLike[str]) -> str:
-    """Pillow's name of the format that a path's suffix names.
+    """Pillow's name of the format that a path's suffix stands for.
 
     Raises:
-      ImageError: It names none that can be written.
+      ImageError: The suffix stands for no format that can be written.
     """
     Image.init()
     name = Image.EXTENSION.get(Path(path).suffix.lower(), "")
@@ -250,7 +252,7 @@ def _write(path: str | os.PathLike[str], image: np.ndarray, format: str) -> None
     right = flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] == 3)
     if image.dtype != np.uint8 or not image.size or not right:
         raise ImageError(f"{path}: cannot write {image.dtype} {list(image.shape)}")
-    # In the same folder: a rename is atomic on one file system only.
+    # In the same folder, as a rename is atomic only within a file system.
     unfinished = path.parent / f".{path.name}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

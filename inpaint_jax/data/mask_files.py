@@ -1,4 +1,4 @@
-"""Mask files: which belongs to which picture."""
+"""Mask files: finding the mask that belongs to each picture."""
 
 import collections
 import dataclasses
@@ -23,18 +23,18 @@ def find_masks(
     """Finds the mask that belongs to each picture.
 
     A mask has its picture's ``id``, ``stem`` or file name (extensions may differ), or
-    that with ``_mask`` and a number behind it, as LaMa has them: ``img_mask001.png``
-    beside ``img.png``. If nothing but the very picture is there under its name, it is
-    its own mask, of which only the transparency counts.
+    that name followed by ``_mask`` and a number, the layout of LaMa:
+    ``img_mask001.png`` beside ``img.png``. If ``path`` holds only the very picture
+    under its name, the picture is its own mask, of which only the transparency counts.
 
     Args:
-      path: One file for all, or a folder, zip or pattern with one mask a picture.
-      pictures: As ``find_pictures`` returned them; where ``path`` is their own folder,
-        without its masks, as ``without_masks`` leaves them.
+      path: One file for all, or a folder, zip or pattern with a mask for each picture.
+      pictures: Pictures from ``find_pictures``; if ``path`` is their own folder,
+        without the masks in it (``without_masks``).
 
     Returns:
-      As many as ``pictures``: the mask, or the error of a picture that lacks one, or
-      has several, which costs that picture and no other.
+      For each picture its mask, or an error if it has none or several. Such an error
+      concerns only that picture.
 
     Raises:
       ImageError: ``path`` does not exist or no picture has a mask there.
@@ -71,22 +71,22 @@ def find_masks(
 
 
 def own_mask(picture: Picture) -> Picture:
-    """A picture as its own mask: what is transparent in it is missing."""
+    """A picture as its own mask: its transparent pixels are missing."""
     return dataclasses.replace(picture, only_alpha=True)
 
 
 def without_masks(
     path: str | os.PathLike[str], pictures: Sequence[Picture]
 ) -> list[Picture]:
-    """Pictures without those that are the masks of others, in LaMa's layout.
+    """Removes from pictures those that are masks of others, in LaMa's layout.
 
     Args:
-      path: Where the masks are, as for ``find_masks``.
-      pictures: As ``find_pictures`` returned them.
+      path: Place of the masks, as for ``find_masks``.
+      pictures: Pictures from ``find_pictures``.
 
     Returns:
-      All but the ``X_mask.png``, ``X_mask001.png`` ... that are both in ``path`` and
-      beside a picture ``X``.
+      All pictures but ``X_mask.png``, ``X_mask001.png`` and so on that are both in
+      ``path`` and beside a picture ``X``.
 
     Raises:
       ImageError: ``path`` does not exist or holds no pictures.
@@ -108,27 +108,27 @@ def without_masks(
 
 
 def _body(identity: Identity) -> tuple[str, str]:
-    """The zip, if any, and the path there, without its extension."""
+    """The zip, if any, and the path in it, without the extension."""
     path, member = identity
     folder, name = ("", path) if member is None else (path, member)
     return folder, os.path.splitext(name)[0]
 
 
 def _masked_name(name: str) -> str | None:
-    """The name of the picture whose mask this name is, by its ``_mask001``."""
+    """The name without ``_mask001``: that of the picture whose mask it is; or None."""
     found = re.fullmatch(r"(.*[^/\\])_mask\d*", name, re.DOTALL)
     return found and found[1]
 
 
 def _is_mask(file: str, picture: Picture) -> bool:
-    """Whether a file that cannot be read is by its name a picture's mask."""
+    """Whether an unreadable file has the name of a picture's mask."""
     name = os.path.splitext(re.split(r"[/\\]|: ", file)[-1])[0]
     own = os.path.splitext(printable(file_name(picture)))[0]
     return own in (name, _masked_name(name))
 
 
 def _names(picture: Picture) -> list[tuple[int, str]]:
-    """What a picture and its mask can have in common, best first."""
+    """Names that a picture can share with its mask, best first."""
     file = os.path.splitext(file_name(picture))[0]
     return list(enumerate((picture.id, picture.stem, file)))
 
@@ -136,7 +136,7 @@ def _names(picture: Picture) -> list[tuple[int, str]]:
 def _index(
     masks: dict[Identity, Picture], pictures: dict[Identity, Picture]
 ) -> dict[tuple[int, str], list[Picture]]:
-    """Masks by the best of the ``_names`` that pictures have in common with them."""
+    """Masks by the best of the ``_names`` that they share with pictures."""
     named = {key: id for id, picture in pictures.items() for key in _names(picture)}
     index: dict[tuple[int, str], list[Picture]] = collections.defaultdict(list)
 
@@ -147,9 +147,10 @@ def _index(
 
     for identity, mask in masks.items():
         keys = _names(mask)
-        if identity not in pictures:  # a picture is no other's mask by mere name
+        if identity not in pictures:  # A picture is not another's mask by name alone.
             add(mask, keys)
-        # What has a picture's very name is its mask, not that of the name before _mask.
+        # A file with a picture's exact name is that picture's mask, not the mask of the
+        # picture whose name stands before _mask.
         if all(named.get(key, identity) == identity for key in keys):
             masked = [(place, _masked_name(name)) for place, name in keys]
             add(mask, [(place, name) for place, name in masked if name is not None])

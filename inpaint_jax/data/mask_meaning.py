@@ -1,6 +1,6 @@
-"""Masks: which pixels of a picture one says are missing.
+"""Meaning of masks: which pixels of a picture are missing.
 
-What a mask means is decided from the file itself, one kind after another:
+The meaning of a mask is decided from the file itself. The first kind that fits counts:
 
 - the very picture that it belongs to: its transparent pixels are missing;
 - transparency that varies: it is the mask, and colour does not count. Where at least
@@ -12,7 +12,7 @@ What a mask means is decided from the file itself, one kind after another:
 - black and white, of 8 bits, 16, 32 or floats, in grey, colours or a palette, with a
   little noise: white is missing, cut at half grey.
 
-Anything else is refused, with what would be right.
+Anything else is refused, and the message says what would be right.
 """
 
 import os
@@ -25,14 +25,14 @@ from PIL import Image
 from inpaint_jax.data.decoding import PictureLike, decoded
 from inpaint_jax.data.files import ImageError, Picture
 
-# A quarter of the range at either end is near black or near white: JPEG's noise, even
-# at quality 30, and video's 16 and 235.
+# A quarter of the range at either end is near black or near white. It includes the
+# noise of JPEG, even at quality 30, and the 16 and 235 of video.
 _NEAR = 63
-_ONE_COLOUR = 32  # how far from the typical one the pixels of a brush may be
-_OTHERS = 0.02  # the share that may be neither: edges drawn smoothly
+_ONE_COLOUR = 32  # Greatest distance of a brush's pixels from their typical colour.
+_OTHERS = 0.02  # Greatest share of neither black nor white: edges drawn smoothly.
 # Encoders leave this much noise in transparency.
 _CLEAR, _OPAQUE = 5, 250
-_FEW = 24  # a label image has no more values
+_FEW = 24  # Greatest number of values in a label image.
 _LOSSY = frozenset(["JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000"])
 _RIGHT = "paint the hole white and all else black, or erase it to transparency"
 
@@ -43,23 +43,23 @@ def read_missing(
     image_size: tuple[int, int] | None = None,
     known: str = "black",
 ) -> np.ndarray:
-    """Reads which pixels of a picture are missing; what a mask means is said above.
+    """Reads which pixels of a picture are missing, by the rules of this module.
 
-    A mask of another size than its picture, but of the same shape, is resized: a pixel
-    is missing when any part of it is.
+    A mask of another size than its picture, but of the same aspect ratio, is resized: a
+    pixel is missing if any part of it is.
 
     Args:
       mask: A file, a PIL image, or an array of bool or whole numbers, ``[H, W]``,
         ``[H, W, 1]``, ``[H, W, 3]``, or ``[H, W, 4]`` with the transparency.
       image_size: Height and width of the picture; None: the mask's own.
-      known: Colour of what is known, ``black`` or ``white``.
+      known: Colour of known pixels, ``black`` or ``white``.
 
     Returns:
       ``[H, W]`` bool, True where missing.
 
     Raises:
       ImageError: The mask cannot be read, is neither transparent nor black and white,
-        or has another shape than its picture; the line says what would be right.
+        or has another aspect ratio than its picture; the line says what would be right.
     """
     if known not in ("black", "white"):
         raise ImageError(f"known={known!r}: give black or white")
@@ -75,13 +75,13 @@ def read_missing(
 
 
 class _Pixels(NamedTuple):
-    """What a mask's file holds.
+    """Content of a mask's file.
 
     Attributes:
       values: ``[H, W]`` greys of any type, or ``[H, W, 3]`` uint8.
       alpha: ``[H, W]`` uint8, 255 = opaque; None: all opaque.
-      lossy: Values may be a little off.
-      upper_bits: Values below 256 were lost by the decoder.
+      lossy: Whether values may be a little off.
+      upper_bits: Whether the decoder lost values below 256.
     """
 
     values: np.ndarray
@@ -124,7 +124,7 @@ def _missing(pixels: _Pixels, known: str, only_alpha: bool = False) -> np.ndarra
     """``[H, W]`` bool."""
     alpha = pixels.alpha
     if alpha is not None and alpha.max() > _CLEAR and np.ptp(alpha) <= _CLEAR:
-        alpha = None  # all opaque, or evenly faint: it tells nothing apart
+        alpha = None  # Constant transparency distinguishes no pixels.
     if only_alpha and alpha is None:
         raise ImageError(
             "a picture is its own mask by its transparency alone, and has none: erase"
@@ -144,7 +144,7 @@ def _missing(pixels: _Pixels, known: str, only_alpha: bool = False) -> np.ndarra
 
 
 def _missing_by_alpha(alpha: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """What was erased from a layer, or painted on it."""
+    """The pixels ``[H, W]`` that were erased from a layer or painted on it."""
     painted = alpha > _CLEAR
     share = painted.mean()
     if not share:
@@ -176,7 +176,7 @@ def _missing_by_alpha(alpha: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _white(pixels: _Pixels) -> np.ndarray:
-    """Where a mask of black and white is white, ``[H, W]``."""
+    """The white pixels ``[H, W]`` of a black and white mask."""
     values = pixels.values
     if values.ndim == 3 and (values == values[..., :1]).all():
         values = values[..., 0]
@@ -212,7 +212,11 @@ def _white_of_colours(values: np.ndarray) -> np.ndarray:
 
 
 def _check_black_and_white(black: np.ndarray, white: np.ndarray) -> None:
-    """Raises an ``ImageError`` if these, ``[H, W]`` bool, are not of a mask."""
+    """Checks that nearly all pixels, ``[H, W]`` bool, are black or white.
+
+    Raises:
+      ImageError: They are not.
+    """
     others = np.count_nonzero(~(black | white)) / black.size
     if others > _OTHERS:
         raise ImageError(
@@ -226,7 +230,7 @@ _WHITES = (255, 65535, 2**31 - 1)
 
 
 def _to_255(values: np.ndarray) -> np.ndarray:
-    """Values of 16 or 32 bits or floats, none negative, as 0..255."""
+    """Values of 16 bits, 32 bits or floats, none negative, scaled to 0..255."""
     if values.dtype == np.uint8:
         return values
     whites = (1, *_WHITES) if values.dtype.kind == "f" else _WHITES
@@ -239,7 +243,7 @@ def _to_255(values: np.ndarray) -> np.ndarray:
 
 
 def _fitted(missing: np.ndarray, image_size: tuple[int, int] | None) -> np.ndarray:
-    """A mask at its picture's size: missing is what any part of is missing."""
+    """A mask at its picture's size; a pixel is missing if any part of it is."""
     if image_size is None or missing.shape == tuple(image_size):
         return missing
     if not (_scaled(missing.shape, image_size) or _scaled(image_size, missing.shape)):
@@ -254,23 +258,23 @@ def _fitted(missing: np.ndarray, image_size: tuple[int, int] | None) -> np.ndarr
 
 
 def _scaled(size: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether one factor makes ``other`` of ``size``, each side rounded somehow."""
+    """Whether ``other`` is ``size`` times one factor, up to rounding of each side."""
     least = max((b - 1) / a for a, b in zip(size, other, strict=True))
     most = min((b + 1) / a for a, b in zip(size, other, strict=True))
     return least < most
 
 
 def _any_of(missing: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """Resizes an axis: true where any old pixel that a new one touches is true."""
+    """Resizes an axis: a new pixel is true if any old one that it touches is true."""
     old = missing.shape[axis]
     new = np.arange(length)
     first, stop = new * old // length, -(-(new + 1) * old // length)
     block = -(-old // length)
     if -(-old // block) == length:
-        # The picture may have been shrunk by whole blocks, the last one cut short.
+        # The picture may have been shrunk by whole blocks, with a smaller last one.
         stop = np.minimum(np.maximum(stop, (new + 1) * block), old)
     result = np.logical_or.reduceat(missing, first, axis=axis)
-    following = np.append(first[1:], old)  # where reduceat ends
+    following = np.append(first[1:], old)  # Where each segment of reduceat ends.
     for more in range((stop - following).max()):
         extra = np.minimum(following + more, stop - 1)
         result |= missing.take(extra, axis=axis)

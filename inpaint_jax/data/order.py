@@ -10,10 +10,10 @@ from inpaint_jax.data.datasets import DataError
 def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
     """Indices of the images in the batch of a training step.
 
-    Every epoch is a permutation of all ``n`` images, and batches run on across its end:
-    with position ``p = step * batch_size + i``, the batch's i-th index is
-    ``permutation(p // n)[p % n]``. Nothing is kept between steps, so a run that is
-    started again gets the batches that it would have got.
+    Every epoch is a permutation of all ``n`` images, and a batch may reach across its
+    end: with position ``p = step * batch_size + i``, the batch's i-th index is
+    ``permutation(p // n)[p % n]``. Nothing is kept between steps, so a resumed run gets
+    the same batches as an unbroken one.
 
     Args:
       n: Number of images.
@@ -25,7 +25,7 @@ def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarra
       ``[batch_size]`` int64 in [0, n).
 
     Raises:
-      DataError: ``n`` or ``batch_size`` below 1, or ``seed`` or ``step`` below 0.
+      DataError: ``n`` or ``batch_size`` is below 1, or ``seed`` or ``step`` below 0.
     """
     if n < 1 or batch_size < 1 or seed < 0 or step < 0:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Pictures and masks as files: finding and reading them, as programs do."""
+"""Finding and reading picture and mask files: the functions that programs use."""
 
 from inpaint_jax.data.decoding import PictureLike, read_picture
 from inpaint_jax.data.files import (

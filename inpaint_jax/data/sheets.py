@@ -26,17 +26,18 @@ def grid(
       images: Rows of images of one size, ``[H, W, 3]`` or ``[H, W, 1]`` each, uint8 or
         float in [-1, 1]; rows may be short. Or ``[R, C, H, W, 3]``.
       column_labels: A text above each column; cut to the column's width.
-      row_labels: A text left of each row.
-      captions: A text below each image, rows of as many as there are images; cut to
-        the image's width.
-      scale: Each pixel becomes a square of so many.
-      pad: White pixels around every image.
+      row_labels: A text to the left of each row.
+      captions: A text below each image, in rows like ``images``; cut to the image's
+        width.
+      scale: Side in pixels of the square that each pixel becomes.
+      pad: Width in pixels of the white frame of every image.
 
     Returns:
       ``[height, width, 3]`` uint8.
 
     Raises:
-      ImageError: No images, different sizes, or a wrong number of labels.
+      ImageError: There are no images, their sizes differ, or the number of labels is
+        wrong.
     """
     cells = [[_cell(image, scale) for image in row] for row in images]
     columns = max(map(len, cells), default=0)
@@ -103,10 +104,10 @@ def _fit(label: str, font: Any, width: float) -> str:
 
 
 def tile(images: Any, *, scale: int = 1, pad: int = 2) -> np.ndarray:
-    """Lays a flat list of images out in a nearly square ``grid``, no labels.
+    """Lays a flat list of images out in a nearly square ``grid`` without labels.
 
     Args:
-      images: ``[N, H, W, 3]``, or a list of as many, as for ``grid``.
+      images: ``[N, H, W, 3]``, or a list of N images, as for ``grid``.
       scale: As for ``grid``.
       pad: As for ``grid``.
 
@@ -114,7 +115,7 @@ def tile(images: Any, *, scale: int = 1, pad: int = 2) -> np.ndarray:
       ``[height, width, 3]`` uint8.
 
     Raises:
-      ImageError: No images, or of different sizes.
+      ImageError: There are no images, or their sizes differ.
     """
     columns = max(1, math.ceil(math.sqrt(len(images))))
     rows = [images[i : i + columns] for i in range(0, len(images), columns)]

@@ -1,8 +1,9 @@
-"""What programs wrote into a folder, noted there, so that it is never taken for input.
+"""Notes of the results in a folder, so that no program takes them for input.
 
 The note is a hidden file. Each of its lines names a program and, after a tab, a path
-relative to the folder: of a file, or of a folder all of which that program makes.
-``pictures.find_pictures`` leaves out what is noted, unless it is itself named.
+relative to the folder: that of a file, or of a folder that holds nothing but the
+program's results. ``pictures.find_pictures`` leaves out noted paths, unless such a path
+is itself an input.
 """
 
 import contextlib
@@ -11,13 +12,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 NOTE = ".inpaint_jax"
-"""The note's name."""
+"""File name of the note."""
 
 Folder = str | os.PathLike[str]
 
 
 def read(folder: Folder) -> set[str]:
-    """The paths that a folder's note lists; none if it has no note."""
+    """The paths that a folder's note lists; empty if it has no note."""
     return {path for _, path in _lines(folder)}
 
 
@@ -25,9 +26,9 @@ def add(folder: Folder, program: str, paths: Iterable[str | Path]) -> None:
     """Notes paths that are about to be written.
 
     Args:
-      folder: What the paths are relative to.
-      program: Who writes them.
-      paths: Files, or folders that hold nothing but what the program writes.
+      folder: Folder that the paths are relative to.
+      program: Name of the program that writes them.
+      paths: Files, or folders that hold nothing but the program's results.
 
     Raises:
       OSError: The note cannot be written.
@@ -42,16 +43,16 @@ def add(folder: Folder, program: str, paths: Iterable[str | Path]) -> None:
 
 
 def delete_own(folder: Folder, program: str) -> int:
-    """Deletes the files that a program noted, and the folders that this empties.
+    """Deletes the files that a program noted, and folders that become empty.
 
-    What other programs noted stays, and so does what nobody noted.
+    Files that other programs noted, or none did, stay.
 
     Args:
-      folder: Where the note is.
-      program: Whose files.
+      folder: Folder of the note.
+      program: Name of the program.
 
     Returns:
-      How many files were there.
+      The number of files deleted.
 
     Raises:
       OSError: A file cannot be deleted.
@@ -61,7 +62,7 @@ def delete_own(folder: Folder, program: str) -> int:
     deleted, emptied, count = set(), set(), 0
     for path in sorted({path for _, path in lines} - others):
         inside = Path(path)
-        # A note that somebody edited reaches nothing outside its folder.
+        # An edited note must not reach files outside its folder.
         if inside.is_absolute() or ".." in inside.parts or (root / inside).is_dir():
             continue
         if (root / inside).exists():
@@ -70,7 +71,7 @@ def delete_own(folder: Folder, program: str) -> int:
             emptied |= set(inside.parents) - {Path()}
         deleted.add(path)
     for inner in sorted(emptied, key=lambda each: len(each.parts), reverse=True):
-        with contextlib.suppress(OSError):  # It holds what nobody noted.
+        with contextlib.suppress(OSError):  # It holds files that are not noted.
             (root / inner).rmdir()
     if deleted:
         unfinished = root / f"{NOTE}.{os.getpid()}"
@@ -86,7 +87,7 @@ def is_noted(path: str, top: str, notes: Callable[[str], set[str]] = read) -> bo
     Args:
       path: A file or folder.
       top: The first folder whose note counts.
-      notes: What reads a note; one that remembers, where there are many paths.
+      notes: Function that reads a note; for many paths, one with a cache.
     """
     path, top = os.path.abspath(path), os.path.abspath(top)
     inner = path

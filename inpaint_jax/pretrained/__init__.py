@@ -1,10 +1,9 @@
-"""Models as files: the shipped ones by name, the user's own by path.
+"""Model files: the shipped ones by name, the user's own by path.
 
 A model file is a safetensors file: the weights of generator, discriminator and encoders
 in float16 (BatchNorm statistics in float32), the matrices of the generator's principal
-directions and, in its metadata, the architecture, what the model was
-trained on, and a checksum of the weights. Beside a shipped ``<name>.safetensors``
-stands ``<name>.md``, its card.
+directions and, in its metadata, the architecture, the training data, and a checksum of
+the weights. Each shipped ``<name>.safetensors`` has a model card, ``<name>.md``.
 """
 
 import dataclasses
@@ -40,15 +39,15 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
 
     Args:
       name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
-        training run (its best checkpoint, or the newest where none was judged; the
+        training run (its best checkpoint, or the newest if none was evaluated; the
         averaged generator).
-      precision: One of ``types.PRECISIONS``: what both networks compute in. Their
-        images and logits, and so the losses, are float32 either way. bfloat16 is for
-        GPUs and TPUs; a CPU is slower at it.
+      precision: One of ``types.PRECISIONS``, the number type that both networks compute
+        in. Their images and logits, and so the losses, are float32 either way. bfloat16
+        is for GPUs and TPUs; a CPU is slower with it.
 
     Raises:
-      ModelError: There is no such model, or its file is damaged or another format's;
-        or there is no such precision.
+      ModelError: There is no such model or precision, or the model's file is damaged or
+        of another format.
     """
     if precision not in PRECISIONS:
         raise ModelError(f"precision must be one of {PRECISIONS}, not {precision!r}")
@@ -57,17 +56,17 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What a model is made of.
+    """Variables and description of a model, the content of its file.
 
     Attributes:
-      name: What to call it.
+      name: Name of the model.
       architecture: Sizes of generator and discriminator.
-      generator: Its variables, ``{"params", "batch_stats"}``.
-      discriminator: Likewise; empty: there is none.
-      encoders: Those of each encoder, if it has any.
-      metric: The generator's, or None.
+      generator: Variables of the generator, ``{"params", "batch_stats"}``.
+      discriminator: Variables of the discriminator; empty if there is none.
+      encoders: Variables of each encoder; may be empty.
+      metric: Metric of the generator, or None.
       latents: The latent space; None: the paper's box.
-      metadata: What JSON can say of it: data, crop, steps, date, figures.
+      metadata: JSON values: data, crop, steps, date, figures.
     """
 
     name: str
@@ -81,10 +80,10 @@ class Parts:
 
 
 def read_parts(name: str | Path) -> Parts:
-    """The variables of a model, float32; the name is as for ``load_model``.
+    """The variables of a model in float32, by name or path as for ``load_model``.
 
     Raises:
-      ModelError: There is no such model, or its file is damaged or another format's.
+      ModelError: There is no such model, or its file is damaged or of another format.
     """
     path = files.find(name, _FOLDER)
     if path.is_dir():
@@ -108,7 +107,7 @@ def save_model(path: Path, parts: Parts) -> None:
 
     Args:
       path: The file; its stem is the model's name.
-      parts: The model; its own name is not looked at.
+      parts: The model; ``parts.name`` is ignored.
 
     Raises:
       ModelError: A weight is not finite in float16.
@@ -130,15 +129,15 @@ def save_model(path: Path, parts: Parts) -> None:
 
 
 def digest(parts: Parts) -> str:
-    """A checksum of generator and discriminator: which model it is by its weights."""
+    """A checksum of the weights of generator and discriminator."""
     networks_of = {"generator": parts.generator, "discriminator": parts.discriminator}
     flat = dcgan.flatten(networks_of)
     return files.checksum(flat)
 
 
 def make_model(parts: Parts, *, precision: str = "float32") -> Model:
-    """The pure functions of a model's variables, bound to them."""
-    bind = jax.tree_util.Partial  # Keeps the weights arguments of what is compiled.
+    """A model whose functions are bound to the given variables."""
+    bind = jax.tree_util.Partial  # Keeps the weights arguments of compiled functions.
     of_generator = _generator_weights(parts.generator, precision)
     critic = None
     if parts.discriminator:
@@ -162,7 +161,7 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
 
 
 def _metric_of(nested: Variables) -> Metric | None:
-    """The metric that a file's tensors hold, if they do."""
+    """The metric among a file's tensors, or None."""
     if "metric_factors" in nested:
         return Metric(nested["metric_factors"], factored=True)
     if "metric" in nested:
@@ -171,7 +170,7 @@ def _metric_of(nested: Variables) -> Metric | None:
 
 
 def _latents_of(path: Path, metadata: Mapping[str, Any]) -> LatentSpace | None:
-    """The latent space that a file names, if it does."""
+    """The latent space named in a file's metadata, or None."""
     if "latents" not in metadata:
         return None
     try:

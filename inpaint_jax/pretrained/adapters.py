@@ -1,7 +1,7 @@
 """Generators of other frameworks as models: Flax Linen, Flax NNX and Equinox.
 
-Each adapter makes of a network of batches a function of ONE latent; the weights are
-arguments of what is compiled. A framework is imported when it is asked for.
+Each adapter turns a network into a function of ONE latent, whose weights are arguments
+of compiled functions. A framework is imported only by its own adapter.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,20 +23,21 @@ def from_function(
     name: str = "custom",
     metadata: Mapping[str, Any] | None = None,
 ) -> Model:
-    """A model of a function of weights and one latent.
+    """A model from a function of weights and one latent.
 
     Args:
-      function: Weights and a latent ``[*L]`` to an image ``[S, S, 3]`` or ``[3, S, S]``
-        in [-1, 1].
+      function: From weights and a latent ``[*L]`` to an image ``[S, S, 3]`` or
+        ``[3, S, S]`` in [-1, 1].
       weights: A pytree of arrays.
       latents: The latent space of shape ``[*L]``.
-      critic: ``[S, S, 3]`` to one or two logits; ``linen_function`` and its like make
-        one of a network. None: the search has no prior loss of images.
-      name: What to call it in results.
-      metadata: What JSON can say of it.
+      critic: ``[S, S, 3]`` to one or two logits; ``linen_function`` and
+        ``nnx_function`` make one from a network. None: the search has no adversarial
+        prior loss.
+      name: Name of the model in results.
+      metadata: JSON values that describe the model.
 
     Raises:
-      ValueError: What comes out is no square image of three channels.
+      ValueError: The output is not a square image of three channels.
     """
     latent = jax.ShapeDtypeStruct(latents.shape, jnp.float32)
     try:
@@ -77,16 +78,16 @@ def from_linen(
     """A Flax Linen generator as a model.
 
     Args:
-      module: Its ``__call__`` takes latents ``[B, *L]`` to images ``[B, S, S, 3]`` in
-        [-1, 1].
-      variables: As ``module.init`` and training leave them.
+      module: Module whose ``__call__`` maps latents ``[B, *L]`` to images
+        ``[B, S, S, 3]`` in [-1, 1].
+      variables: Variables of the module, as ``module.init`` returns them.
       latents: The latent space of shape ``[*L]``.
       critic: As for ``from_function``; ``linen_function`` makes one.
-      name: What to call it in results.
-      **options: For ``module.apply``, such as ``train=False``.
+      name: Name of the model in results.
+      **options: Arguments of ``module.apply``, such as ``train=False``.
 
     Raises:
-      ValueError: What comes out is no square image of three channels.
+      ValueError: The output is not a square image of three channels.
 
     Examples:
       >>> model = from_linen(generator, variables, latents=Normal(512),
@@ -99,15 +100,15 @@ def from_linen(
 
 
 def linen_function(module: Any, variables: Mapping[str, Any], **options: Any) -> Any:
-    """A Flax Linen module of batches as a function of one input, its weights bound.
+    """A Flax Linen module as a function of one input without batch axis.
 
     Args:
-      module: Takes ``[B, ...]``.
-      variables: Its variables.
-      **options: For ``module.apply``.
+      module: Module that takes ``[B, ...]``.
+      variables: Variables of the module.
+      **options: Arguments of ``module.apply``.
 
     Returns:
-      A ``jax.tree_util.Partial``.
+      A ``jax.tree_util.Partial`` that binds the variables.
     """
 
     def function(variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
@@ -127,14 +128,14 @@ def from_nnx(
     """A Flax NNX generator as a model.
 
     Args:
-      module: Takes latents ``[B, *L]`` to images ``[B, S, S, 3]`` in [-1, 1]. Its state
-        is taken as it is: call ``module.eval()`` before.
+      module: Module from latents ``[B, *L]`` to images ``[B, S, S, 3]`` in [-1, 1]. Its
+        state is used as it is: call ``module.eval()`` before.
       latents: The latent space of shape ``[*L]``.
       critic: As for ``from_function``; ``nnx_function`` makes one.
-      name: What to call it in results.
+      name: Name of the model in results.
 
     Raises:
-      ValueError: What comes out is no square image of three channels.
+      ValueError: The output is not a square image of three channels.
     """
     function = nnx_function(module)
     return from_function(
@@ -143,7 +144,11 @@ def from_nnx(
 
 
 def nnx_function(module: Any) -> Any:
-    """A Flax NNX module of batches as a function of one input, its weights bound."""
+    """A Flax NNX module as a function of one input without batch axis.
+
+    Returns:
+      A ``jax.tree_util.Partial`` that binds the module's state.
+    """
     from flax import nnx
 
     form, state = nnx.split(module)
@@ -165,14 +170,14 @@ def from_equinox(
     """An Equinox generator as a model.
 
     Args:
-      module: Takes ONE latent ``[*L]``, as Equinox has it, to an image ``[3, S, S]`` or
-        ``[S, S, 3]`` in [-1, 1].
+      module: Module from ONE latent ``[*L]``, as usual in Equinox, to an image
+        ``[3, S, S]`` or ``[S, S, 3]`` in [-1, 1].
       latents: The latent space of shape ``[*L]``.
       critic: As for ``from_function``.
-      name: What to call it in results.
+      name: Name of the model in results.
 
     Raises:
-      ValueError: What comes out is no square image of three channels.
+      ValueError: The output is not a square image of three channels.
     """
     import equinox
 

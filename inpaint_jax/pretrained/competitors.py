@@ -1,7 +1,7 @@
-"""Trained networks that the search is compared with, as files.
+"""Files of trained networks that the search is compared with.
 
-The format is a model's (``files``); shipped ones are in folders of their kind, under
-the name of the model that saw the same data.
+The format is that of model files (``files``). Shipped networks are in a folder for each
+kind, under the name of the model that was trained on the same data.
 """
 
 import dataclasses
@@ -24,19 +24,19 @@ from inpaint_jax.types import Architecture, Metadata, Model
 _FOLDER = Path(__file__).parent
 
 Decode = Callable[[jax.Array], jax.Array]
-"""Latents ``[N, L]`` to images ``[N, S, S, 3]`` in [-1, 1]."""
+"""A function from latents ``[N, L]`` to images ``[N, S, S, 3]`` in [-1, 1]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Competitor:
-    """A trained network of another kind than those that are searched.
+    """A trained network that the DCGAN is compared with.
 
     Attributes:
       kind: ``context_encoder`` or ``vae``.
-      name: What to call it.
-      architecture: Sizes.
-      variables: A context encoder's are ``network`` and ``color``, a VAE's ``decoder``.
-      metadata: What JSON can say of it: data, crop, steps, date, figures.
+      name: Name of the network.
+      architecture: Sizes of the network.
+      variables: ``network`` and ``color`` for a context encoder, ``decoder`` for a VAE.
+      metadata: JSON values: data, crop, steps, date, figures.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Competitor:
 
 
 def competitor_names(kind: str) -> list[str]:
-    """The names of the shipped ones of a kind."""
+    """The names of the shipped networks of a kind."""
     return files.names(_FOLDER / kind)
 
 
@@ -56,11 +56,11 @@ def read_competitor(kind: str, name: str | Path) -> Competitor:
 
     Args:
       kind: ``context_encoder`` or ``vae``.
-      name: A shipped one's name, a ``.safetensors`` file, or the work folder of a
+      name: Name of a shipped network, a ``.safetensors`` file, or the work folder of a
         training run.
 
     Raises:
-      ModelError: There is none of that name, or it is damaged or of another kind.
+      ModelError: There is no such network, or its file is damaged or of another kind.
     """
     path = files.find(name, _FOLDER / kind, kind)
     if path.is_dir():
@@ -72,7 +72,7 @@ def read_competitor(kind: str, name: str | Path) -> Competitor:
 def competitor_of_run(
     run: Run, name: str, metadata: Mapping[str, Any] | None = None
 ) -> Competitor:
-    """What a training's checkpoint holds; by default with its recipe as metadata."""
+    """The network of a training run's checkpoint; by default its recipe is metadata."""
     state = run.state
     variables = (
         {"network": state.average, "color": state.color}
@@ -84,7 +84,7 @@ def competitor_of_run(
 
 
 def save_competitor(path: Path, competitor: Competitor) -> None:
-    """Writes a competitor's file; its own name is not looked at.
+    """Writes a competitor's file; ``competitor.name`` is ignored.
 
     Raises:
       ModelError: A weight is not finite in float16.
@@ -101,19 +101,20 @@ def save_competitor(path: Path, competitor: Competitor) -> None:
 def load_context_encoder(
     name: str | Path, *, image_size: int | None = None, blend: bool = False
 ) -> Fill:
-    """A context encoder, to fill holes with.
+    """Loads a context encoder as a method to fill holes.
 
     Args:
       name: As for ``read_competitor``.
-      image_size: Side of the images that it must be for; None: of any.
-      blend: Whether its pixels go into the hole by eq. 6; else they are pasted.
+      image_size: Required side of the images; None: any.
+      blend: Whether to blend its pixels into the hole by eq. 6; otherwise they are
+        pasted.
 
     Returns:
-      The fill, of images of the size that it was trained on.
+      The fill, for images of the size that the network was trained on.
 
     Raises:
-      ModelError: There is none of that name, or it is damaged, of another kind or for
-        images of another size.
+      ModelError: There is no such network, or its file is damaged, of another kind or
+        for images of another size.
     """
     found = read_competitor("context_encoder", name)
     return context_encoder_of(found, image_size=image_size, blend=blend)
@@ -122,10 +123,10 @@ def load_context_encoder(
 def context_encoder_of(
     found: Competitor, *, image_size: int | None = None, blend: bool = False
 ) -> Fill:
-    """As ``load_context_encoder``, of one that is read already.
+    """A context encoder that is already read as a method to fill holes.
 
     Raises:
-      ModelError: It is for images of another size.
+      ModelError: The network is for images of another size.
     """
     side, variables = found.architecture.image_size, found.variables
     if image_size not in (None, side):
@@ -136,13 +137,13 @@ def context_encoder_of(
 
 
 def load_vae(name: str | Path) -> Model:
-    """A VAE's decoder as a model to draw from and to search, without a critic.
+    """Loads a VAE's decoder as a model, to sample and to search; it has no critic.
 
     Args:
       name: As for ``read_competitor``.
 
     Raises:
-      ModelError: There is none of that name, or it is damaged or of another kind.
+      ModelError: There is no such network, or its file is damaged or of another kind.
     """
     found = read_competitor("vae", name)
     weights = inference.generator_weights(found.variables["decoder"])

@@ -20,7 +20,7 @@ from inpaint_jax.types import Architecture
 
 
 class ModelError(ValueError):
-    """A model cannot be loaded or saved; the message is one line that says why."""
+    """A model cannot be loaded or saved; the message is one line with the reason."""
 
 
 def names(folder: Path) -> list[str]:
@@ -29,20 +29,20 @@ def names(folder: Path) -> list[str]:
 
 
 def find(name: str | Path, folder: Path, kind: str = "model") -> Path:
-    """The path of a model: of a shipped one in ``folder``, or of the user's own.
+    """The path of a model: a shipped one in ``folder``, or the user's own.
 
     Args:
-      name: A shipped one's name, or a path.
-      folder: Where the shipped ones are.
-      kind: What to call it in the message.
+      name: Name of a shipped model, or a path.
+      folder: Folder of the shipped models.
+      kind: Word for the kind of model in the message.
 
     Returns:
-      A file, or a folder, which should be a training run's.
+      The path of a file, or of a folder, which should be a training run's.
 
     Raises:
       ModelError: There is no such model.
     """
-    path = Path(os.path.expanduser(name))  # Of a user that is not known: as it is.
+    path = Path(os.path.expanduser(name))  # The path of an unknown user stays as it is.
     if str(name) in names(folder):
         return folder / f"{name}.safetensors"
     if not path.exists():
@@ -52,18 +52,18 @@ def find(name: str | Path, folder: Path, kind: str = "model") -> Path:
 
 
 def read(path: Path, kind: str) -> tuple[Variables, Architecture, dict[str, Any]]:
-    """What a model file holds.
+    """Reads a model file.
 
     Args:
       path: The file.
-      kind: Of what the file must be.
+      kind: Required kind of model.
 
     Returns:
-      Its tensors in float32, nested as ``write`` got them, its architecture and its
-      metadata.
+      The tensors in float32, nested as they were passed to ``write``; the architecture;
+      and the metadata.
 
     Raises:
-      ModelError: It is damaged or of another kind.
+      ModelError: The file is damaged or of another kind.
     """
     try:
         with safetensors.safe_open(path, "numpy") as file:
@@ -97,11 +97,11 @@ def write(
 
     Args:
       path: The file; its stem is the model's name.
-      kind: What it is of.
-      variables: Nested arrays: weights are stored in float16, BatchNorm's statistics
-        in float32.
-      architecture: Sizes.
-      metadata: What JSON can say of it.
+      kind: Kind of model.
+      variables: Nested arrays. Weights are stored in float16, BatchNorm statistics in
+        float32.
+      architecture: Sizes of the networks.
+      metadata: JSON values that describe the model.
 
     Raises:
       ModelError: A number is not finite in float16, or the file cannot be written.
@@ -132,7 +132,7 @@ def write(
 
 
 def checksum(tensors: Mapping[str, np.ndarray | jax.Array], metadata: str = "") -> str:
-    """Of tensors by name, and what is said of them."""
+    """Checksum of tensors by name and of their description."""
     digest = hashlib.sha256(metadata.encode())
     for key in sorted(tensors):
         digest.update(key.encode())

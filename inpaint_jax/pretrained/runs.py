@@ -1,4 +1,4 @@
-"""Training runs: their work folders, read as models are."""
+"""Reading of training runs: configuration and checkpoint of a work folder."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ KINDS: dict[str, type] = {
     "context_encoder": context_encoder.ContextEncoderConfig,
     "vae": vae.VaeConfig,
 }
-"""What can be trained, and the class of its recipe."""
+"""Kinds of network that can be trained, with the class of their recipe."""
 
 _ATTEMPTS = 3
 
@@ -42,13 +42,13 @@ _INIT_STATE: dict[str, Callable[[Architecture, Mapping[str, Any]], Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A training run as its work folder holds it.
+    """A training run, read from its work folder.
 
     Attributes:
-      kind: Of network, one of ``KINDS``.
-      config: What ``config.json`` says.
-      architecture: Sizes of its networks.
-      state: The checkpoint: a ``gan.TrainState``, or that of the other kind.
+      kind: Kind of network, one of ``KINDS``.
+      config: Content of ``config.json``.
+      architecture: Sizes of the networks.
+      state: The checkpoint: a ``gan.TrainState``, or the state of the other kinds.
     """
 
     kind: str
@@ -62,14 +62,13 @@ def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) ->
 
     Args:
       workdir: Folder of the run.
-      kind: What it must have trained; None: anything.
-      latest: Whether it shall be the newest checkpoint even when another was found to
-        be the best.
+      kind: Required kind of network; None: any.
+      latest: Load the newest checkpoint, even if an earlier one scored better.
 
     Raises:
-      ModelError: The folder is of something else, or has no checkpoint yet.
+      ModelError: The folder is not a run of that kind, or has no checkpoint yet.
     """
-    # Imported here: Orbax takes seconds, and only this way of loading needs it.
+    # Imported here, because importing Orbax takes seconds and only runs need it.
     from inpaint_jax.training.checkpoints import Checkpoints
 
     try:
@@ -77,7 +76,7 @@ def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) ->
         found = config.get("model", "dcgan")
         architecture = Architecture(**config["architecture"])
         init_state = _INIT_STATE[found]
-        # Its shapes alone: to draw the weights takes seconds to compile.
+        # Shapes alone, as compiling the drawing of weights takes seconds.
         like = jax.eval_shape(lambda: init_state(architecture, config))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
@@ -97,7 +96,7 @@ def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) ->
                 state = checkpoints.restore(like)
             break
         except (CheckpointError, FileNotFoundError) as error:
-            # A run that goes on deletes its old checkpoints, at any moment.
+            # A run that is training may delete old checkpoints at any moment.
             if attempt == _ATTEMPTS - 1:
                 raise ModelError(str(error)) from error
     return Run(found, config, architecture, state)

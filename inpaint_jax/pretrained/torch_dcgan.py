@@ -1,9 +1,9 @@
-"""DCGANs trained with PyTorch: those of ``pytorch/examples``, and of the same form.
+"""Import of DCGANs trained with PyTorch: ``pytorch/examples`` and the same form.
 
-The generator is ``[L, 1, 1]``, Gaussian, to 4x4 and then doubled by 4x4 transposed
-convolutions of stride 2 and padding 1; the discriminator halves an image with 4x4
-convolutions and ends in one logit. BatchNorm and activations are as in this library's
-networks, which therefore run the weights, at their own speed.
+The generator maps a Gaussian latent ``[L, 1, 1]`` to 4x4 pixels, which 4x4 transposed
+convolutions of stride 2 and padding 1 double in size. The discriminator halves an image
+with 4x4 convolutions and ends in one logit. BatchNorm and activations are as in this
+library's networks, which can therefore run the weights, at their usual speed.
 """
 
 import re
@@ -30,7 +30,7 @@ from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.types import Architecture, Model
 
 _EPSILON = 1e-5
-"""What PyTorch's BatchNorm adds to a variance, unless it was told otherwise."""
+"""Default of PyTorch's BatchNorm for the number that is added to a variance."""
 
 _Tensors = Mapping[str, np.ndarray]
 
@@ -45,14 +45,16 @@ def load_torch_dcgan(
     """A PyTorch DCGAN as a model to search.
 
     Args:
-      generator: A file with its ``state_dict``: safetensors, or as ``torch.save``
-        writes it (PyTorch must be installed; nothing but tensors is unpickled).
-      discriminator: Likewise; None: the search has no prior loss of images.
-      latents: What the generator was trained with; N(0, I) when left out.
+      generator: File with the generator's ``state_dict``, as safetensors or as written
+        by ``torch.save`` (PyTorch must be installed; only tensors are unpickled).
+      discriminator: File with the discriminator's ``state_dict``; None: the search has
+        no adversarial prior loss.
+      latents: The latent space that the generator was trained with; N(0, I) when left
+        out.
       precision: As for ``load_model``.
 
     Raises:
-      ModelError: A file cannot be read, or holds another network.
+      ModelError: A file cannot be read, or holds another kind of network.
     """
     parts = read_torch_dcgan(generator, discriminator, latents=latents)
     return make_model(parts, precision=precision)
@@ -64,15 +66,15 @@ def read_torch_dcgan(
     *,
     latents: LatentSpace | None = None,
 ) -> Parts:
-    """The variables of a PyTorch DCGAN, for ``save_model`` to write a model file of.
+    """The variables of a PyTorch DCGAN, which ``save_model`` can write to a model file.
 
     Args:
       generator: As for ``load_torch_dcgan``.
-      discriminator: Likewise.
-      latents: Likewise.
+      discriminator: As for ``load_torch_dcgan``.
+      latents: As for ``load_torch_dcgan``.
 
     Raises:
-      ModelError: A file cannot be read, or holds another network.
+      ModelError: A file cannot be read, or holds another kind of network.
     """
     variables, architecture = _generator(_read(Path(generator)), Path(generator))
     judge: Variables = {}
@@ -111,7 +113,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
         ) from error
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # Unpickling what is no checkpoint raises anything.
+    except Exception as error:  # Unpickling other files can raise any error.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else error
         raise ModelError(f"{path} holds no PyTorch weights: {reason}") from error
     if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
@@ -120,7 +122,7 @@ def _read_pickle(path: Path) -> dict[str, Any]:
 
 
 def _layers(tensors: _Tensors, path: Path) -> tuple[list[np.ndarray], list[_Tensors]]:
-    """Kernels of the convolutions, and tensors of the BatchNorms, in their order."""
+    """Kernels of the convolutions and tensors of the BatchNorms, in order of layers."""
     groups: dict[str, dict[str, np.ndarray]] = {}
     for name, value in tensors.items():
         group, _, field = name.rpartition(".")
@@ -158,7 +160,7 @@ def _generator(tensors: _Tensors, path: Path) -> tuple[Variables, Architecture]:
         architecture = Architecture(first.shape[0], width, size)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from error
-    # A transposed convolution of PyTorch turns its kernel round, this library's not.
+    # PyTorch flips the kernel of a transposed convolution, this library does not.
     params: dict[str, Any] = {
         dense_name(0): {"kernel": first.transpose(0, 2, 3, 1).reshape(len(first), -1)}
     }
@@ -191,7 +193,7 @@ def _discriminator(
         for i, kernel in enumerate(inner)
     }
     params[convolution_name(0)]["bias"] = np.zeros(width, np.float32)
-    # One logit is the difference of two, of which 'fake' is 0.
+    # One logit equals two, (fake, real), of which the first is 0.
     real = last[0].transpose(1, 2, 0).reshape(-1)
     kernel = np.stack([np.zeros_like(real), real], 1)
     params[dense_name(0)] = {"kernel": kernel, "bias": np.zeros(2, np.float32)}
@@ -199,7 +201,7 @@ def _discriminator(
 
 
 def _variables(params: dict[str, Any], norms: list[_Tensors]) -> Variables:
-    """Parameters and statistics, as this library's networks lay them out."""
+    """Parameters and statistics in the layout of this library's networks."""
     statistics = {}
     for i, norm in enumerate(norms):
         params[norm_name(i)] = {

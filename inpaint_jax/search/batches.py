@@ -27,7 +27,7 @@ from inpaint_jax.search.strategies import (
 from inpaint_jax.types import Losses, Model, Objective, SearchConfig, Seen, as_pytree
 
 CHUNK = 64
-"""Steps that one call of the compiled loop can do: progress is told between calls."""
+"""Most steps in one call of the compiled loop; progress is reported between calls."""
 
 
 def search_batch(
@@ -46,24 +46,25 @@ def search_batch(
     """Searches the latents of a batch of images at once.
 
     Args:
-      model: Generator, latent space, and what the configuration asks for.
-      seen: What is known of each image, every field with a batch axis in front. Its
+      model: Generator and latent space; also discriminator, encoders and metric where
+        the configuration uses them.
+      seen: The known part of each image, every field with a leading batch axis. Its
         ``weights`` may be any that are not negative: ``importance_weights`` of masks,
         or ones to fit whole images.
       key: As for ``inpaint``.
-      config: How to search; its ``window`` is not looked at.
-      objective: What is minimised; the paper's (``objectives.paper_objective``) when
-        left out. Weights that a ``jax.tree_util.Partial`` binds are arguments of what
-        is compiled.
+      config: How to search; ``window`` is ignored.
+      objective: The function to minimise; the paper's (``objectives.paper_objective``)
+        when left out. Weights that a ``jax.tree_util.Partial`` binds are arguments of
+        the compiled function.
       guided: ``[B]``, or one for all: whether the model's encoders may guess a start.
       keep_path: Whether to keep all iterates.
       progress: As for ``inpaint``.
       progress_every: As for ``inpaint``.
-      mesh: Over which all arguments are spread already; None: one device.
+      mesh: Devices over which all arguments are spread already; None: one device.
 
     Returns:
-      What ``search`` finds, every field with a batch axis in front, and the generated
-      images ``[B, S, S, 3]`` at the best latents.
+      The results of ``search``, every field with a leading batch axis, and the
+      generated images ``[B, S, S, 3]`` at the best latents.
 
     Raises:
       ValueError: ``key`` is neither one key nor B, or ``guided`` is not B.
@@ -71,8 +72,9 @@ def search_batch(
     count = seen.image.shape[0]
     keys, guide = keys_of(key, count), guided_of(guided, count)
     objective = as_pytree(objective or paper_objective(model, config))
-    # What follows is compiled for each strategy and each model's form. A strategy does
-    # not look at its configuration's steps, nor a search at a model's name.
+    # The functions below are compiled once for each strategy and each form of model.
+    # Without what they do not use, the number of steps and the model's name, they are
+    # compiled less often.
     model = dataclasses.replace(model, name="", metadata={})
     config, total = dataclasses.replace(config, steps=CHUNK), config.steps
     strategy = make_strategy(config, model.latents)
@@ -86,7 +88,7 @@ def search_batch(
     rows, done = [], 0
     while done < total:
         steps = min(each, total - done)
-        # In NumPy: what is one device's does not mix with what is on many.
+        # NumPy, because an array on one device cannot be combined with sharded ones.
         clock = Clock(np.int32(done), np.int32(total))
         states, row = advance_searches(
             strategy,
@@ -127,17 +129,17 @@ def start_searches(
     """The first state of every search of a batch.
 
     Args:
-      strategy: How to search; compiled once for each.
+      strategy: How to search; each strategy is compiled once.
       model: The generator, for all images.
-      objective: What is minimised, for all images.
-      seen: What is known of each image, B of them.
+      objective: The function to minimise, for all images.
+      seen: The known part of each of B images.
       keys: ``[B]`` PRNG keys, consumed.
       guided: ``[B]`` whether encoders may guess.
       config: How a start is chosen, and whether to go along principal directions.
-      mesh: Over which the arguments are spread; None: one device.
+      mesh: Devices over which the arguments are spread; None: one device.
 
     Returns:
-      The states, every field with a batch axis in front.
+      The states, every field with a leading batch axis.
     """
 
     def one(
@@ -173,20 +175,21 @@ def advance_searches(
     """Does ``steps`` steps of every search of a batch.
 
     Args:
-      strategy: How to search; compiled once for each.
-      model: As for ``start_searches``, and so are ``objective`` and ``seen``.
-      objective: What is minimised.
-      seen: What is known of each image.
-      states: Where the searches stand.
-      steps: How many steps, at most ``capacity``; any number is one compilation.
-      clock: How many were done before, and will be in all.
+      strategy: How to search; each strategy is compiled once.
+      model: The generator, for all images.
+      objective: The function to minimise, for all images.
+      seen: The known part of each of B images.
+      states: The searches' states, from ``start_searches`` or ``advance_searches``.
+      steps: Number of steps, at most ``capacity``; another number needs no compilation.
+      clock: Number of steps done before, and in all.
       capacity: Length of the trace.
       keep_path: Whether to keep the iterates.
-      mesh: As for ``start_searches``.
+      mesh: Devices over which the arguments are spread; None: one device.
 
     Returns:
-      The states after them; the losses ``[B, capacity]`` each at the iterates before
-      each, with these ``[B, capacity, *L]`` or None; zeros after the first ``steps``.
+      The states after the steps; the losses ``[B, capacity]`` each at the iterate
+      before each step; and these iterates ``[B, capacity, *L]``, or None. Both hold
+      zeros after the first ``steps``.
     """
 
     def one(
@@ -224,18 +227,18 @@ def finish_searches(
     *,
     mesh: Mesh | None = None,
 ) -> tuple[Result, jax.Array]:
-    """What every search of a batch found so far.
+    """The result so far of every search of a batch.
 
     Args:
-      strategy: How to search; compiled once for each.
-      model: As for ``start_searches``, and so are ``objective`` and ``seen``.
-      objective: What is minimised.
-      seen: What is known of each image.
-      states: Where the searches stand.
-      mesh: As for ``start_searches``.
+      strategy: How to search; each strategy is compiled once.
+      model: The generator, for all images.
+      objective: The function to minimise, for all images.
+      seen: The known part of each of B images.
+      states: The searches' states, from ``start_searches`` or ``advance_searches``.
+      mesh: Devices over which the arguments are spread; None: one device.
 
     Returns:
-      The strategy's results, every field with a batch axis in front, and the generated
+      The strategy's results, every field with a leading batch axis, and the generated
       images ``[B, S, S, 3]`` at the latents found.
     """
 
@@ -252,7 +255,7 @@ def finish_searches(
 
 
 def keys_of(key: jax.Array, count: int) -> jax.Array:
-    """One key an image: of one ``key`` or of B, or the ``ValueError``."""
+    """One key for each image, from one ``key`` or from B, or a ``ValueError``."""
     typed = isinstance(key, jax.Array) and jnp.issubdtype(
         key.dtype, jax.dtypes.prng_key
     )
@@ -266,7 +269,7 @@ def keys_of(key: jax.Array, count: int) -> jax.Array:
 
 
 def guided_of(guided: ArrayLike, count: int) -> jax.Array:
-    """Whether encoders may guess, for each image, or the ``ValueError``."""
+    """Whether encoders may guess, for each image, or a ``ValueError``."""
     found = jnp.asarray(guided, bool)
     if found.shape not in ((), (count,)):
         raise ValueError(f"guided must be [{count}], not {list(found.shape)}")
@@ -274,7 +277,7 @@ def guided_of(guided: ArrayLike, count: int) -> jax.Array:
 
 
 def _problem(model: Model, objective: Objective, seen: Seen) -> Problem:
-    """What the search of one image works on."""
+    """The search problem of one image."""
     return Problem(
         model.generate, lambda latent, generated: objective(latent, generated, seen)
     )
@@ -286,10 +289,10 @@ def _joined(
     *,
     keep_path: bool,
 ) -> tuple[Losses, jax.Array | None]:
-    """The chunks' traces and paths, each as far as it goes, and the last iterate.
+    """The chunks' traces and paths, without padding, followed by the last iterate.
 
-    On the host where values are known: JAX would compile the slices anew for every
-    number of steps.
+    Joined on the host unless traced: JAX would compile the slices anew for every number
+    of steps.
     """
     last = found.last.losses, found.last.latent if keep_path else None
 

@@ -2,12 +2,13 @@
 
 Near a latent z the image moves by J dz, and its squared distance, weighted by W, by
 dz' (J' W J) dz. That matrix, averaged over latents, is much the same everywhere and has
-few large eigenvalues and many small ones: Adam, which fits a rate to each coordinate,
-does far better along its eigenvectors than along the axes of z, which mean nothing.
+few large eigenvalues and many small ones. Adam, which adapts its rate to each
+coordinate, does far better along the eigenvectors than along the axes of z, which have
+no special meaning.
 
-The average is kept by regions of the image (``Metric``), so that the matrix of any W is
-their weighted sum. A latent of any shape is taken as the list of its L numbers. No
-framework is known here.
+The average is kept for each region of the image (``Metric``), so that the matrix for
+any W is a weighted sum over regions. A latent of any shape is flattened to its L
+values. This module depends on no neural network library.
 """
 
 import dataclasses
@@ -21,23 +22,23 @@ from inpaint_jax.latents import LatentSpace
 from inpaint_jax.types import Generate, Metric, Model, as_pytree
 
 GRID = 8
-"""Regions along a side of the image."""
+"""Number of regions along a side of the image."""
 
 _WHOLE = 2**24
-"""Numbers that a Jacobian may have for the matrices to be kept whole."""
+"""Greatest size of a Jacobian for which whole matrices are kept instead of factors."""
 
 
 def with_metric(model: Model) -> Model:
     """The model with a metric, so that searches can go along principal directions.
 
-    It takes some seconds on a CPU, once a model: shipped ones have it in their files.
+    Computing it takes some seconds on a CPU. The files of the shipped models hold it.
 
     Args:
-      model: Any; one that has a metric is returned as it is.
+      model: Any model; one that has a metric is returned as it is.
 
     Returns:
-      The model with ``metric``: whole matrices where the Jacobian of an image takes up
-      to 64 MiB, else factors, for which memory is bounded.
+      The model with ``metric``: whole matrices if the Jacobian of an image takes up to
+      64 MiB, otherwise factors, which need little memory.
 
     Raises:
       ValueError: The image's side is not a multiple of ``GRID``.
@@ -52,7 +53,7 @@ def with_metric(model: Model) -> Model:
 
 
 def linearise(generate: Generate, latent: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A generator near a latent: G(z + dz) is about G(z) + dz J.
+    """The linearisation of a generator at a latent: G(z + dz) is about G(z) + dz J.
 
     Args:
       generate: ``[L] -> [S, S, 3]``.
@@ -62,8 +63,8 @@ def linearise(generate: Generate, latent: jax.Array) -> tuple[jax.Array, jax.Arr
       G(z) ``[S, S, 3]`` and its Jacobian J ``[L, S, S, 3]``.
     """
     image, pull_back = jax.vjp(generate, latent)
-    # J dz as the transpose of the transpose: a generator whose layers have their own
-    # reverse rule has no forward one.
+    # J dz as the transpose of the transpose: a generator whose layers have a custom
+    # reverse-mode rule has no forward-mode one.
     _, push = jax.vjp(lambda u: pull_back(u)[0], jnp.zeros_like(image))
     (jacobian,) = jax.vmap(push)(jnp.eye(latent.size, dtype=latent.dtype))
     return image, jacobian
@@ -79,7 +80,7 @@ def regional_metric(
       generate: ``[*L] -> [S, S, 3]``, S a multiple of ``GRID``.
       key: Draws the latents; consumed.
       latents: The latent space.
-      samples: How many latents.
+      samples: Number of latents to average over.
 
     Returns:
       ``[GRID, GRID, L, L]``, each symmetric and positive semidefinite, summed over
@@ -106,17 +107,17 @@ def regional_factors(
     """An estimate of ``regional_metric`` for large latents and images.
 
     The pull-back of white noise on a region's pixels has J'J of that region as its
-    second moment, so some of them, each at another latent, are factors of the estimate.
-    Memory is that of one pass through the generator and of the result.
+    second moment, so R pull-backs, each at another latent, form a factor of the
+    estimate. Memory is that of one pass through the generator and of the result.
 
     Args:
       generate: ``[*L] -> [S, S, 3]``, S a multiple of ``GRID``.
       key: Draws latents and noise; consumed.
       latents: The latent space.
-      samples: How many latents, R.
+      samples: Number of latents, R.
 
     Returns:
-      Factors ``[GRID, GRID, L, R]``.
+      The metric as factors ``[GRID, GRID, L, R]``.
 
     Raises:
       ValueError: S is not a multiple of ``GRID``.
@@ -147,7 +148,7 @@ def regional_factors(
 
 
 def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
-    """The directions along which to search for an image with these weights.
+    """The principal directions of the latent space for an image with given weights.
 
     Args:
       metric: From ``regional_metric`` or ``regional_factors``.
@@ -169,16 +170,17 @@ def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
 
 @jax.custom_batching.sequential_vmap
 def _eigenvectors(matrix: jax.Array) -> jax.Array:
-    """Columns of eigenvectors of a symmetric matrix ``[L, L]``, the least value first.
+    """Eigenvectors of a symmetric matrix ``[L, L]`` as columns, by rising eigenvalue.
 
-    A batch is done one by one. LAPACK of a batch waits for threads of the pool that it
-    is called from; two devices, or two threads, that do so at once wait for ever.
+    The matrices of a batch are decomposed one by one: a batched LAPACK call waits for
+    threads of the pool that it is called from, so two devices or two threads that make
+    such a call at once wait for ever.
     """
     return jnp.linalg.eigh(matrix)[1]
 
 
 def to_triangles(blocks: jax.Array) -> jax.Array:
-    """``[..., L, L]`` symmetric matrices as what is on and above their diagonals."""
+    """Upper triangles, with diagonal, of symmetric matrices ``[..., L, L]``."""
     rows, columns = jnp.triu_indices(blocks.shape[-1])
     return blocks[..., rows, columns]
 
@@ -193,18 +195,18 @@ def from_triangles(triangles: jax.Array) -> jax.Array:
 
 
 def _flat(generate: Generate, latents: LatentSpace) -> Generate:
-    """The generator as a function of a latent's numbers ``[L]``."""
+    """The generator as a function of a flat latent ``[L]``."""
     return lambda numbers: generate(numbers.reshape(latents.shape))
 
 
 def _draw(latents: LatentSpace, key: jax.Array, count: int) -> jax.Array:
-    """Random latents as lists of numbers ``[count, L]``."""
+    """Random flat latents ``[count, L]``."""
     drawn = jax.vmap(latents.sample)(jax.random.split(key, count))
     return drawn.reshape(count, -1)
 
 
 def _region_side(generate: Generate, drawn: jax.Array) -> int:
-    """Pixels along a side of a region, or the ``ValueError``."""
+    """Pixels along a side of a region, or a ``ValueError``."""
     side = jax.eval_shape(generate, drawn[0]).shape[0]
     if side % GRID:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a search minimises: the paper's losses of a latent and its image."""
+"""Objectives of the search: the paper's losses, of a latent and its image."""
 
 import dataclasses
 
@@ -27,14 +27,14 @@ class PaperObjective:
 
       \\| W \odot (G(z) - y) \\|_1 + \lambda \log(1 - D(G(z))) - \lambda_z \log p(z)
 
-    The last term is not in the paper, and 0 for its latent space.
+    The last term is not in the paper; for the paper's latent space it is 0.
 
     Attributes:
-      critic: D; None: there is no prior loss of images.
-      latents: The latent space, for the last term.
+      critic: D; None: the objective has no adversarial prior loss.
+      latents: The latent space, whose density p is in the last term.
       prior_weight: lambda of eq. 5.
       latent_weight: lambda_z.
-      reduction: Of the context loss.
+      reduction: Reduction of the context loss over pixels and channels.
     """
 
     critic: Critic | None

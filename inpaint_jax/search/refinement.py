@@ -1,10 +1,10 @@
-"""Beyond the generator's range: what no latent makes, its inner features may.
+"""Refinement: images outside the generator's range, by changing its inner features.
 
 After the search the features of an inner layer, ``G(z) = render(features(z))``, are
-changed until the image fits the known pixels better. A trust term holds them where no
-known pixel pulls: there the image stays G(z).
+changed until the image fits the known pixels better. A trust term keeps features
+unchanged where no known pixel depends on them: there the image stays G(z).
 
-``refine`` is for ONE image, ``refine_batch`` for a batch. Not a part of the paper.
+``refine`` is for ONE image, ``refine_batch`` for a batch. The paper has no such step.
 """
 
 import functools
@@ -27,7 +27,7 @@ def refine(
     *,
     config: RefineConfig,
 ) -> jax.Array:
-    r"""Changes the features of an image so that it fits what is known.
+    r"""Changes the features of an image so that it fits the known pixels.
 
     .. math::
 
@@ -39,14 +39,13 @@ def refine(
     Args:
       render: ``[h, w, F] -> [H, W, C]``, the rest of the generator.
       features: ``[h, w, F]`` at the latent that the search found.
-      image: ``[H, W, C]`` in [-1, 1]; what stands where ``weights`` are 0 does not
-        matter.
+      image: ``[H, W, C]`` in [-1, 1]; pixels whose ``weights`` are 0 are ignored.
       weights: ``[H, W, 1]`` W of eq. 3; 0 in the hole.
-      config: How long, how fast, how far.
+      config: Number of steps, learning rate, and weight of the trust term.
 
     Returns:
-      ``[H, W, C]`` what the changed features show; the image of ``features`` where
-      nothing has a weight.
+      ``[H, W, C]`` the image of the changed features; if all weights are 0, that of
+      ``features``.
     """
     scale = jnp.sqrt(jnp.mean(jnp.square(features)))
     total = jnp.maximum(image.shape[-1] * weights.sum(), jnp.finfo(weights.dtype).tiny)
@@ -81,18 +80,18 @@ def refine_batch(
     config: RefineConfig,
     mesh: Mesh | None = None,
 ) -> jax.Array:
-    """Takes a batch of images beyond the generator's range (``refine``).
+    """Refines a batch of images (``refine``).
 
     Args:
-      model: Of which a search found the latents; it must have ``halves``.
+      model: The model whose latents were searched; it must have ``halves``.
       latents: ``[B, *L]``.
       images: ``[B, S, S, 3]`` in [-1, 1].
-      weights: ``[B, S, S, 1]`` W of eq. 4.
+      weights: ``[B, S, S, 1]`` W of eq. 3.
       config: How to refine.
-      mesh: Over which the arguments are spread; None: one device.
+      mesh: Devices over which the arguments are spread; None: one device.
 
     Returns:
-      ``[B, S, S, 3]`` in [-1, 1], what stands for G(z).
+      ``[B, S, S, 3]`` in [-1, 1], the images to use instead of G(z).
 
     Raises:
       ValueError: The model has no ``halves``.
@@ -102,7 +101,7 @@ def refine_batch(
 
 
 def halves_of(model: Model) -> tuple[Generate, Render]:
-    """The model's ``halves``, or the ``ValueError`` of a model without."""
+    """The model's ``halves``, or a ``ValueError`` if it has none."""
     if model.halves is None:
         raise ValueError("this model cannot be refined: it has no halves")
     return model.halves

@@ -1,4 +1,4 @@
-"""Where a search starts: the best of some random latents and of what encoders guess."""
+"""Start of a search: the best of random latents and encoders' guesses."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,9 +9,9 @@ from inpaint_jax.latents import LatentSpace
 from inpaint_jax.types import Correct, Generate, Model, Objective, SearchConfig, Seen
 
 _TRUST = 0.85
-"""A guess must be below this share of a random start's loss. One that is hardly better
-says that the encoders never saw the like, and then it is the worse place to begin: it
-lies in one valley, whatever the key, and that may be the wrong one."""
+"""A guess is taken only if its loss is below this share of a random start's. A guess
+that is hardly better shows that the encoders never saw such an image. It is then the
+worse start, as every key leads to the same valley, which may be the wrong one."""
 
 
 def guesses(
@@ -21,17 +21,18 @@ def guesses(
     image: jax.Array,
     mask: jax.Array,
 ) -> Iterator[tuple[jax.Array, jax.Array]]:
-    """What encoders make of an image, guess by guess.
+    """Guesses of the latent of an image by encoders, one after the other.
 
-    Each sees the image with its hole black, the mask, and the image of the guess before
-    (at first a grey one), and corrects u of z = squash(u), which is 0 at first. Image
-    and mask may have a batch axis in front, if the functions take one.
+    Each encoder sees the image with a black hole, the mask, and the image of the guess
+    before (for the first encoder a grey one). It corrects u, from which z = squash(u);
+    u is 0 at first. Image and mask may have a leading batch axis if the functions take
+    one.
 
     Args:
       correctors: The encoders, each ``[H, W, 7] -> [*L]``.
       generate: ``[*L] -> [H, W, 3]``.
-      latents: The latent space; its ``squash`` makes a latent of what is guessed.
-      image: ``[H, W, 3]`` in [-1, 1]; what stands in the hole does not matter.
+      latents: The latent space, whose ``squash`` maps u to a latent.
+      image: ``[H, W, 3]`` in [-1, 1]; pixels in the hole are ignored.
       mask: ``[H, W, 1]``, 1 = known, 0 = missing.
 
     Yields:
@@ -57,19 +58,19 @@ def choose_start(
     config: SearchConfig,
     guided: jax.Array | bool = True,
 ) -> jax.Array:
-    """The first iterate: of all candidates the one of least context loss.
+    """The first iterate: the candidate of least context loss.
 
     Args:
-      model: Its latent space is drawn from, its encoders may guess.
-      objective: Its context loss decides.
-      seen: What is known of the image.
+      model: Latent space to draw from, generator, and encoders to guess.
+      objective: The function whose context loss decides.
+      seen: The known part of the image.
       key: Draws ``config.starts`` latents; consumed.
-      config: How many are drawn, and whether the encoders guess.
-      guided: ``[]`` whether their guesses may be taken; one must be clearly better than
-        what is drawn.
+      config: Number of random latents, and whether the encoders guess.
+      guided: ``[]`` whether guesses may be taken; a guess must be clearly better than
+        the random latents.
 
     Returns:
-      ``[*L]``.
+      The latent ``[*L]``.
     """
     keys = jax.random.split(key, config.starts) if config.starts > 1 else key[None]
     latents = jax.vmap(model.latents.sample)(keys)

@@ -1,14 +1,13 @@
-"""Ways to search the latent space for ONE image (sections 3.1 to 3.4 of the paper).
+"""Strategies to search the latent space for ONE image (sections 3.1 to 3.4).
 
-A way to search is a ``Strategy``: three pure functions, ``init``, ``step`` and
-``result``. ``adam`` is the paper's, and with other settings a faster one; ``keep_best``
-makes of any strategy one that answers with its best iterate. ``search`` is a whole
-search; a program that shows progress runs its parts in turn: ``init``, ``advance`` by
-some steps as often as it likes, ``result``. Cut however it may be, the outcome is the
-same.
+A ``Strategy`` is three pure functions: ``init``, ``step`` and ``result``. ``adam`` is
+the paper's and, with other settings, a faster one; ``keep_best`` wraps any strategy so
+that it answers with its best iterate. ``search`` is a whole search. A program that
+shows progress runs its parts instead: ``init``, ``advance`` by some steps as often as
+needed, ``result``. The result does not depend on how the steps are divided.
 
-``jax.vmap`` makes a batch of independent searches. No framework is known here: the
-generator and the objective come in as callables.
+``jax.vmap`` makes a batch of independent searches. This module depends on no neural
+network library: the generator and the objective are passed in as callables.
 """
 
 import functools
@@ -25,7 +24,7 @@ from inpaint_jax.types import Generate, Losses, SearchConfig
 
 
 class Problem(NamedTuple):
-    """What a search of one image works on.
+    """The search problem of one image: generator and objective.
 
     Attributes:
       generate: ``[*L] -> [H, W, 3]``.
@@ -42,11 +41,11 @@ class Problem(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """How far a search has come; the same for all images of a batch.
+    """Progress of a search, the same for all images of a batch.
 
     Attributes:
-      step: ``[]`` steps done.
-      steps: ``[]`` steps in all.
+      step: ``[]`` number of steps done.
+      steps: ``[]`` number of steps in all.
     """
 
     step: jax.Array | np.integer
@@ -57,8 +56,8 @@ class Iterate(NamedTuple):
     """A point of a search.
 
     Attributes:
-      latent: ``[*L]``.
-      losses: ``[]`` each, its losses.
+      latent: ``[*L]`` z.
+      losses: ``[]`` each, the losses at ``latent``.
     """
 
     latent: jax.Array
@@ -69,8 +68,8 @@ class Result(NamedTuple):
     """The answer of a strategy.
 
     Attributes:
-      latent: ``[*L]``.
-      losses: ``[]`` each, its losses.
+      latent: ``[*L]`` z.
+      losses: ``[]`` each, the losses at ``latent``.
       last: The last iterate.
     """
 
@@ -83,10 +82,11 @@ class Strategy(NamedTuple):
     """A way to search.
 
     Attributes:
-      init: The first latent ``[*L]`` and ``[L, L]`` coordinates, orthonormal columns,
-        or None for the axes, to a state.
-      step: State, problem and clock to the next state and the iterate that it left.
-      result: State and problem to the answer.
+      init: Function from the first latent ``[*L]`` and the coordinates ``[L, L]``,
+        orthonormal columns, or None for the axes, to a state.
+      step: Function from state, problem and clock to the next state and the iterate
+        that the step started from.
+      result: Function from state and problem to the answer.
     """
 
     init: Callable[[jax.Array, jax.Array | None], Any]
@@ -95,7 +95,7 @@ class Strategy(NamedTuple):
 
 
 class AdamState(NamedTuple):
-    """Where a search by ``adam`` stands.
+    """State of ``adam``.
 
     Attributes:
       latent: ``[*L]``, the current iterate.
@@ -111,10 +111,10 @@ class AdamState(NamedTuple):
 
 
 class BestState(NamedTuple):
-    """Where a search by ``keep_best`` stands.
+    """State of ``keep_best``.
 
     Attributes:
-      inner: State of the strategy inside.
+      inner: State of the wrapped strategy.
       best: The best iterate by total loss so far; its losses are infinite before the
         first step.
     """
@@ -124,15 +124,15 @@ class BestState(NamedTuple):
 
 
 class SearchResult(NamedTuple):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
       latent: ``[*L]``, the best iterate by total loss.
-      losses: ``[]`` each, its losses.
-      trace: ``[steps + 1]`` each, the losses at every iterate, the start first; the
-        prior loss as it was when last computed (``SearchConfig.prior_every``), which is
-        also what the best iterate was chosen by.
-      path: ``[steps + 1, *L]`` every iterate, where it was asked for; else None.
+      losses: ``[]`` each, the losses at ``latent``.
+      trace: ``[steps + 1]`` each, the losses at every iterate, the start first. The
+        prior loss is the last one computed (``SearchConfig.prior_every``); the best
+        iterate is chosen by it, too.
+      path: ``[steps + 1, *L]`` every iterate with ``keep_path``; otherwise None.
     """
 
     latent: jax.Array
@@ -142,15 +142,15 @@ class SearchResult(NamedTuple):
 
 
 def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
-    """The paper's search (section 3.4), and what makes it faster.
+    """The paper's search (section 3.4), with options that make it faster.
 
-    Updates of Adam, each projected to the latent space (for the paper's, clipping z to
-    [-1, 1]). With the paper's configuration it has a constant rate and both losses at
-    every step. It answers with its last iterate.
+    Updates of Adam, each followed by a projection to the latent space (for the paper's,
+    clipping z to [-1, 1]). With the paper's configuration the rate is constant and
+    every step computes both losses. The result is the last iterate.
 
     Args:
-      config: Rate, schedule, decays, ``prior_every`` and ``projected``; the rest is not
-        looked at.
+      config: Rate, schedule, decays, ``prior_every`` and ``projected``; other fields
+        are ignored.
       latents: The latent space.
     """
     optimizer = optax.scale_by_adam(config.beta1, config.beta2)
@@ -167,7 +167,7 @@ def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
             return losses.total, losses
 
         def without(latent: jax.Array) -> tuple[jax.Array, Losses]:
-            # Nothing of the prior loss is used, so the compiler leaves it out.
+            # The prior loss is not used, so the compiler leaves it out.
             context = problem.evaluate(latent).context
             return context, Losses(context, state.prior)
 
@@ -198,12 +198,12 @@ def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
 
 
 def keep_best(strategy: Strategy, *, exact: bool = True) -> Strategy:
-    """Any strategy, answering with the iterate of least total loss.
+    """A strategy that runs another and answers with the iterate of least total loss.
 
     Args:
-      strategy: The strategy inside.
-      exact: Whether the losses that its steps tell are those of their iterates. If not
-        (a prior loss that is computed now and then), those of the best are computed
+      strategy: The strategy to wrap.
+      exact: Whether the losses that its steps return are exact. If not (the prior loss
+        is not computed at every step), the losses of the best iterate are computed
         again at the end.
     """
 
@@ -229,15 +229,15 @@ def keep_best(strategy: Strategy, *, exact: bool = True) -> Strategy:
 
 @functools.cache
 def make_strategy(config: SearchConfig, latents: LatentSpace) -> Strategy:
-    """The strategy of a configuration: Adam, of which the best iterate is kept.
+    """The strategy of a configuration: Adam, keeping the best iterate.
 
     Args:
-      config: How to search; its ``steps`` are not looked at.
+      config: How to search; ``steps`` is ignored.
       latents: The latent space.
 
     Returns:
-      The same object for equal arguments, so that what is jitted with a strategy as a
-      static argument is compiled once.
+      The strategy; the same object for equal arguments, so that functions with a
+      strategy as a static argument are compiled once.
     """
     return keep_best(adam(config, latents), exact=config.prior_every == 1)
 
@@ -252,21 +252,21 @@ def advance(
     capacity: int | None = None,
     keep_path: bool = False,
 ) -> tuple[Any, tuple[Losses, jax.Array | None]]:
-    """Does ``steps`` steps.
+    """Does ``steps`` steps of a search.
 
     Args:
       strategy: How to search.
-      state: Where the search stands.
-      problem: What is searched for.
-      steps: How many steps; traced or not, at most ``capacity``.
-      clock: How many were done before, and will be in all.
+      state: State of the search.
+      problem: Generator and objective.
+      steps: Number of steps, at most ``capacity``; may be traced.
+      clock: Number of steps done before, and in all.
       capacity: Length of the trace; needed only where ``steps`` is traced.
       keep_path: Whether to keep the iterates.
 
     Returns:
-      The state after them; and the losses ``[capacity]`` at the iterates before each,
-      with these iterates ``[capacity, *L]`` or None. They are zeros after the first
-      ``steps``.
+      The state after the steps; the losses ``[capacity]`` each at the iterate before
+      each step; and these iterates ``[capacity, *L]``, or None. Both hold zeros after
+      the first ``steps``.
     """
     capacity = int(steps) if capacity is None else capacity
 
@@ -298,27 +298,28 @@ def search(
     directions: jax.Array | None = None,
     keep_path: bool = False,
 ) -> SearchResult:
-    """Finds the latent that is best by any measure of it and its image.
+    """Finds the latent that minimises an objective of it and its image.
 
     For ONE image, pure, to be vmapped and jitted: ``inpaint`` does so for the paper's
-    objective. Of ``config.starts`` random latents the search begins at the one of least
-    context loss.
+    objective. The search starts from the one of ``config.starts`` random latents that
+    has the least context loss.
 
     Args:
       generate: ``[*L] -> [H, W, 3]``, or an image of any other shape.
-      objective: A latent ``[*L]`` and its image to ``Losses``, ``[]`` each: how far the
-        image is from what was measured, and how unlikely it is. The sum is minimised.
+      objective: Function from a latent ``[*L]`` and its image to ``Losses``, ``[]``
+        each: the distance of the image from the measurement, and a penalty for unlikely
+        images or latents. The sum is minimised.
       key: Draws the start; consumed.
       latents: The latent space of the generator.
-      config: How to search; the paper's settings when left out. Its ``prior_weight``,
-        ``window`` and ``reduction`` belong to the paper's objective and are not looked
-        at here, nor are ``guesses`` and ``principal``.
+      config: How to search; the paper's settings when left out. ``prior_weight``,
+        ``latent_weight``, ``window`` and ``reduction`` belong to the paper's objective
+        and are ignored, as are ``guesses`` and ``principal``.
       directions: ``[L, L]`` orthonormal columns to search along
         (``directions.principal_directions``); None: the axes.
       keep_path: Whether to keep all iterates.
 
     Returns:
-      The best of the ``steps + 1`` iterates, and the losses at all of them.
+      The best of the ``steps + 1`` iterates, and the losses at each.
 
     Examples:
       >>> import jax, jax.numpy as jnp
@@ -357,7 +358,7 @@ def search(
 
 
 def _better(new: Iterate, old: Iterate) -> Iterate:
-    """The one of less total loss; the older of two that are alike."""
+    """The iterate of less total loss; the old one if they are equal."""
     better = new.losses.total < old.losses.total
     chosen: Iterate = jax.tree.map(lambda x, y: jnp.where(better, x, y), new, old)
     return chosen
@@ -366,10 +367,10 @@ def _better(new: Iterate, old: Iterate) -> Iterate:
 def _turn(
     directions: jax.Array | None, vector: jax.Array, *, back: bool = False
 ) -> jax.Array:
-    """From the directions' coordinates to the axes', or back.
+    """Changes coordinates from the directions to the axes, or back.
 
-    The product is exact also where an accelerator would round both to bfloat16: a turn
-    there and back must end where it began.
+    The product has full precision also where an accelerator would round both factors to
+    bfloat16: a change there and back must be the identity.
     """
     if directions is None:
         return vector
@@ -381,7 +382,7 @@ def _turn(
 
 
 def _learning_rate(config: SearchConfig, clock: Clock, dtype: Any) -> jax.Array | float:
-    """The rate of the next step."""
+    """The learning rate of the next step."""
     if config.schedule == "constant":
         return config.learning_rate
     step, steps = (jnp.asarray(count, dtype) for count in clock)

@@ -1,5 +1,5 @@
-"""Training: one step function a network, recipes, what trainings share."""
+"""Training: a step function for each network, recipes, and shared parts."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be read or written; the message is one line that says why."""
+    """A checkpoint cannot be read or written; the message is one line."""

@@ -1,4 +1,4 @@
-"""Saving and restoring training states; every call of Orbax is in this file."""
+"""Saving and restoring of training states; only this module calls Orbax."""
 
 import contextlib
 import os
@@ -15,19 +15,20 @@ import tensorstore as ts
 
 from inpaint_jax.training import CheckpointError
 
-_ITEM = "default"  # What Orbax calls the one thing that a checkpoint holds.
-_PART = "ocdbt.process_"  # What each process writes of it.
-_MANIFEST = "manifest.ocdbt"  # What joins the parts.
+_ITEM = "default"  # Orbax's name of the only item in a checkpoint.
+_PART = "ocdbt.process_"  # Prefix of the part that a process writes.
+_MANIFEST = "manifest.ocdbt"  # File that joins the parts.
 _UNFINISHED = ".orbax-checkpoint-tmp"
 
-# Orbax and TensorStore take more for a path than the file system does: brackets, stars
-# and question marks are patterns to them, a backslash is a slash, `gs:/` a server.
+# Orbax and TensorStore give some characters of a path a meaning that they do not have
+# in the file system: brackets, stars and question marks are patterns, a backslash is a
+# slash, and `gs:/` is a server.
 _PLAIN = re.compile(r"[\w /.,+=@~#%$()&!{}'^;-]*")
-_LONG = 1024  # Characters; what they add must not reach the system's limit.
+_LONG = 1024  # Characters; with what Orbax appends a path must stay below the limit.
 
 
 class State(Protocol):
-    """A named tuple with the number of steps done: ``gan.TrainState``, for one."""
+    """A named tuple with the number of steps done, such as ``gan.TrainState``."""
 
     @property
     def step(self) -> jax.Array: ...
@@ -41,15 +42,15 @@ _State = TypeVar("_State", bound=State)
 class Checkpoints:
     """The checkpoints of one training run: ``<workdir>/<name>/<step>``.
 
-    Saving is asynchronous and atomic: Orbax writes under a temporary name and
-    renames, so a killed run leaves the last whole checkpoint and nothing else that
-    counts. A context manager; leaving it waits for the last save.
+    Saving is asynchronous and atomic: Orbax writes under a temporary name and renames,
+    so a killed run leaves its last complete checkpoint intact. A context manager;
+    leaving it waits for the last save.
 
     Args:
-      workdir: Folder of the run; made when missing. Any path will do.
-      name: Of the folder in it: ``checkpoints``, the latest, or ``best``.
-      keep: How many of the latest checkpoints stay.
-      read_only: Whether to make, change and delete nothing.
+      workdir: Folder of the run; made if missing. The path may hold any characters.
+      name: Name of the folder in it: ``checkpoints`` for the latest, or ``best``.
+      keep: Number of checkpoints to keep, the latest ones.
+      read_only: Whether to refrain from making, changing and deleting files.
 
     Raises:
       CheckpointError: ``read_only``, and there are no checkpoints.
@@ -66,8 +67,9 @@ class Checkpoints:
         self._folder = (workdir / name).absolute()  # Orbax refuses relative paths.
         if read_only and not self._folder.is_dir():
             raise CheckpointError(f"{workdir} has no checkpoint yet")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        # Orbax's own read_only does the same and warns of it, three lines each time.
+        if not read_only:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        # Orbax's own read_only does the same, but logs three lines of warning.
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else keep, create=False
         )
@@ -78,14 +80,14 @@ class Checkpoints:
 
     @property
     def latest_step(self) -> int | None:
-        """Step of the newest whole checkpoint, None when there is none."""
+        """Step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
 
     def save(self, state: State) -> None:
         """Saves ``state`` under its own step, unless that step is already there.
 
         Raises:
-          CheckpointError: This one, or the one before, cannot be written.
+          CheckpointError: This checkpoint, or the one before, cannot be written.
         """
         step = int(state.step)
         if step != self.latest_step:
@@ -96,11 +98,11 @@ class Checkpoints:
         """The newest checkpoint, placed on devices as ``like`` is.
 
         Args:
-          like: A state of the same shapes, ``init_state``'s; its values are unused.
-            Shapes alone will do: then all goes to the first device.
+          like: A state of the same shapes, such as that of ``init_state``; its values
+            are not used. With shapes alone, all arrays go to the first device.
 
         Raises:
-          CheckpointError: There is none, or it is damaged or of other shapes.
+          CheckpointError: There is no checkpoint, or it is damaged or of other shapes.
         """
         step = self.latest_step
         if step is None:
@@ -120,7 +122,7 @@ class Checkpoints:
                     restored = own.restore(step, args=wanted)
             else:
                 restored = self._manager.restore(step, args=wanted)
-        except Exception as error:  # TensorStore and Orbax raise nearly every kind.
+        except Exception as error:  # TensorStore and Orbax raise errors of many kinds.
             raise CheckpointError(
                 f"the checkpoint {checkpoint} cannot be read; move that folder away to "
                 f"go on without it ({self._reason(error)})"
@@ -128,16 +130,16 @@ class Checkpoints:
         return type(like)(**restored)
 
     def wait(self) -> None:
-        """Returns when what was saved is on the disk.
+        """Waits until every saved checkpoint is on the disk.
 
         Raises:
-          CheckpointError: It cannot be written.
+          CheckpointError: A checkpoint cannot be written.
         """
         with self._writing():
             self._manager.wait_until_finished()
 
     def forget_after(self, step: int) -> None:
-        """Deletes the checkpoints of later steps than ``step``."""
+        """Deletes the checkpoints of steps later than ``step``."""
         for later in self._manager.all_steps():
             if later > step:
                 self._manager.delete(later)
@@ -151,7 +153,8 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # What was saved before an error is kept; a second error would hide the first.
+        # After an error pending saves are still completed, but a second error must not
+        # hide the first.
         quietly = contextlib.suppress(Exception)
         with self._held, self._writing() if error is None else quietly:
             try:
@@ -161,15 +164,15 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turns whatever Orbax and TensorStore raise into one line.
+        """Turns any exception of Orbax and TensorStore into a ``CheckpointError``.
 
-        They write in threads of their own and raise at the next call, whichever it is.
+        They write in their own threads and raise at the next call, whichever it is.
         """
         try:
             yield
         except Exception as error:
             names = [each.name for each in self._folder.iterdir()]
-            # Others are called `4.orbax-checkpoint-tmp`.
+            # Incomplete checkpoints are called `4.orbax-checkpoint-tmp`.
             whole = [int(name) for name in names if name.isdecimal()]
             good = f"of step {max(whole)}" if whole else "none"
             raise CheckpointError(
@@ -178,7 +181,7 @@ class Checkpoints:
             ) from error
 
     def _reason(self, error: Exception) -> str:
-        """What the system says is wrong, or the beginning of a longer message."""
+        """The system's error message, or else the beginning of the exception's text."""
         text = str(error)
         number = re.search(r"\[os_error_code='(\d+)'", text)
         if isinstance(error, OSError) and error.strerror:
@@ -194,7 +197,7 @@ def _plain_path(folder: Path) -> Iterator[Path]:
     """A path to ``folder`` that Orbax and TensorStore cannot misread.
 
     Raises:
-      CheckpointError: There is none on this system.
+      CheckpointError: This system offers no such path.
     """
     path = str(folder)
     if len(os.fsencode(path)) <= _LONG and _PLAIN.fullmatch(path):
@@ -203,7 +206,7 @@ def _plain_path(folder: Path) -> Iterator[Path]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         alias = Path(f"/proc/self/fd/{descriptor}")
-        if not alias.is_dir():  # Linux has it.
+        if not alias.is_dir():  # Only Linux has it.
             raise CheckpointError(
                 f"checkpoints cannot be kept in {folder}: give a shorter path, of "
                 "letters, digits, spaces and ._-"
@@ -214,10 +217,10 @@ def _plain_path(folder: Path) -> Iterator[Path]:
 
 
 def _parts(checkpoint: Path) -> dict[str, Path]:
-    """What a checkpoint's item holds, by name, wherever it was written.
+    """The content of a checkpoint's item, by name, wherever it was written.
 
-    Under a path with a backslash TensorStore wrote to another folder, and into the
-    temporary one, which nobody renamed.
+    For a path with a backslash TensorStore wrote to another folder, and there into the
+    temporary folder, which was never renamed.
     """
     folders = [checkpoint / _ITEM]
     temporary = checkpoint.with_name(checkpoint.name + _UNFINISHED)
@@ -233,9 +236,9 @@ def _parts(checkpoint: Path) -> dict[str, Path]:
 
 
 def _is_in_parts(checkpoint: Path) -> bool:
-    """Whether a checkpoint was written by Orbax under a path that it misread.
+    """Whether a checkpoint was written by Orbax to a path that it misread.
 
-    All is there, but the parts of the processes were not found to be joined.
+    Such a checkpoint is complete, but the parts of the processes are not joined.
     """
     names = _parts(checkpoint)
     return _MANIFEST not in names and any(name.startswith(_PART) for name in names)
@@ -243,9 +246,10 @@ def _is_in_parts(checkpoint: Path) -> bool:
 
 @contextlib.contextmanager
 def _joined(checkpoint: Path) -> Iterator[Path]:
-    """A temporary folder with the checkpoint of that step as it should have been.
+    """A temporary folder with the checkpoint, its parts joined.
 
-    Nothing is copied and nothing changed in the run's folder: it may be read only.
+    Nothing is copied, and nothing is changed in the run's folder, which may be read
+    only.
     """
     with (
         tempfile.TemporaryDirectory() as temporary,
@@ -261,7 +265,7 @@ def _joined(checkpoint: Path) -> Iterator[Path]:
         for name, each in names.items():
             (item / name).symlink_to(each)
 
-        context = ts.Context()  # Stores of one context alone can be joined.
+        context = ts.Context()  # Only stores of the same context can be joined.
 
         def open_store(path: Path) -> ts.KvStore:
             base = {"driver": "file", "path": f"{path}/"}

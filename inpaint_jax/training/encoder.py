@@ -1,9 +1,9 @@
-"""A learned start for the search: encoders that see what is known and name a latent.
+"""A learned start for the search: encoders that guess z from the known pixels.
 
-The first encoder guesses z from the image with its hole; each further one looks at the
-image of the guess before and corrects it. They are trained without labels: on whole
-images, damaged at random, by how far G(z) is from the image where it is known (eq. 4)
-and where it is not.
+The first encoder guesses z from the image with its hole; each further one sees the
+image of the guess before as well and corrects the guess. They are trained without
+labels, on whole images with random holes: the loss is the distance of G(z) from the
+image, both at known pixels (eq. 4) and over the whole image.
 
 As in ``gan``, training is pure functions of a state: ``init_state`` and ``train_step``.
 """
@@ -40,11 +40,11 @@ MASKS = (
     masks.box,
     masks.any_pixels,
 )
-"""Of the images of a batch, in turn."""
+"""Masks in training, dealt to the images of a batch in turn."""
 
-_WHOLE_WEIGHT = 1.0  # Of the l1 distance over the whole image, beside the context loss.
-_LATENT_WEIGHT = 3.0  # Of the squared distance to the latent, where that is known.
-_OWN = 2  # One image in so many is a sample of the generator.
+_WHOLE_WEIGHT = 1.0  # Weight of the l1 distance over the whole image.
+_LATENT_WEIGHT = 3.0  # Weight of the squared distance to a sample's latent.
+_OWN = 2  # One image in so many is a sample of the generator, whose latent is known.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +52,13 @@ class EncoderConfig:
     """How encoders are trained.
 
     Attributes:
-      architecture: The generator's sizes, but for ``width``, which is the encoders'.
-      passes: How many encoders there are, one after the other.
-      steps: Of the whole training: the learning rate falls to 0 by then.
-      batch_size: Images a step.
-      learning_rate: Adam's greatest, after a warm-up.
+      architecture: The generator's sizes, except ``width``, which is the encoders'.
+      passes: Number of encoders, one after the other.
+      steps: Number of steps in all; the learning rate falls to 0 by then.
+      batch_size: Images per step.
+      learning_rate: Adam's greatest step size, after the warm-up.
       flip: Whether images are mirrored at random.
-      seed: Of the weights, the masks, the samples and the order of the images.
+      seed: Seed of weights, masks, samples and order of the images.
 
     Raises:
       ValueError: A value is of the wrong type or out of range.
@@ -78,12 +78,12 @@ class EncoderConfig:
 
 
 class EncoderState(NamedTuple):
-    """Everything that a checkpoint holds.
+    """The state of the training, the content of a checkpoint.
 
     Attributes:
-      step: ``[]`` int32, steps done.
-      encoders: The variables of each pass's network.
-      optimizer: State of Adam, over the parameters of all.
+      step: ``[]`` int32, number of steps done.
+      encoders: Variables of each encoder.
+      optimizer: State of Adam for the parameters of all encoders.
     """
 
     step: jax.Array
@@ -92,7 +92,7 @@ class EncoderState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Figures of one step after each pass, each ``[passes]``, means over the batch.
+    """Figures of one step for each encoder, ``[passes]`` each, means over the batch.
 
     Attributes:
       context: Mean l1 distance to the known pixels, weighted by their importance.
@@ -131,7 +131,7 @@ def train_step(
     """One update of all encoders; each learns from its own guess alone.
 
     Args:
-      state: Where training stands. Donated: do not use it again.
+      state: State of the training. Donated: do not use it again.
       images: ``[B, S, S, 3]`` float32 in [-1, 1].
       generate: The generator that is searched, ``[L] -> [S, S, 3]``.
       config: How to train.
@@ -162,7 +162,7 @@ def _train_step(
     key_flip, key_latent, key_mask = jax.random.split(key, 3)
     if config.flip:
         images = updates.flip_at_random(key_flip, images, share)
-    # The first ones, not one in so many: masks are dealt in turn.
+    # The first images of the batch: every other one would get only some of the masks.
     own = share.take(jnp.arange(batch_size) < batch_size // _OWN)
     keys = share.take(jax.random.split(key_latent, batch_size))
     latents = jax.vmap(space.sample)(keys)
@@ -172,7 +172,7 @@ def _train_step(
         masks.masks_in_turn(MASKS, key_mask, batch_size, (height, width))
     )
     weights = jax.vmap(importance_weights)(known)
-    # A mean over the known pixels: images with small holes count as much.
+    # A mean over the known pixels, so that images count alike whatever their holes.
     weights /= 3 * jnp.maximum(weights.sum((1, 2, 3), keepdims=True), 1e-6)
     network = Encoder(config.architecture, axis_name=share.axis_name)
 
@@ -200,7 +200,7 @@ def _train_step(
             whole.append(error.mean())
             off = jnp.square(latent - latents).mean(1)
             total += context[-1] + _WHOLE_WEIGHT * whole[-1]
-            # The mean over the whole batch's own samples, which one share may have all.
+            # A mean over the samples in the whole batch; one share may hold them all.
             known_ones = batch_size // _OWN / share.devices
             total += _LATENT_WEIGHT * jnp.where(own, off, 0).sum() / known_ones
         return total, (statistics, Metrics(jnp.stack(context), jnp.stack(whole)))

@@ -23,14 +23,14 @@ from inpaint_jax.training.updates import Network
 
 
 class TrainState(NamedTuple):
-    """Everything that a checkpoint holds.
+    """The state of the training, the content of a checkpoint.
 
     Attributes:
-      step: ``[]`` int32, steps done.
+      step: ``[]`` int32, number of steps done.
       generator: The generator under training.
       discriminator: The discriminator under training.
-      average: Moving average of the generator's variables: what samples are drawn
-        from and what ships.
+      average: Moving average of the generator's variables, which generates samples
+        and is exported.
     """
 
     step: jax.Array
@@ -44,7 +44,7 @@ class Metrics(NamedTuple):
 
     Attributes:
       discriminator_loss: -log D(x) - log(1 - D(G(z))), mean over the batch.
-      generator_loss: As the configuration chose.
+      generator_loss: The loss that ``TrainConfig.generator_loss`` names, batch mean.
       real_score: Mean of D(x).
       fake_score: Mean of D(G(z)), before the discriminator's update.
     """
@@ -56,11 +56,11 @@ class Metrics(NamedTuple):
 
 
 class StepKeys(NamedTuple):
-    """What one step draws with, a key each.
+    """The PRNG keys of one step.
 
     Attributes:
-      flips: Which real images are mirrored.
-      latents: The generator's input.
+      flips: Key that draws which real images are mirrored.
+      latents: Key that draws the generator's input.
     """
 
     flips: jax.Array
@@ -68,12 +68,12 @@ class StepKeys(NamedTuple):
 
 
 def _keys(config: TrainConfig) -> jax.Array:
-    """Keys of the generator's weights, the discriminator's, and all steps."""
+    """Keys of the generator's weights, the discriminator's weights, and all steps."""
     return jax.random.split(jax.random.key(config.seed), 3)
 
 
 def step_keys(config: TrainConfig, step: jax.Array) -> StepKeys:
-    """The keys of a step ``[]``, by which a reference can draw what it draws."""
+    """The keys of a step ``[]``, with which a reference can draw the same values."""
     key = jax.random.fold_in(_keys(config)[2], step)
     return StepKeys(*jax.random.split(key))
 
@@ -83,8 +83,8 @@ def sample_latents(key: jax.Array, count: int, latent_size: int) -> jax.Array:
     return Uniform((count, latent_size)).sample(key)
 
 
-# Compiled, because then only the weights are drawn: what the networks make of the
-# dummy inputs is used by nobody and not computed.
+# Compiled, because then only the weights are drawn: the networks' outputs for the dummy
+# inputs are not used and so not computed.
 @functools.partial(jax.jit, static_argnames="config")
 def init_state(config: TrainConfig) -> TrainState:
     """The state before the first step; a function of ``config`` alone."""
@@ -114,23 +114,23 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """One update of the discriminator, then one of the generator.
 
-    The generator's images serve both updates: it has not changed in between, so its
-    forward pass is done once and pulled back through when the discriminator's new
-    parameters have judged them.
+    Both updates use the same generated images: the generator does not change in
+    between, so its forward pass is done once. Its backward pass follows when the
+    updated discriminator has given a gradient for the images.
 
     Args:
-      state: Where training stands. Donated: do not use it again.
-      images: ``[B, S, S, 3]`` float32 in [-1, 1], real ones.
+      state: State of the training. Donated: do not use it again.
+      images: ``[B, S, S, 3]`` float32 in [-1, 1], real images.
       config: The recipe.
-      mesh: Over which ``images`` are split and ``state`` is copied; None: one device.
-        What comes out is the same on any number of them, to rounding.
+      mesh: Devices over which ``images`` are split and ``state`` is copied; None: one
+        device. The result is the same on any number of devices, up to rounding.
 
     Returns:
       The next state and the step's figures.
 
     Raises:
-      ValueError: ``config.batch_norm_groups`` is neither 1 nor a multiple of the
-        devices.
+      ValueError: ``config.batch_norm_groups`` is neither 1 nor a multiple of the number
+        of devices.
     """
     devices = 1 if mesh is None else mesh.size
     if config.batch_norm_groups > 1 and config.batch_norm_groups % devices:
@@ -147,9 +147,10 @@ def _train_step(
 ) -> tuple[TrainState, Metrics]:
     """``train_step`` for one device's share of the batch.
 
-    All is drawn for the whole batch and then divided. A gradient of a share's loss,
-    taken through statistics that all share in, is one of the sum of all losses; its
-    mean over the devices is that of the whole batch.
+    Random values are drawn for the whole batch and then divided. As BatchNorm
+    statistics are exchanged between devices, the gradient of a share's loss is that of
+    the sum of all losses; its mean over the devices is the gradient for the whole
+    batch.
     """
     batch_size = share.devices * images.shape[0]
     keys = step_keys(config, state.step)
@@ -161,7 +162,7 @@ def _train_step(
     )
     generator, discriminator = state.generator, state.discriminator
 
-    # With groups every share is normalised by itself, in one part or several.
+    # With groups each share is normalised on its own, in one part or several.
     axis_name = share.axis_name if config.batch_norm_groups == 1 else None
     groups = max(1, config.batch_norm_groups // share.devices)
     apply = functools.partial(updates.apply, groups=groups)
@@ -177,8 +178,8 @@ def _train_step(
     judge = Discriminator(config.architecture, config.dtype, axis_name)
 
     def discriminator_loss(params: Any) -> tuple[jax.Array, Any]:
-        # Real and generated images are normalised apart, each by its own batch's
-        # statistics; the running ones see first the one, then the other.
+        # Real and generated images are normalised apart, each by their own batch
+        # statistics; the running statistics are updated by the real ones first.
         on_real, stats = apply(judge, discriminator.variables, params, real)
         variables = {**discriminator.variables, "batch_stats": stats}
         on_fake, stats = apply(judge, variables, params, fake)

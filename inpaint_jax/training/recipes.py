@@ -1,4 +1,4 @@
-"""Recipes: all that says how a network is trained; what every recipe has."""
+"""Recipes: the settings of a network's training."""
 
 import dataclasses
 import numbers
@@ -18,12 +18,12 @@ GONE: Mapping[str, Any] = {
     "label_smoothing": 0.0,
     "r1_weight": 0.0,
 }
-"""What recipes once had beside, and the value by which a run did without: none of them
-measured better than chance (docs/notes/2026-11-recipes.md)."""
+"""Former fields of recipes, with the value that turned each off: none was better than
+chance (docs/notes/2026-11-recipes.md)."""
 
 
 class Recipe(Protocol):
-    """What every recipe has; it is a dataclass."""
+    """The fields of every recipe, which is a dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -38,7 +38,7 @@ class Recipe(Protocol):
 
 
 def check_common(recipe: Recipe) -> None:
-    """Checks what every recipe has, and ``beta1`` and ``ema_decay`` where it has them.
+    """Checks the fields of every recipe, and ``beta1`` and ``ema_decay`` if present.
 
     Raises:
       ValueError: A value is of the wrong type or out of range.
@@ -58,7 +58,7 @@ def check_common(recipe: Recipe) -> None:
 
 
 def _check_type(field: dataclasses.Field[Any], value: Any) -> None:
-    """Checks that a value is a number, a whole number or a bool where it must be."""
+    """Checks that the value of a field is a number, a whole number or a bool."""
     wanted = get_args(field.type) or (field.type,)
     if value is None and types.NoneType in wanted:
         return
@@ -80,22 +80,23 @@ class TrainConfig:
 
     Attributes:
       architecture: Sizes of the two networks.
-      batch_size: Images a step.
-      learning_rate: Adam's.
-      discriminator_learning_rate: Adam's for the discriminator; None: the same (Heusel
-        et al., 2017, use two).
-      beta1: Adam's first decay; 0.5 as Radford et al. found.
-      ema_decay: Decay a step of the moving average of the generator, once warm: at
-        step t it is at most (1 + t) / (10 + t).
+      batch_size: Images per step.
+      learning_rate: Adam's step size.
+      discriminator_learning_rate: Adam's step size for the discriminator; None: the
+        same as ``learning_rate`` (Heusel et al., 2017, use two).
+      beta1: Decay of Adam's first moment; 0.5 as in Radford et al.
+      ema_decay: Decay per step of the moving average of the generator, after warm-up:
+        at step t it is at most (1 + t) / (10 + t).
       generator_loss: ``non_saturating``, -log D(G(z)), or ``saturating``,
-        log(1 - D(G(z))), which is eq. 1 to the letter and starves early on.
+        log(1 - D(G(z))), which is eq. 1 itself and has a vanishing gradient early in
+        training.
       flip: Whether real images are mirrored at random.
-      batch_norm_groups: Into how many parts BatchNorm divides a batch, each normalised
-        by statistics of its own. 1: the whole batch, over however many devices; a
-        multiple of the devices: none waits for another's statistics.
-      precision: What the networks compute in, one of ``types.PRECISIONS``; parameters,
-        BatchNorm's statistics, losses and Adam are float32 in any case.
-      seed: Of the weights, the latents, the flips and the order of the images.
+      batch_norm_groups: Number of parts into which BatchNorm divides a batch, each
+        normalised by its own statistics. 1: the whole batch, on any number of devices;
+        a multiple of the number of devices: devices exchange no statistics.
+      precision: Number type that the networks compute in, one of ``types.PRECISIONS``;
+        parameters, BatchNorm statistics, losses and Adam are float32 in any case.
+      seed: Seed of weights, latents, flips and order of the images.
 
     Raises:
       ValueError: A value is of the wrong type or out of range.
@@ -137,7 +138,7 @@ class TrainConfig:
 
     @property
     def dtype(self) -> DTypeLike | None:
-        """What the networks are told to compute in; None: as their inputs are."""
+        """The number type that the networks compute in; None: that of their inputs."""
         return None if self.precision == "float32" else self.precision
 
 
@@ -145,5 +146,5 @@ RECIPES = {
     "paper": TrainConfig(),
     "tuned": TrainConfig(discriminator_learning_rate=1e-4),
 }
-"""Recipes by name: the paper's, and one that measured better
+"""Recipes by name: the paper's, and one with better results
 (docs/notes/2026-11-recipes.md)."""

@@ -1,4 +1,4 @@
-"""What the trainings of all networks share: a network's state, and its update."""
+"""Shared parts of all trainings: the state of a network and its update."""
 
 import functools
 from collections.abc import Callable
@@ -17,8 +17,8 @@ class Network(NamedTuple):
     """One network under training.
 
     Attributes:
-      variables: Its parameters and BatchNorm statistics.
-      optimizer: State of its Adam.
+      variables: Parameters and BatchNorm statistics.
+      optimizer: State of Adam for the parameters.
     """
 
     variables: Variables
@@ -32,15 +32,16 @@ def run_step(
     mesh: Mesh | None,
     *constants: Any,
 ) -> Any:
-    """A training step, of which every device does its share.
+    """Runs a training step, divided over the devices.
 
     Args:
-      step: Of the state, a device's share of the images, the constants, and the
-        ``share``, to the next state and figures, which are the same on all devices.
-      state: Where training stands.
+      step: Function from the state, a device's share of the images, the constants and
+        the ``share`` to the next state and figures, the same on all devices.
+      state: State of the training.
       images: ``[B, S, S, 3]``.
-      mesh: Over which ``images`` are split and all else is copied; None: one device.
-      *constants: What else the step needs, which it does not change.
+      mesh: Devices over which ``images`` are split and all else is copied; None: one
+        device.
+      *constants: Further arguments of the step, which it does not change.
     """
     share = parallel.Share(1 if mesh is None else mesh.size)
     bound = functools.partial(step, share=share)
@@ -54,9 +55,9 @@ def flip_at_random(
     """A share of a batch, each image mirrored left to right with probability 1/2.
 
     Args:
-      key: For the whole batch.
+      key: PRNG key of the whole batch.
       images: ``[B, S, S, 3]``, the share.
-      share: Which share it is.
+      share: Position of the share in the batch.
     """
     keys = share.take(jax.random.split(key, share.devices * len(images)))
     half = jnp.float32(0.5)
@@ -72,17 +73,17 @@ def apply(
     *,
     groups: int = 1,
 ) -> tuple[jax.Array, Any]:
-    """A network in training mode.
+    """Applies a network in training mode.
 
     Args:
-      network: Of ``networks``.
-      variables: Where its BatchNorm statistics stand.
-      params: Its parameters.
-      x: ``[B, ...]``, what goes in.
-      groups: Parts of the batch that BatchNorm normalises apart.
+      network: A network of ``inpaint_jax.networks``.
+      variables: Variables of the network, of which the BatchNorm statistics are used.
+      params: Parameters to use.
+      x: ``[B, ...]``, the input.
+      groups: Number of parts of the batch that BatchNorm normalises apart.
 
     Returns:
-      Its output ``[B, ...]`` and its new BatchNorm statistics.
+      The output ``[B, ...]`` and the new BatchNorm statistics.
     """
 
     def of_group(x: jax.Array) -> tuple[jax.Array, Any]:
@@ -93,7 +94,7 @@ def apply(
 
     if groups == 1:
         return of_group(x)
-    # BatchNorm is all that looks at other images of a batch.
+    # Only BatchNorm depends on the other images of a batch.
     outputs, statistics = jax.vmap(of_group)(x.reshape(groups, -1, *x.shape[1:]))
     mean = jax.tree.map(lambda each: each.mean(0), statistics)
     return outputs.reshape(len(x), *outputs.shape[2:]), mean
@@ -114,14 +115,14 @@ def update(
 def moving_average(
     average: Variables, variables: Variables, step: jax.Array, decay: float
 ) -> Variables:
-    """The average of a network's variables, one step on.
+    """The moving average of a network's variables after one more step.
 
     Args:
-      average: Where it stands.
-      variables: Those after this step.
-      step: ``[]``, steps done before this one.
-      decay: How much of the average stays, at most: early on it forgets faster, or it
-        would hold on to the first weights.
+      average: The average before this step.
+      variables: The variables after this step.
+      step: ``[]``, number of steps done before this one.
+      decay: Greatest share of the average that is kept. The share is less early in
+        training, when the average must forget the first weights.
     """
     done = step.astype(jnp.float32)
     now = jnp.minimum(decay, (1.0 + done) / (10.0 + done))

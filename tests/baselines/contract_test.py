@@ -120,3 +120,13 @@ def test_an_image_without_a_hole_comes_back(fill):
     images, masks, keys = problem("left", size=SIZE)
     completed = fill(images, masks.at[1].set(1), keys)
     assert_same_bits(completed[1], images[1])
+
+
+def test_a_fill_is_the_same_under_x64(name, fill):
+    given = problem("left", size=SIZE)
+    expected = fill(*given)
+    with jax.enable_x64(True):
+        # Made anew: a fill that is bound to arrays may be bound to wider ones.
+        found = FILLS[name]()(*given)
+    assert np.asarray(found).dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4)
