@@ -83,7 +83,8 @@ def blend(
         max_iterations = 4 * (height + width)
     # Inside, channels come first: the preconditioner multiplies rows and columns.
     known = _known(mask)[..., 0]
-    dtype = np.promote_types(generated.dtype, np.float32)
+    correction = overlay(image, generated, mask) - generated  # 0 in the hole.
+    dtype = np.promote_types(correction.dtype, np.float32)
     degree = _sum_of_neighbours(jnp.ones((1, height, width), dtype))
 
     def in_hole(values: jax.Array) -> jax.Array:
@@ -100,7 +101,6 @@ def blend(
     def precondition(r: jax.Array) -> jax.Array:
         return in_hole(invert(in_hole(r)))
 
-    correction = overlay(image, generated, mask) - generated  # 0 in the hole.
     b = in_hole(_sum_of_neighbours(jnp.moveaxis(correction, -1, 0))).astype(dtype)
     # atol is far below what float32 images can show, and far above where squares
     # underflow.
