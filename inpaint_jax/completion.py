@@ -247,7 +247,7 @@ def _first_of_its_kind(images: jax.Array, masks: jax.Array) -> jax.Array:
     weights = np.random.default_rng(0).integers(1, 2**32, shape, np.uint32) | 1
     bits = jax.lax.bitcast_convert_type(known, jnp.uint32)
     marks = jnp.stack(
-        [jnp.sum(bits * row, 1, dtype=jnp.uint32) for row in weights.T], 1
+        [jnp.sum(bits * row[None], 1, dtype=jnp.uint32) for row in weights.T], 1
     )
     same = (marks[:, None] == marks[None]).all(-1)
     return jnp.argmax(same, 1) == jnp.arange(len(images))

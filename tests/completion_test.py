@@ -60,6 +60,7 @@ def test_shapes_are_those_the_docs_say():
     )
 
 
+@pytest.mark.networks
 def test_refined_images_are_closer_and_only_when_asked(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(3, size=16)
@@ -153,6 +154,7 @@ def test_only_the_first_candidate_is_guided():
     assert np.abs(found.latent[:, 1:] - 0.2).max(-1).min() > 0.1
 
 
+@pytest.mark.networks
 def test_a_model_is_a_pytree(tiny_model_file):
     for model in (MODEL, inpaint_jax.load_model(tiny_model_file)):
         leaves, form = jax.tree.flatten(model)
@@ -176,6 +178,7 @@ def test_a_model_is_a_pytree(tiny_model_file):
         np.testing.assert_allclose(many, [expected] * 2, atol=1e-6)
 
 
+@pytest.mark.networks
 @pytest.mark.parametrize("config", [SLOW, FAST])
 def test_it_may_be_called_under_jit(tiny_model_file, config):
     model = inpaint_jax.load_model(tiny_model_file)
@@ -303,6 +306,7 @@ print("done")
     assert said.stdout == "done\n", said.stderr
 
 
+@pytest.mark.networks
 @pytest.mark.parametrize("config", [SLOW, FAST])
 def test_double_precision_elsewhere_changes_nothing(tiny_model_file, config):
     model = inpaint_jax.load_model(tiny_model_file)
@@ -322,6 +326,7 @@ def test_double_precision_elsewhere_changes_nothing(tiny_model_file, config):
     )
 
 
+@pytest.mark.networks
 def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(8, size=16)
@@ -335,6 +340,7 @@ def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
         np.testing.assert_allclose(alone.image[0], together.image[i], atol=1e-4)
 
 
+@pytest.mark.networks
 @pytest.mark.parametrize("config", [SLOW, FAST])
 def test_the_neighbours_in_a_batch_do_not_matter(tiny_model_file, config):
     model = inpaint_jax.load_model(tiny_model_file)
@@ -420,6 +426,7 @@ def test_an_images_key_depends_on_its_name_and_the_seed():
     assert len({str(data(seed, name)) for seed in (0, 1) for name in "abc"}) == 6
 
 
+@pytest.mark.networks
 def test_as_many_fast_steps_get_further():
     # On what the generator can express: four of its own faces.
     model = inpaint_jax.load_model("celeba64")
@@ -435,6 +442,7 @@ def test_as_many_fast_steps_get_further():
     assert loss(replace(SEARCHES["fast"], steps=60)) < loss(SearchConfig(steps=60))
 
 
+@pytest.mark.networks
 def test_the_shipped_model_fills_a_portrait():
     # The five lines of the README, with fewer steps.
     picture = image_lib.crop_and_resize(
