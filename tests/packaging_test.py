@@ -176,7 +176,7 @@ def test_what_is_no_program_is_one_line(inpaint_jax):
 
 def test_a_program_gets_its_flags_and_its_status(inpaint_jax):
     said = inpaint_jax("evaluate-generator", "--help")
-    assert said.stdout.startswith("Measures how good a generator is")
+    assert said.stdout.startswith("Measures the quality of a generator")
     assert "--reconstructions" in said.stdout
     said = inpaint_jax("evaluate", "--dataset=images:none")
     assert said.returncode == 2
