@@ -1,14 +1,11 @@
 import functools
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import DEMO, ROOT, TIME_LIMIT
+from conftest import DEMO
 from fakes import analytic_model
 from PIL import Image
 
@@ -265,45 +262,6 @@ def test_a_number_of_steps_that_is_none_is_refused(bad):
     (name,) = bad
     with pytest.raises(ValueError, match=f"^{name} must be"):
         SearchConfig(**bad)
-
-
-@pytest.mark.parametrize("where", ["threads", "devices"])
-def test_fast_searches_side_by_side_end(tiny_model_file, where):
-    # Batches of eigenvectors, computed at once, have waited for each other for ever.
-    script = f"""
-import dataclasses, sys, threading
-import jax, jax.numpy as jnp
-import inpaint_jax
-from inpaint_jax import parallel
-
-model = inpaint_jax.load_model({str(tiny_model_file)!r})
-config = dataclasses.replace(inpaint_jax.SEARCHES["fast"], steps=3)
-images, masks = jnp.zeros((4, 16, 16, 3)), inpaint_jax.make_masks(
-    "center", jax.random.split(jax.random.key(0), 4), (16, 16))
-
-def run(mesh=None):
-    for seed in range(3):
-        found = inpaint_jax.inpaint(model, images, masks, jax.random.key(seed),
-                                    config=config, mesh=mesh)
-        jax.block_until_ready(found)
-
-if {where!r} == "threads":
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-else:
-    run(parallel.make_mesh())
-print("done")
-"""
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(ROOT)}
-    said = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=TIME_LIMIT,
-    )
-    assert said.stdout == "done\n", said.stderr
 
 
 @pytest.mark.networks

@@ -20,7 +20,7 @@ LIBRARY = (
 )
 """Rooms of ``inpaint_jax``, from below; each may import what is below or beside it."""
 
-BASE = {"types", "names", "pixels", "version"}
+BASE = {"types", "names", "pixels", "linalg", "version"}
 """Below them all: these import one another at most."""
 
 ENTRANCES = {"__init__", "__main__"}

@@ -17,6 +17,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from inpaint_jax import linalg
+
 RANK = 3
 ROUNDS = 1
 ITERATIONS = 60
@@ -113,7 +115,7 @@ def _leading(x: jax.Array, rank: int) -> jax.Array:
 
 def _left(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Singular values in rising order, and left singular vectors as columns."""
-    squares, vectors = jnp.linalg.eigh(_product(x, x.T))
+    squares, vectors = linalg.eigh(_product(x, x.T))
     return jnp.sqrt(jnp.maximum(squares, 0.0)), vectors
 
 

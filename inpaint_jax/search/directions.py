@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from inpaint_jax import latents as latent_spaces
+from inpaint_jax import linalg
 from inpaint_jax.latents import LatentSpace
 from inpaint_jax.types import Generate, Metric, Model, as_pytree
 
@@ -165,18 +166,7 @@ def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
         weighted = jnp.einsum("hwir,hwjr->ij", scaled, scaled, precision=highest)
     else:
         weighted = jnp.einsum("hw,hwij->ij", regions, metric.blocks, precision=highest)
-    return _eigenvectors(weighted)
-
-
-@jax.custom_batching.sequential_vmap
-def _eigenvectors(matrix: jax.Array) -> jax.Array:
-    """Eigenvectors of a symmetric matrix ``[L, L]`` as columns, by rising eigenvalue.
-
-    The matrices of a batch are decomposed one by one: a batched LAPACK call waits for
-    threads of the pool that it is called from, so two devices or two threads that make
-    such a call at once wait for ever.
-    """
-    return jnp.linalg.eigh(matrix)[1]
+    return linalg.eigh(weighted)[1]
 
 
 def to_triangles(blocks: jax.Array) -> jax.Array:
