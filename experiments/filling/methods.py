@@ -157,7 +157,7 @@ class Method:
             row |= _settings(baselines.FILLS[self.name])
         if self.training is not None:
             row["train_dataset"] = program.absolute(self.training.source.name)
-            row["train_images"] = len(self.training.source)
+            row["train_pixels"] = _digest(self.training.images)
         if self.name == "context_encoder":
             row["context_encoder"] = self._network.name
             row["weights"] = _digest(self._network.variables)

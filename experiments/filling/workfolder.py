@@ -78,7 +78,8 @@ class WorkFolder:
     def remember(self, config: dict[str, Any], older: dict[str, Any]) -> None:
         """Writes the run's configuration, or checks it against the one that is there.
 
-        The pictures may have moved or have another name if they are the same.
+        Pictures, and training images, may have moved or have another name if they are
+        the same.
 
         Args:
           config: The configuration.
@@ -91,7 +92,12 @@ class WorkFolder:
         inputs = [picture.path for picture in self.source.pictures or ()]
         program.refuse_input(self.path / COMPLETED, inputs)
         path = self.path / "config.json"
-        there = program.remember(path, config, older, unchecked=["dataset"])
+        named = ["dataset", "train_dataset", "train_pixels"]
+        there = program.remember(path, config, older, unchecked=named)
+        if there.get("train_pixels") != config.get("train_pixels"):
+            then, wanted = there.get("train_dataset"), config.get("train_dataset")
+            other = f"{wanted}, whose pictures are others"
+            raise program.another_run(self.path, "train_dataset", then, other)
         before, now = there["dataset"], readable(config["dataset"])
         if before != now:
             self._find_done()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -417,6 +418,19 @@ def test_a_data_set_that_moved_is_the_same(evaluate, noise_folder, tmp_path):
         assert result.returncode == 2
         assert "belongs to a run with dataset = images:" in result.stderr
         assert (tmp_path / "run" / "metrics.json").read_bytes() == metrics
+
+
+def test_training_images_that_moved_are_the_same(evaluate, noise_folder, tmp_path):
+    run = ("--method=mean", "--dataset=images:noise", "--workdir=run")
+    evaluate("--train_dataset=images:noise", "--limit=8", *run)
+    moved = tmp_path / "moved"
+    shutil.copytree(noise_folder, moved)
+    again = evaluate("--train_dataset=images:moved/*", *run)
+    assert "8 of 12 images are done already" in again.stdout
+    next(moved.iterdir()).unlink()
+    result = evaluate("--train_dataset=images:moved", *run, check=False)
+    assert result.returncode == 2
+    assert "belongs to a run with train_dataset = images:" in result.stderr
 
 
 def test_which_model_a_name_means_is_said(program, inpaint, tmp_path):
