@@ -122,9 +122,16 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
         _fail(f"what is {rest[1]!r}? Every argument is a flag (--help lists them)")
     for flag in (flags.FLAGS[each] for each in flags.FLAGS):
         # An unset variable of the shell, for example; "" would mean the current folder.
-        if flag.present and isinstance(flag.value, str) and not flag.value.strip():
+        if flag.present and _is_empty(flag.value):
             _fail(f"--{flag.name}= is empty: give it a value or leave it out")
     return rest
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a flag's text, or one of the texts in its list, is blank."""
+    if isinstance(value, list):
+        return not value or any(map(_is_empty, value))
+    return isinstance(value, str) and not value.strip()
 
 
 def _fail(message: str) -> NoReturn:

@@ -323,7 +323,7 @@ def bad_inputs(folder):
         (["--input=text.png"], "text.png"),
         (["--input=cut.jpg", "--mask=center"], "cut.jpg"),
         (["--input=empty.png", "--mask=center"], "empty.png: the file is empty"),
-        (["--input="], "no input"),
+        (["--input="], "--input= is empty"),
         (["--input=good.jpg"], "good.jpg has nothing transparent"),
         (["--input=good.jpg", "--mask="], "--mask= is empty"),
         (["--input=good.jpg", "--mask=center", "--original=no.png"], "no.png"),

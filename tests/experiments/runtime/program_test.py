@@ -52,10 +52,12 @@ def test_an_empty_flag_is_refused_and_nothing_is_written(launch, tmp_path, name)
     shown = launch(f"experiments.{name}", ["--help"], tmp_path).stdout
     flags = set(re.findall(r"^  --(\w+):", shown, re.MULTILINE))
     paths = flags & {"output", "workdir", "dataset", "data_dir", "compilation_cache"}
+    lists = flags & {"input", "masks", "methods", "datasets"}
+    lists |= flags & {"results"} if name == "export" else set()
     assert paths & {"output", "workdir"}
-    for flag in sorted(paths):
+    for flag in sorted(paths | lists):
         given = [each for each in REQUIRED.get(name, []) if f"--{flag}=" not in each]
-        for empty in ("", "  "):
+        for empty in ("", "  ") if flag in paths else ("", "center,"):
             arguments = [*given, f"--{flag}={empty}"]
             result = launch(f"experiments.{name}", arguments, tmp_path)
             assert result.returncode == 2
