@@ -46,8 +46,9 @@ def inpaint(
 ) -> Solution:
     """Fills the holes of a batch of images (Yeh et al., 2017).
 
-    Each image is searched on its own: its result does not depend on the others. May be
-    called under ``jax.jit``, where values of images and masks are not checked.
+    Each image is searched on its own: its result does not depend on the others (but see
+    ``guided``). May be called under ``jax.jit``, where values of images and masks are
+    not checked.
 
     Args:
       model: The model to search; ``load_model`` loads a shipped one.
@@ -85,7 +86,7 @@ def inpaint(
         values other than 0 and 1, a known pixel is not a number in [-1, 1], ``key``
         is neither one key nor B, ``guided`` is not B, ``candidates`` or
         ``progress_every`` is out of range, refinement is asked of a model without
-        ``halves``, or ``progress`` is given under ``jax.jit``.
+        ``halves``, or ``progress`` or ``mesh`` is given under ``jax.jit``.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
@@ -103,8 +104,11 @@ def inpaint(
             f"{len(image)} images cannot be divided among "
             f"{parallel.local_size(mesh)} devices"
         )
-    if progress is not None and _is_traced(image, mask):
-        raise ValueError("under jax.jit there is no progress to tell")
+    if _is_traced(image, mask, key, *jax.tree.leaves(model)):
+        if progress is not None:
+            raise ValueError("under jax.jit there is no progress to tell")
+        if mesh is not None:
+            raise ValueError("give mesh= outside jax.jit: it divides the batch itself")
     count, keys = len(image), keys_of(key, len(image))
     if guided is None:
         asked = config.guesses and model.correctors
@@ -179,7 +183,7 @@ def fill_holes(
     solve = parallel.split(blend_batch, (0, 0, 0), mesh)
     completed, residual = solve(images, generated, masks)
     # Where the blend follows the gradients of G it may exceed white or black.
-    completed = jnp.where(masks > 0, images, jnp.clip(completed, -1.0, 1.0))
+    completed = jnp.where(masks > 0.5, images, jnp.clip(completed, -1.0, 1.0))
     return completed, residual
 
 
@@ -201,6 +205,14 @@ def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, An
     numpy: Any = jnp if _is_traced(images, masks) else np
     image, mask = numpy.asarray(images, np.float32), numpy.asarray(masks, np.float32)
     size = model.image_size
+    latent = jax.ShapeDtypeStruct(model.latents.shape, np.float32)
+    made = jax.eval_shape(model.generate, latent).shape
+    if made != (size, size, 3):
+        raise ValueError(
+            f"the model generates {list(made)} from a latent {list(latent.shape)}, not "
+            f"[{size}, {size}, 3]: it must take ONE latent, without a batch axis "
+            "(inpaint_jax.from_function and its kin make such a model)"
+        )
     if image.ndim != 4 or image.shape[1:] != (size, size, 3):
         raise ValueError(
             f"images must be [B, {size}, {size}, 3] for this model, not "
@@ -242,7 +254,7 @@ def _first_of_its_kind(images: jax.Array, masks: jax.Array) -> jax.Array:
     Two images count as equal when two hashes of their known pixels are equal, sums with
     different random weights.
     """
-    known = jnp.where(masks > 0, images, 2.0).reshape(len(images), -1)
+    known = jnp.where(masks > 0.5, images, 2.0).reshape(len(images), -1)
     shape = (known.shape[1], 2)
     weights = np.random.default_rng(0).integers(1, 2**32, shape, np.uint32) | 1
     bits = jax.lax.bitcast_convert_type(known, jnp.uint32)

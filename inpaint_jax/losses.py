@@ -3,8 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from inpaint_jax.types import Reduction
-
 FAKE = 0
 """Index of the discriminator's logit for "generated"."""
 REAL = 1
@@ -49,11 +47,7 @@ def importance_weights(mask: jax.Array, window: int = 7) -> jax.Array:
 
 
 def context_loss(
-    generated: jax.Array,
-    image: jax.Array,
-    weights: jax.Array,
-    *,
-    reduction: Reduction = "sum",
+    generated: jax.Array, image: jax.Array, weights: jax.Array
 ) -> jax.Array:
     r"""Weighted l1 distance to what is known of the image.
 
@@ -68,23 +62,17 @@ def context_loss(
       generated: ``[H, W, C]`` G(z), in [-1, 1].
       image: ``[H, W, C]`` y, in [-1, 1] where known.
       weights: ``[H, W, 1]`` from ``importance_weights``, not negative, 0 where missing.
-      reduction: ``'sum'`` over pixels and channels, as in the paper, whose prior weight
-        of 0.003 goes with it; or ``'mean'``, the sum divided by ``H * W * C``.
 
     Returns:
-      ``[]`` the loss, at least 0.
-
-    Raises:
-      ValueError: If ``reduction`` is neither.
+      ``[]`` the loss, at least 0: a sum over pixels and channels, with which the
+      paper's prior weight of 0.003 goes.
     """
-    if reduction not in ("sum", "mean"):
-        raise ValueError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
     # 0 * NaN is NaN. So what has no weight is removed before the difference (and
     # before its gradient), instead of being multiplied by 0 after it.
     weighted = weights > 0
     difference = jnp.where(weighted, generated, 0) - jnp.where(weighted, image, 0)
     terms = weights * jnp.abs(difference)
-    return jnp.sum(terms) if reduction == "sum" else jnp.mean(terms)
+    return jnp.sum(terms)
 
 
 def prior_loss(logits: jax.Array, weight: float | jax.Array = 0.003) -> jax.Array:

@@ -136,8 +136,8 @@ def box(key: jax.Array, size: tuple[int, int]) -> jax.Array:
       size: Static ``(H, W)``.
 
     Returns:
-      ``[H, W, 1]`` float32, 1 = known, 0 = missing; the rectangle's sides are an eighth
-      to three quarters of the image's.
+      ``[H, W, 1]`` float32, 1 = known, 0 = missing; the rectangle's sides are at
+      least an eighth and less than three quarters of the image's.
     """
 
     def inside(key: jax.Array, length: int) -> jax.Array:

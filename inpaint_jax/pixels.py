@@ -24,4 +24,4 @@ def to_uint8(image: Any) -> np.ndarray:
 
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Images ``[..., H, W, 3]`` uint8, black where masks ``[..., H, W, 1]`` are 0."""
-    return np.where(mask > 0, image, 0).astype(np.uint8)
+    return np.where(mask > 0.5, image, 0).astype(np.uint8)

@@ -1,7 +1,6 @@
 """The library's records and protocols; every field says its shape."""
 
 import dataclasses
-import json
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -27,7 +26,6 @@ Render = Callable[[jax.Array], jax.Array]
 """A function from a generator's inner features ``[h, w, C]`` to an image ``[H, W, 3]``
 in [-1, 1]."""
 
-Reduction = Literal["sum", "mean"]
 
 Schedule = Literal["constant", "cosine", "root"]
 
@@ -125,15 +123,14 @@ class SearchConfig:
         (docs/notes/2026-11-learning-rate.md).
       prior_weight: lambda of eq. 5.
       window: Side of the neighbourhood N(i) of eq. 3, in pixels; odd.
-      reduction: Whether the context loss (eq. 4) sums over pixels and channels, as
-        the paper's norm does, or averages; lambda only means something beside it.
       schedule: The learning rate over time: ``constant``; ``cosine``, falling to 0
         along half a cosine; or ``root``, falling to 0 as the square root of the number
         of steps that are left.
-      beta1: Decay of Adam's first moment.
-      beta2: Decay of Adam's second moment.
-      prior_every: Number of steps from one evaluation of the discriminator to the next.
-        In between the prior loss keeps its last value and has no gradient.
+      beta1: Decay of Adam's first moment; the second moment's is 0.999.
+      prior_every: Number of steps from one evaluation of the prior loss to the next. In
+        between it keeps its last value and has no gradient; that is meant for the
+        discriminator's loss, which is dear and weighs little. With an objective whose
+        second loss matters at every step set 1.
       starts: Number of random latents to try; the search starts from the best.
       guesses: Whether to try the latents that the model's encoders guess, too. A guess
         is taken when it is clearly better than the best random latent.
@@ -155,10 +152,8 @@ class SearchConfig:
     learning_rate: float = 0.1
     prior_weight: float = 0.003
     window: int = 7
-    reduction: Reduction = "sum"
     schedule: Schedule = "constant"
     beta1: float = 0.9
-    beta2: float = 0.999
     prior_every: int = 1
     starts: int = 1
     guesses: bool = False
@@ -175,13 +170,11 @@ class SearchConfig:
                 raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
         if self.window % 2 == 0:
             raise ValueError(f"window must be odd, not {self.window}")
-        if self.reduction not in get_args(Reduction):
-            raise ValueError(f"reduction must be sum or mean, not {self.reduction!r}")
         if self.schedule not in get_args(Schedule):
             kinds = ", ".join(get_args(Schedule))
             raise ValueError(f"schedule must be one of {kinds}, not {self.schedule!r}")
-        if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:
-            raise ValueError("beta1 and beta2 must be in [0, 1)")
+        if not 0 <= self.beta1 < 1:
+            raise ValueError(f"beta1 must be in [0, 1), not {self.beta1}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,7 +288,7 @@ class Solution(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Metric:
     """How strongly each direction of a latent space moves each region of the image.
 
@@ -329,13 +322,13 @@ class Metadata(Mapping[str, Any]):
         return isinstance(other, Mapping) and self._values == dict(other)
 
     def __hash__(self) -> int:
-        return hash(json.dumps(self._values, sort_keys=True, default=str))
+        return hash(frozenset(self._values))  # Equal values may be written differently.
 
     def __repr__(self) -> str:
         return f"Metadata({self._values!r})"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Model:
     """A generator to search, with its discriminator and aids for the search. A pytree.
 

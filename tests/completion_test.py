@@ -423,3 +423,41 @@ def test_the_shipped_model_fills_a_portrait():
     grey = jnp.where(masks > 0, images, 0.0)
     filled = inpaint_jax.psnr_hole(solution.image[0], images[0], masks[0])
     assert filled > inpaint_jax.psnr_hole(grey[0], images[0], masks[0]) + 3
+
+
+@pytest.mark.parametrize(
+    "generate",
+    [
+        lambda z: jnp.zeros((1, 8, 8, 3)) * z.sum(),
+        lambda z: jnp.zeros((8, 8, 1)) * z.sum(),
+        lambda z: jnp.zeros((3, 8, 8)) * z.sum(),
+    ],
+)
+def test_a_generator_of_other_shapes_is_refused(generate):
+    images, masks, keys = problem(2)
+    model = inpaint_jax.Model(generate, Normal(4), 8)
+    with pytest.raises(ValueError, match=r"the model generates .*, not \[8, 8, 3\]"):
+        inpaint_jax.inpaint(model, images, masks, keys, config=SHORT)
+
+
+@pytest.mark.parametrize("given", [{"progress": print}, {"mesh": parallel.make_mesh()}])
+def test_what_cannot_be_traced_is_refused_under_jit(given):
+    images, masks, keys = problem(8)
+
+    @jax.jit
+    def traced(keys):  # The images are known, the keys are not.
+        return inpaint_jax.inpaint(MODEL, images, masks, keys, config=SHORT, **given)
+
+    with pytest.raises(ValueError, match=r"jax\.jit"):
+        traced(keys)
+
+
+def test_a_start_that_is_not_a_number_is_not_taken():
+    def generate(z):
+        return jnp.where(z[0] > 0, jnp.nan, MODEL.generate(z))
+
+    images, masks, keys = problem(4)
+    model = replace(MODEL, generate=generate, critic=None)
+    config = SearchConfig(steps=1, starts=16, learning_rate=1e-6)
+    found = inpaint_jax.inpaint(model, images, masks, keys, config=config)
+    assert np.isfinite(found.losses.total).all()

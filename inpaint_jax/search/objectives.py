@@ -11,7 +11,6 @@ from inpaint_jax.types import (
     Critic,
     Losses,
     Model,
-    Reduction,
     SearchConfig,
     Seen,
     as_pytree,
@@ -34,20 +33,16 @@ class PaperObjective:
       latents: The latent space, whose density p is in the last term.
       prior_weight: lambda of eq. 5.
       latent_weight: lambda_z.
-      reduction: Reduction of the context loss over pixels and channels.
     """
 
     critic: Critic | None
     latents: LatentSpace = dataclasses.field(metadata={"static": True})
     prior_weight: float = dataclasses.field(default=0.003, metadata={"static": True})
     latent_weight: float = dataclasses.field(default=0.0, metadata={"static": True})
-    reduction: Reduction = dataclasses.field(default="sum", metadata={"static": True})
 
     def __call__(self, latent: jax.Array, generated: jax.Array, seen: Seen) -> Losses:
         """Both terms at one latent ``[*L]`` and its image ``[H, W, 3]``."""
-        context = context_loss(
-            generated, seen.image, seen.weights, reduction=self.reduction
-        )
+        context = context_loss(generated, seen.image, seen.weights)
         prior = jnp.zeros_like(context)
         if self.critic is not None and self.prior_weight:
             logits = self.critic(generated)
@@ -65,5 +60,4 @@ def paper_objective(model: Model, config: SearchConfig) -> PaperObjective:
         model.latents,
         config.prior_weight,
         config.latent_weight,
-        config.reduction,
     )

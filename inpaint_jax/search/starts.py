@@ -39,7 +39,7 @@ def guesses(
       The latent ``[*L]`` and its image, once for each encoder. No gradient flows from
       one guess to the one before.
     """
-    masked = jnp.where(mask > 0, image, -1.0)
+    masked = jnp.where(mask > 0.5, image, -1.0)
     guess, u = jnp.zeros_like(masked), jnp.zeros((), image.dtype)
     for correct in correctors:
         u = u + correct(jnp.concatenate([masked, mask, guess], -1))
@@ -47,6 +47,11 @@ def guesses(
         generated = generate(latent)
         yield latent, generated
         u, guess = jax.lax.stop_gradient((u, generated))
+
+
+def best_of(latents: jax.Array, losses: jax.Array) -> jax.Array:
+    """The latent ``[*L]`` of least loss among ``[N, *L]``; NaN counts as infinite."""
+    return latents[jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))]
 
 
 def choose_start(
@@ -85,7 +90,9 @@ def choose_start(
     for latent, image in guesses(
         correctors, model.generate, model.latents, seen.image, seen.mask
     ):
-        guessed = jnp.where(guided, loss(latent, image) / _TRUST, jnp.inf)
+        found = loss(latent, image)
+        handicap = (1 / _TRUST - 1) * jnp.abs(found)  # Losses may be negative.
+        guessed = jnp.where(guided, found + handicap, jnp.inf)
         latents = jnp.concatenate([latents, latent[None]])
         losses = jnp.append(losses, guessed)
-    return latents[jnp.argmin(losses)]
+    return best_of(latents, losses)

@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from inpaint_jax.latents import LatentSpace
+from inpaint_jax.search.starts import best_of
 from inpaint_jax.types import Generate, Losses, SearchConfig
 
 
@@ -153,7 +154,7 @@ def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
         are ignored.
       latents: The latent space.
     """
-    optimizer = optax.scale_by_adam(config.beta1, config.beta2)
+    optimizer = optax.scale_by_adam(config.beta1)
 
     def init(latent: jax.Array, directions: jax.Array | None = None) -> AdamState:
         prior = jnp.zeros((), latent.dtype)
@@ -312,7 +313,7 @@ def search(
       key: Draws the start; consumed.
       latents: The latent space of the generator.
       config: How to search; the paper's settings when left out. ``prior_weight``,
-        ``latent_weight``, ``window`` and ``reduction`` belong to the paper's objective
+        ``latent_weight`` and ``window`` belong to the paper's objective
         and are ignored, as are ``guesses`` and ``principal``.
       directions: ``[L, L]`` orthonormal columns to search along
         (``directions.principal_directions``); None: the axes.
@@ -339,7 +340,7 @@ def search(
     first = drawn[0]
     if len(drawn) > 1:
         losses = jax.vmap(lambda latent: problem.evaluate(latent).context)(drawn)
-        first = drawn[jnp.argmin(losses)]
+        first = best_of(drawn, losses)
     strategy = make_strategy(config, latents)
     clock = Clock(np.int32(0), np.int32(config.steps))
     state, (trace, path) = advance(
