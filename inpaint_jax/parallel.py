@@ -7,8 +7,7 @@ that part back (``local``).
 A function under ``split`` runs on every device, on that device's part of the batch.
 Searches are independent and exchange nothing. A training step needs means over the
 whole batch (BatchNorm's statistics, gradients) and takes them from a ``Share``. The
-work is not divided by the compiler, which would have every device draw all latents and
-then compute the whole batch.
+work is not divided by the compiler, which had every device compute most of the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,14 +53,7 @@ def place(tree: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
         return jax.tree.map(jnp.asarray, tree)
     sharding = NamedSharding(mesh, P(AXIS))
-
-    def put(x: jax.Array | np.ndarray) -> jax.Array:
-        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            return jax.make_array_from_process_local_data(sharding, np.asarray(x))
-        data = np.asarray(jax.random.key_data(x))
-        return jax.random.wrap_key_data(put(data), impl=jax.random.key_impl(x))
-
-    return jax.tree.map(put, tree)
+    return jax.tree.map(lambda x: _put(x, sharding), tree)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -73,12 +65,17 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     """
     sharding = NamedSharding(mesh, P())
 
-    def put(x: jax.Array | np.ndarray) -> jax.Array:
-        if isinstance(x, jax.Array) and x.sharding == sharding:
-            return x
-        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+    return jax.tree.map(lambda x: _put(x, sharding), tree)
 
-    return jax.tree.map(put, tree)
+
+def _put(x: jax.Array | np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """This process's part of an array, or of an array of keys, on its devices."""
+    if isinstance(x, jax.Array) and x.sharding == sharding:
+        return x
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        data = _put(jax.random.key_data(x), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
+    return jax.make_array_from_process_local_data(sharding, np.asarray(x))
 
 
 def local(tree: Any) -> Any:

@@ -2,6 +2,8 @@
 
 import re
 
+import jax
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -10,24 +12,37 @@ import inpaint_jax
 DOCUMENT = ROOT / "docs" / "own_generator.md"
 
 
-def blocks():
-    """Python blocks of the document, each with its line; those to run and those not."""
-    text = DOCUMENT.read_text()
-    for found in re.finditer(r"^```python( no-run)?\n(.*?)^```", text, re.M | re.S):
-        yield text[: found.start()].count("\n") + 1, bool(found[1]), found[2]
+def run(marker=""):
+    """Runs the Python blocks of the document with a marker, one after another."""
+    text, names = DOCUMENT.read_text(), {"inpaint_jax": inpaint_jax}
+    found = list(
+        re.finditer(rf"^```python{marker}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    )
+    assert found
+    for block in found:
+        # Tracebacks then name the document's lines.
+        padded = "\n" * (text[: block.start()].count("\n") + 1) + block[1]
+        exec(compile(padded, str(DOCUMENT), "exec"), names)
+    return names
 
 
 def test_every_block_runs():
-    names = {}
-    for line, skipped, code in blocks():
-        padded = "\n" * line + code  # Tracebacks then name the document's lines.
-        compiled = compile(padded, str(DOCUMENT), "exec")
-        if not skipped:
-            exec(compiled, names)
+    names = run()
     assert names["restored"].shape == names["pictures"].shape
 
 
-@pytest.mark.parametrize("name", ["load_torch_dcgan", "read_torch_dcgan", "save_model"])
-def test_what_is_not_run_exists(name):
-    assert any(skipped and name in code for _, skipped, code in blocks())
-    assert callable(getattr(inpaint_jax, name))
+def test_the_block_on_pytorch_runs(tmp_path, monkeypatch):
+    torch = pytest.importorskip(
+        "torch", reason="PyTorch (extra bench) is not installed"
+    )
+    import torch_networks
+
+    monkeypatch.chdir(tmp_path)
+    torch.save(torch_networks.generator().state_dict(), "netG.pth")
+    torch.save(torch_networks.discriminator().state_dict(), "netD.pth")
+    names = run(" with-torch")
+    again = inpaint_jax.load_model("faces.safetensors")
+    latent = again.latents.sample(jax.random.key(0))
+    np.testing.assert_allclose(
+        again.generate(latent), names["faces"].generate(latent), atol=0.02
+    )

@@ -124,3 +124,13 @@ def test_memory_does_not_grow_with_the_number_of_batches(problem):
     before = run(2)  # It leaves constants behind.
     # What is let go may take a moment; six batches' images would be six times this.
     assert run(8) - before < batch[0].nbytes
+
+
+def test_keys_are_copied_to_every_device():
+    key = jax.random.key(3)
+    mesh = parallel.make_mesh()
+    there = parallel.replicate({"key": key, "x": np.ones(2)}, mesh)
+    assert there["key"].sharding.is_fully_replicated
+    np.testing.assert_array_equal(
+        jax.random.key_data(there["key"]), jax.random.key_data(key)
+    )

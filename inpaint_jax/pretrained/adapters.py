@@ -4,6 +4,7 @@ Each adapter turns a network into a function of ONE latent, whose weights are ar
 of compiled functions. A framework is imported only by its own adapter.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,20 +43,17 @@ def from_function(
     latent = jax.ShapeDtypeStruct(latents.shape, jnp.float32)
     try:
         shape = jax.eval_shape(function, weights, latent).shape
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # Each framework has its own.
         raise ValueError(
             f"the generator does not take a latent {list(latents.shape)}: "
-            f"{str(error).splitlines()[0]}"
+            f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         ) from error
     first = len(shape) == 3 and shape[0] == 3 and shape[1] == shape[2]
     last = len(shape) == 3 and shape[2] == 3 and shape[0] == shape[1]
     if not first and not last:
         raise ValueError(f"the generator's images are {list(shape)}, not [S, S, 3]")
 
-    def generate(weights: Any, latent: jax.Array) -> jax.Array:
-        image = function(weights, latent)
-        return image if last else jnp.moveaxis(image, 0, -1)
-
+    generate = function if last else _ChannelsLast(function)
     return Model(
         jax.tree_util.Partial(generate, weights),
         latents,
@@ -111,11 +109,7 @@ def linen_function(module: Any, variables: Mapping[str, Any], **options: Any) ->
       A ``jax.tree_util.Partial`` that binds the variables.
     """
 
-    def function(variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
-        found: jax.Array = module.apply(variables, x[None], **options)[0]
-        return found
-
-    return jax.tree_util.Partial(function, variables)
+    return jax.tree_util.Partial(_Linen(module, Metadata(options)), variables)
 
 
 def from_nnx(
@@ -152,12 +146,7 @@ def nnx_function(module: Any) -> Any:
     from flax import nnx
 
     form, state = nnx.split(module)
-
-    def function(state: Any, x: jax.Array) -> jax.Array:
-        found: jax.Array = nnx.merge(form, state)(x[None])[0]
-        return found
-
-    return jax.tree_util.Partial(function, state)
+    return jax.tree_util.Partial(_Nnx(form), state)
 
 
 def from_equinox(
@@ -182,9 +171,49 @@ def from_equinox(
     import equinox
 
     arrays, static = equinox.partition(module, equinox.is_array)
+    function = _Equinox(static)
+    return from_function(function, arrays, latents=latents, critic=critic, name=name)
 
-    def function(arrays: Any, latent: jax.Array) -> jax.Array:
-        found: jax.Array = equinox.combine(arrays, static)(latent)
+
+# Records instead of nested functions, because two of equal content are equal: another
+# model of the same architecture then needs no new compilation.
+
+
+@dataclasses.dataclass(frozen=True)
+class _ChannelsLast:
+    function: Callable[[Any, jax.Array], jax.Array]
+
+    def __call__(self, weights: Any, latent: jax.Array) -> jax.Array:
+        return jnp.moveaxis(self.function(weights, latent), 0, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Linen:
+    module: Any
+    options: Metadata
+
+    def __call__(self, variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
+        found: jax.Array = self.module.apply(variables, x[None], **self.options)[0]
         return found
 
-    return from_function(function, arrays, latents=latents, critic=critic, name=name)
+
+@dataclasses.dataclass(frozen=True)
+class _Nnx:
+    form: Any
+
+    def __call__(self, state: Any, x: jax.Array) -> jax.Array:
+        from flax import nnx
+
+        found: jax.Array = nnx.merge(self.form, state)(x[None])[0]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Equinox:
+    static: Any
+
+    def __call__(self, arrays: Any, latent: jax.Array) -> jax.Array:
+        import equinox
+
+        found: jax.Array = equinox.combine(arrays, self.static)(latent)
+        return found

@@ -19,6 +19,7 @@ from inpaint_jax.pretrained.adapters import (
 )
 
 SPACE = Normal(6)
+WRONG = {"params": {"kernel": jnp.zeros((5, 3)), "bias": jnp.zeros(3)}}
 LATENTS = jax.vmap(SPACE.sample)(jax.random.split(jax.random.key(0), 3))
 
 
@@ -84,6 +85,24 @@ def test_equinox():
     assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(model))
 
 
+def test_two_models_of_one_architecture_are_compiled_once():
+    module, count = LinenGenerator(), 0
+
+    def judge(model, latent):
+        nonlocal count
+        count += 1
+        return model.generate(latent)
+
+    judge = jax.jit(judge)
+    for seed in range(2):
+        variables = module.init(jax.random.key(seed), LATENTS, train=True)
+        judge(from_linen(module, variables, latents=SPACE, train=False), LATENTS[0])
+        network = NnxGenerator(nnx.Rngs(seed))
+        network.eval()
+        judge(from_nnx(network, latents=SPACE), LATENTS[0])
+    assert count == 2
+
+
 def test_critics_of_networks():
     class Judge(nn.Module):
         @nn.compact
@@ -110,6 +129,7 @@ def test_critics_of_networks():
         (lambda weights, z: jnp.zeros((8, 8)), r"are \[8, 8\], not \[S, S, 3\]"),
         (lambda weights, z: jnp.zeros((8, 4, 3)), "not"),
         (lambda weights, z: jnp.ones((5, 5)) @ z, r"does not take a latent \[6\]"),
+        (lambda weights, z: nn.Dense(3).apply(WRONG, z), r"latent \[6\]: .*kernel"),
     ],
 )
 def test_what_is_no_generator_is_refused(function, reason):
