@@ -62,7 +62,7 @@ _RESULTS = flags.DEFINE_string(
     f"{MARKERS[1]}.",
 )
 _SLOW_SECONDS = flags.DEFINE_float(
-    "slow_seconds", 2.0, "Seconds an image from which a method counts as slow."
+    "slow_seconds", 2.0, "Seconds per image from which a method counts as slow."
 )
 
 _MEANS = (*measures.SIMILARITIES, "swd")

@@ -95,7 +95,10 @@ def _evaluate() -> int:
 
 
 def _default_workdir() -> Path:
-    """A folder for this evaluation; other settings have another folder."""
+    """A folder for this data set, mask and method.
+
+    Other settings (a model, a seed) want a ``--workdir`` of their own.
+    """
     method = method_flags.METHOD.value
     if method == "latent":
         method = search_flags.SEARCH.value

@@ -29,6 +29,7 @@ from experiments.flags import model as model_flags
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import pixels
 from inpaint_jax.data import datasets, images, sheets
+from inpaint_jax.pretrained import digest, make_model
 from inpaint_jax.quality import generators, inception, sets
 from inpaint_jax.types import RefineConfig
 
@@ -82,7 +83,8 @@ _SHOWN_RECONSTRUCTIONS = 10
 
 def main() -> int:
     # --- Settings ---------------------------------------------------------------------
-    model = model_flags.load(_MODEL.value)
+    parts = model_flags.read(_MODEL.value)
+    model = make_model(parts)
     config = generators.QualityConfig(
         images=_LIMIT.value,
         reconstructions=_RECONSTRUCTIONS.value,
@@ -118,6 +120,7 @@ def main() -> int:
         )
     row = {
         "model": _MODEL.value,
+        "weights": digest(parts),
         "steps_trained": model.metadata.get("steps"),
         "dataset": _DATASET.value,
         "split": _SPLIT.value,

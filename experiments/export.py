@@ -16,6 +16,7 @@ import dataclasses
 import datetime
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from absl import flags
 
 from experiments.filling import measures
 from experiments.runtime import program
-from inpaint_jax.pretrained import Parts, load_run, make_model, save_model
+from inpaint_jax import pretrained
+from inpaint_jax.pretrained import Parts, files, load_run, make_model, save_model
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
 from inpaint_jax.pretrained.runs import KINDS, Run
 from inpaint_jax.search import with_metric
@@ -60,18 +62,23 @@ def main() -> int:
     workdir = Path(os.path.expanduser(_WORKDIR.value))
     run = load_run(workdir, latest=_LATEST.value)
     steps = int(run.state.step)
+    if run.kind == "dcgan":
+        weights = pretrained.digest(_parts(output.stem, run))
+    else:
+        network = competitor_of_run(run, output.stem).variables
+        weights = files.checksum(files.stored(network))
     if run.kind != "dcgan" and _QUALITY.value:
         raise program.UsageError(f"--quality is of a DCGAN, not of a {run.kind}")
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
     gone = [name for name in recipes.GONE if run.config.get(name)]
     metadata = {
         **{name: run.config.get(name) for name in [*fields, *gone, "images", "crop"]},
-        "dataset": _DATA.value or run.config["dataset"],
+        "dataset": _DATA.value or program.without_folder(run.config["dataset"]),
         "steps": steps,
         "images_seen": steps * run.config["batch_size"],
         "date": datetime.date.today().isoformat(),
-        "quality": _read_quality(_QUALITY.value, steps) if _QUALITY.value else None,
-        "figures": _read_figures(_RESULTS.value, run.kind),
+        "quality": _read_quality(_QUALITY.value, weights) if _QUALITY.value else None,
+        "figures": _read_figures(_RESULTS.value, run.kind, weights),
     }
     if run.kind == "dcgan":
         _save_dcgan(output, run, metadata)
@@ -81,44 +88,48 @@ def main() -> int:
     return 0
 
 
-def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
-    parts = Parts(
-        output.stem,
+def _parts(name: str, run: Run, metadata: Mapping[str, Any] | None = None) -> Parts:
+    return Parts(
+        name,
         run.architecture,
         run.state.average,
         run.state.discriminator.variables,
-        metadata=metadata,
+        metadata=metadata or {},
     )
+
+
+def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
+    parts = _parts(output.stem, run, metadata)
     metric = with_metric(make_model(parts)).metric
     save_model(output, dataclasses.replace(parts, metric=metric))
 
 
-def _read_quality(path: str, steps: int) -> dict[str, Any]:
-    """The figures of ``experiments.evaluate_generator`` for a step's checkpoint."""
+def _read_quality(path: str, weights: str) -> dict[str, Any]:
+    """The figures of ``experiments.evaluate_generator`` for the model."""
     try:
         found = json.loads(Path(path).read_text())
-        model, measured = found["model"], found["steps_trained"]
         figures = {name: found[name] for name in _QUALITY_FIGURES}
         refined = found.get("refinement") is not None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
     if refined:
         raise program.UsageError(f"{path} is of refined reconstructions")
-    _check_model(path, model)
-    if measured != steps:
-        raise program.UsageError(
-            f"{path} is of the checkpoint of step {measured}, not {steps}"
-        )
+    _check_weights(path, found, weights)
     return figures
 
 
-def _check_model(path: str, model: str) -> None:
-    """Refuses figures of another model than the run's, by the model's name or path."""
-    if Path(model).name.removesuffix(".safetensors") != Path(_OUTPUT.value).stem:
-        raise program.UsageError(f"{path} holds figures of the model {model}")
+def _check_weights(path: str, measured: Mapping[str, Any], weights: str) -> None:
+    """Refuses figures that were not measured with the weights to export."""
+    if measured.get("weights") != weights:
+        raise program.UsageError(
+            f"{path} was measured with other weights than those of this checkpoint: "
+            "measure the work folder, or a file that was exported from it, again"
+        )
 
 
-def _read_figures(paths: list[str], kind: str) -> dict[str, dict[str, Any]]:
+def _read_figures(
+    paths: list[str], kind: str, weights: str
+) -> dict[str, dict[str, Any]]:
     """The means of the figures in evaluations of the model, by mask."""
     figures = {}
     method = "latent" if kind == "dcgan" else kind
@@ -131,7 +142,6 @@ def _read_figures(paths: list[str], kind: str) -> dict[str, dict[str, Any]]:
             if kind == "context_encoder" and config["blend"]:
                 raise program.UsageError(f"{path} is of blended results")
             how = config.get("search", "paper"), config.get("refinement")
-            model = config["model" if kind == "dcgan" else kind]
             names = [name for name in _FIGURES if name in found]
             settings = [name for name in _SETTINGS if name in config]
             figures[config["mask"]] = {
@@ -143,7 +153,7 @@ def _read_figures(paths: list[str], kind: str) -> dict[str, dict[str, Any]]:
             raise program.UsageError(f"{path} is no metrics.json: {error}") from error
         if how != ("paper", None):
             raise program.UsageError(f"{path} is not of the paper's search alone")
-        _check_model(path, model)
+        _check_weights(path, config, weights)
     return figures
 
 

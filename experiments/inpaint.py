@@ -183,7 +183,7 @@ def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
     elif path is not None:
         name, mask_files = None, find_masks(path, pictures)
     if _ORIGINAL.value is not None:
-        originals = find_masks(_ORIGINAL.value, pictures)
+        originals = find_masks(_ORIGINAL.value, pictures, kind="original")
     return OfPictures(
         pictures,
         model.image_size,
@@ -207,6 +207,8 @@ def _as_path(mask: str) -> str | None:
         path = os.path.expanduser(mask)
         if os.path.exists(path) or glob.has_magic(path):
             return path
+        if os.sep in mask or Path(mask).suffix:
+            raise program.UsageError(f"--mask={mask}: there is no such file") from error
         raise program.UsageError(f"{error}; or the path of a mask file") from error
     return None
 

@@ -122,11 +122,15 @@ def _save(
 ) -> None:
     """Writes the model with its encoders."""
     state = parallel.local(state)
+    # The configuration of a run has paths, and model files are passed on.
+    metadata = {k: v for k, v in parts.metadata.items() if k not in ("validation",)}
+    if "dataset" in metadata:
+        metadata["dataset"] = program.without_folder(metadata["dataset"])
     with_encoders = dataclasses.replace(
         parts,
         encoders=tuple(state.encoders),
         metric=with_metric(pretrained.make_model(parts)).metric,
-        metadata={**parts.metadata, "encoder": row},
+        metadata={**metadata, "encoder": row},
     )
     pretrained.save_model(path, with_encoders)
     distributed.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {state.step} steps")

@@ -6,6 +6,7 @@ from experiments.flags import method as method_flags
 from experiments.flags import model as model_flags
 from experiments.flags import search as search_flags
 from experiments.runtime import program
+from inpaint_jax.pretrained import make_model
 
 
 def read_method(model_name: str, candidates: int = 1) -> Method:
@@ -29,7 +30,8 @@ def read_method(model_name: str, candidates: int = 1) -> Method:
         search_flags.refinement(),
         search_flags.PRECISION.value,
     )
-    model = model_flags.load(model_name, precision=search.precision)
+    parts = model_flags.read(model_name)
+    model = make_model(parts, precision=search.precision)
     training = None
     if method_flags.TRAIN_DATASET.value is not None:
         source = dataset_flags.open_source(
@@ -41,6 +43,7 @@ def read_method(model_name: str, candidates: int = 1) -> Method:
         training = Training(source)
     return Method(
         method_flags.METHOD.value,
+        parts,
         model,
         search,
         blend=method_flags.blend(),

@@ -15,9 +15,10 @@ from jax.sharding import Mesh
 import inpaint_jax
 from experiments.flags.names import BLENDED
 from experiments.runtime import program
-from inpaint_jax import baselines, parallel
+from inpaint_jax import baselines, parallel, pretrained
 from inpaint_jax.data import datasets
 from inpaint_jax.pixels import to_float
+from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.competitors import (
     Competitor,
     context_encoder_of,
@@ -116,6 +117,7 @@ class Method:
 
     Attributes:
       name: One of ``METHODS``.
+      parts: The model as its file has it, by which a run knows its weights.
       model: The model to search; for other methods it only says how to crop and resize.
       search: Settings of the latent search.
       blend: Whether the result of a method in ``BLENDED`` is blended; otherwise it is
@@ -128,6 +130,7 @@ class Method:
     """
 
     name: str
+    parts: pretrained.Parts
     model: Model
     search: Search = Search()
     blend: bool = True
@@ -144,12 +147,12 @@ class Method:
         """
         row: dict[str, Any] = {"method": self.name}
         if self.name == "latent":
-            model, config = self.model, self.search.config
-            encoders = model.correctors if config.guesses else ()
-            metric = model.metric if config.principal else None
-            looked_at = (model.generate, model.critic, encoders, metric)
             # The model in a training run's folder may change, so its weights are named.
-            row |= {"model": model.name, "weights": _digest(looked_at)}
+            config = self.search.config
+            weights = pretrained.digest(
+                self.parts, encoders=config.guesses, metric=config.principal
+            )
+            row |= {"model": self.model.name, "weights": weights}
             row |= self.search.row()
         if self.name in BLENDED:
             row["blend"] = self.blend
@@ -157,10 +160,10 @@ class Method:
             row |= _settings(baselines.FILLS[self.name])
         if self.training is not None:
             row["train_dataset"] = program.absolute(self.training.source.name)
-            row["train_pixels"] = _digest(self.training.images)
+            row["train_pixels"] = hashlib.sha256(self.training.images.data).hexdigest()
         if self.name == "context_encoder":
             row["context_encoder"] = self._network.name
-            row["weights"] = _digest(self._network.variables)
+            row["weights"] = files.checksum(files.stored(self._network.variables))
         return row
 
     def _baseline(self) -> baselines.Fill:
@@ -240,14 +243,6 @@ class Method:
     def _network(self) -> Competitor:
         name = self.context_encoder or self.model.name
         return read_competitor("context_encoder", name)
-
-
-def _digest(tree: Any) -> str:
-    """A checksum of the values in a tree of arrays."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _settings(fill: baselines.Fill) -> dict[str, Any]:

@@ -171,8 +171,8 @@ class OfPictures:
         whole = self._read_picture(file)
         if whole.shape[:2] != shape:
             raise ImageError(
-                f"its original {file} is {whole.shape[1]}x{whole.shape[0]}, it is "
-                f"{shape[1]}x{shape[0]}; both must be of one size"
+                f"the original {file} is {whole.shape[1]}x{whole.shape[0]} but the "
+                f"picture is {shape[1]}x{shape[0]}; they must have the same size"
             )
         return images.crop_and_resize(whole, crop=self.crop, size=self.size)
 

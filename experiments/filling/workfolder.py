@@ -171,8 +171,8 @@ class WorkFolder:
                 break
             if time.monotonic() > deadline:
                 raise program.UsageError(
-                    f"{len(lost)} images were done of which {self.path / 'parts'} has "
-                    "no line: do all processes share that folder? Start again to do "
+                    f"{self.path / 'parts'} lacks the lines of {len(lost)} finished "
+                    "images: do all processes share that folder? Start again to do "
                     "what is missing"
                 )
             time.sleep(1)

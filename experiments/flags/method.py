@@ -47,8 +47,8 @@ def check() -> None:
     name = METHOD.value
     if (name in FROM_TRAINING) != (TRAIN_DATASET.value is not None):
         raise program.UsageError(
-            f"--train_dataset goes with --method={' or '.join(FROM_TRAINING)}, "
-            "and only so"
+            f"--method={' and '.join(FROM_TRAINING)} need --train_dataset; no other "
+            "method takes it"
         )
     if name != "latent":
         for other in search_flags.NAMES:

@@ -1,12 +1,11 @@
-"""The flag that names a model, and loading of that model."""
+"""The flag that names a model, and reading of that model."""
 
 from pathlib import Path
 
 from absl import flags
 
-import inpaint_jax
 from experiments.runtime import program
-from inpaint_jax.types import Model
+from inpaint_jax.pretrained import Parts, model_names, read_parts
 
 
 def define_model() -> flags.FlagHolder[str]:
@@ -15,15 +14,16 @@ def define_model() -> flags.FlagHolder[str]:
         "model",
         "celeba64",
         "A shipped model's name, a .safetensors file, or the work folder of a "
-        "training. A shipped name wins; a folder called so is ./NAME.",
+        "training. Shipped names take precedence; write ./NAME for a folder of that "
+        "name.",
     )
 
 
-def load(name: str, *, precision: str = "float32") -> Model:
-    """Loads a model (``inpaint_jax.load_model``); warns if its name is ambiguous."""
-    if name in inpaint_jax.model_names() and Path(name).exists():
+def read(name: str) -> Parts:
+    """Reads a model (``read_parts``); warns if its name is ambiguous."""
+    if name in model_names() and Path(name).exists():
         program.warn(
             f"--model={name} is the model that comes with the program; for what is "
             f"called so in this folder give ./{name}"
         )
-    return inpaint_jax.load_model(name, precision=precision)
+    return read_parts(name)

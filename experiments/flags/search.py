@@ -11,7 +11,7 @@ SEARCH = flags.DEFINE_enum(
     "search",
     "paper",
     list(SEARCHES),
-    "Search configuration: the paper's, or one with a small part of its work. It gives "
+    "Search configuration: the paper's, or a faster one. It gives "
     "the values of --steps, --learning_rate and --prior_weight that are left out.",
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Number of updates of the latent.")

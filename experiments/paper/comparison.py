@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-import inpaint_jax
 from experiments.filling import evaluation, methods, parts, workfolder
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import FROM_TRAINING
 from experiments.runtime import program
-from inpaint_jax import pixels
+from inpaint_jax import pixels, pretrained
 from inpaint_jax.baselines import HoleError
 from inpaint_jax.data import datasets
 from inpaint_jax.types import SEARCHES, Model
@@ -106,9 +105,14 @@ class Case:
         return self.networks.get(kind, self.name)
 
     @functools.cached_property
+    def parts(self) -> pretrained.Parts:
+        """The model to be searched, as its file has it."""
+        return pretrained.read_parts(self.network("model"))
+
+    @functools.cached_property
     def model(self) -> Model:
         """The model to be searched."""
-        return inpaint_jax.load_model(self.network("model"))
+        return pretrained.make_model(self.parts)
 
     @functools.cached_property
     def training(self) -> methods.Training:
@@ -127,6 +131,7 @@ class Case:
         """Prepares the method of a column for this data set."""
         return methods.Method(
             column.method,
+            self.parts,
             self.model,
             column.search,
             blend=column.blend,
@@ -295,8 +300,12 @@ class Cell:
         An image that was filled exactly has no PSNR and does not count in the mean.
         """
         lines = parts.Parts(self.folder / "parts").rows()
-        rows = {row["index"]: row for row in lines if "failed" not in row}
-        values = [rows[i]["psnr"] for i in range(count) if i in rows]
+        rows = {row["id"]: row for row in lines if "failed" not in row}
+        # An index in a line may be that of an earlier state of the data set.
+        ids = self.case.open_test(count).ids or [
+            row["id"] for row in rows.values() if row["index"] < count
+        ]
+        values = [rows[id]["psnr"] for id in ids if id in rows]
         numbers = [value for value in values if value is not None]
         mean = math.fsum(numbers) / len(numbers) if numbers else None
         return {"n": len(values), "psnr": mean}

@@ -103,9 +103,9 @@ def _meet() -> bool:
         jax.distributed.initialize(**manual, heartbeat_timeout_seconds=_HEARTBEAT.value)
     except (RuntimeError, ValueError) as error:
         raise program.UsageError(
-            "the processes did not meet; where the cluster does not tell, give "
+            "the processes did not meet; if JAX cannot detect the cluster, give "
             "--coordinator_address, --num_processes and --process_id "
-            f"({str(error).splitlines()[0]})"
+            f"({' '.join(str(error).split())[:300]})"
         ) from error
     return True
 

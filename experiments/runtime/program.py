@@ -8,6 +8,7 @@ import logging as records
 import os
 import re
 import sys
+import tempfile
 from collections.abc import (
     Callable,
     Collection,
@@ -120,7 +121,12 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
         _fail(f"{error} (--help lists the flags)")
     if len(rest) > 1:
         _fail(f"what is {rest[1]!r}? Every argument is a flag (--help lists them)")
+    own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
     for flag in (flags.FLAGS[each] for each in flags.FLAGS):
+        # A module that the program imports may define flags that it does not use.
+        where = flags.FLAGS.find_module_defining_flag(flag.name) or ""
+        if flag.present and where.startswith("experiments.") and flag.name not in own:
+            _fail(f"this program has no --{flag.name} (--help lists the flags)")
         # An unset variable of the shell, for example; "" would mean the current folder.
         if flag.present and _is_empty(flag.value):
             _fail(f"--{flag.name}= is empty: give it a value or leave it out")
@@ -188,9 +194,8 @@ def make_folder(path: Path, results: Sequence[str] = ()) -> Path:
                 )
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=path):  # Is there room, and permission?
+            pass
         written.add(path, name(), results)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
@@ -279,6 +284,12 @@ def absolute(dataset: str) -> str:
     if not colon or kind != "images":
         return dataset
     return f"images:{os.path.abspath(os.path.expanduser(path))}"
+
+
+def without_folder(dataset: str) -> str:
+    """``images:PATH`` with the last part of its path, for files that are passed on."""
+    kind, colon, path = dataset.partition(":")
+    return f"images:{Path(path).name}" if colon and kind == "images" else dataset
 
 
 def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

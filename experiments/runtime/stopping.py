@@ -50,7 +50,7 @@ def check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
         return
     good = checkpoints.latest_step
     raise program.UsageError(
-        f"training diverged: a number is not finite by step {step}; the last good "
+        f"training diverged: NaN or infinity at or before step {step}; the last good "
         f"checkpoint is {'none' if good is None else f'of step {good}'}. "
         "Try a lower --learning_rate or another --seed"
     )

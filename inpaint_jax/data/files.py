@@ -206,7 +206,7 @@ def _search(given: str, skipped: list[Skipped]) -> list[_Place]:
         if skipped[before:]:
             hint = f" that can be read; {_summary(skipped[before:])}"
         elif written.read(path):
-            hint = " but what programs wrote; to take that give its own folder"
+            hint = " but results of earlier runs; to use those, name their folder"
         else:
             pattern = os.path.join(path, "*.zip")
             hint = f"; for its zips give {pattern}" if glob.glob(pattern) else ""

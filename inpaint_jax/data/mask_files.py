@@ -18,7 +18,7 @@ from inpaint_jax.data.files import (
 
 
 def find_masks(
-    path: str | os.PathLike[str], pictures: Sequence[Picture]
+    path: str | os.PathLike[str], pictures: Sequence[Picture], *, kind: str = "mask"
 ) -> list[Picture | ImageError]:
     """Finds the mask that belongs to each picture.
 
@@ -31,6 +31,7 @@ def find_masks(
       path: One file for all, or a folder, zip or pattern with a mask for each picture.
       pictures: Pictures from ``find_pictures``; if ``path`` is their own folder,
         without the masks in it (``without_masks``).
+      kind: What the files are, for messages; originals are found by the same names.
 
     Returns:
       For each picture its mask, or an error if it has none or several. Such an error
@@ -57,12 +58,12 @@ def find_masks(
         elif found:
             names = ", ".join(file_name(mask) for mask in found[:3])
             names += ", ..." if len(found) > 3 else ""
-            several = f"{len(found)} files could be its mask: {names}; leave one"
+            several = f"{len(found)} files could be its {kind}: {names}; leave one"
             result.append(ImageError(f"{picture}: {several}"))
         elif identity in by_file:
             result.append(own_mask(picture))
         else:
-            lacks = f"no mask in {os.fspath(path)} has its name"
+            lacks = f"no {kind} in {os.fspath(path)} has its name"
             unread = [str(each) for each in skipped if _is_mask(each.file, picture)]
             result.append(ImageError(f"{picture}: {(unread or [lacks])[0]}"))
     if pictures and all(isinstance(mask, ImageError) for mask in result):

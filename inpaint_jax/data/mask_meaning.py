@@ -112,7 +112,7 @@ def _of_array(array: np.ndarray) -> _Pixels:
         flat = flat.astype(np.uint8)
     if flat.dtype.kind not in "iu" or not flat.size or not (flat.ndim == 2 or colours):
         raise ImageError(
-            f"{array.dtype} {list(array.shape)} is no mask as files have it: give bool"
+            f"{array.dtype} {list(array.shape)} is not a mask: give bool"
             " or uint8 [H, W], True or 255 where missing"
         )
     if flat.ndim == 3 and flat.shape[2] == 4:
@@ -133,7 +133,7 @@ def _missing(pixels: _Pixels, known: str, only_alpha: bool = False) -> np.ndarra
     if alpha is not None and known == "white":
         raise ImageError(
             "its transparency is the mask, whatever the colour of what is known: leave"
-            " known=white out"
+            " mask_known=white out"
         )
     if alpha is not None and only_alpha:
         return alpha < _OPAQUE

@@ -29,8 +29,8 @@ def batch_indices(n: int, batch_size: int, *, seed: int, step: int) -> np.ndarra
     """
     if n < 1 or batch_size < 1 or seed < 0 or step < 0:
         raise DataError(
-            f"no batch of {batch_size} from {n} images at step {step}, seed {seed}:"
-            " give at least 1, 1, 0 and 0"
+            "n and batch_size must be at least 1, seed and step at least 0; got "
+            f"n={n}, batch_size={batch_size}, seed={seed}, step={step}"
         )
     first = step * batch_size
     pieces = []

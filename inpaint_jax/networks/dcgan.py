@@ -37,7 +37,7 @@ _NORMAL = nn.initializers.normal(0.02)
 
 
 def convolution_name(layer: int) -> str:
-    """What the ``layer``-th convolution of a network, from 0, is called in its weights.
+    """Name of a network's ``layer``-th convolution, from 0, in its weights.
 
     These names, and ``norm_name``'s and ``dense_name``'s, are in every model file and
     checkpoint: no class's name may change them.
@@ -46,17 +46,17 @@ def convolution_name(layer: int) -> str:
 
 
 def norm_name(layer: int) -> str:
-    """Likewise of the ``layer``-th BatchNorm; its own weights are in ``NORM``."""
+    """Name of the ``layer``-th BatchNorm; its own weights are in ``NORM``."""
     return f"_BatchNorm_{layer}"
 
 
 def dense_name(layer: int) -> str:
-    """Likewise of the ``layer``-th dense layer."""
+    """Name of the ``layer``-th dense layer."""
     return f"Dense_{layer}"
 
 
 NORM = "BatchNorm_0"
-"""What the one layer inside each BatchNorm is called."""
+"""Name of the one layer inside each BatchNorm."""
 
 
 class _BatchNorm(nn.Module):

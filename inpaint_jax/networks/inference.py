@@ -6,7 +6,7 @@ BatchNorm, which is an affine map in inference mode, is folded into kernels and 
 and the kernels are arranged for their matrix products.
 
 ``generate`` and ``critic`` take one latent and one image, and agree with
-``networks.Generator`` and ``networks.Discriminator`` under ``train=False`` to rounding.
+``dcgan.Generator`` and ``dcgan.Discriminator`` under ``train=False`` to rounding.
 Under ``jax.vmap`` the images of a batch share every matrix product. Both functions can
 be differentiated with respect to the latent or the image, in reverse mode; the weights
 are constants.
@@ -54,7 +54,7 @@ class Weights(NamedTuple):
 
 
 def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> Weights:
-    """Prepares the variables of a ``networks.Generator``.
+    """Prepares the variables of a ``dcgan.Generator``.
 
     Args:
       variables: ``{"params", "batch_stats"}``.
@@ -77,7 +77,7 @@ def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> W
 def discriminator_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
 ) -> Weights:
-    """Prepares the variables of a ``networks.Discriminator`` in the same way."""
+    """Prepares the variables of a ``dcgan.Discriminator`` in the same way."""
     dense = variables["params"][dense_name(0)]
     first, *inner = _convolutions(variables)
     kernels, biases = [first["kernel"]], [first["bias"]]

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from inpaint_jax.latents import LatentSpace, Uniform, from_description
-from inpaint_jax.networks import dcgan, inference
+from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
@@ -102,7 +102,7 @@ def read_parts(name: str | Path) -> Parts:
     )
 
 
-def save_model(path: Path, parts: Parts) -> None:
+def save_model(path: str | Path, parts: Parts) -> None:
     """Writes a model file, under a temporary name first.
 
     Args:
@@ -125,14 +125,29 @@ def save_model(path: Path, parts: Parts) -> None:
     metadata = dict(parts.metadata)
     if parts.latents is not None:
         metadata["latents"] = parts.latents.describe()
-    files.write(path, _KIND, variables, parts.architecture, metadata)
+    files.write(Path(path), _KIND, variables, parts.architecture, metadata)
 
 
-def digest(parts: Parts) -> str:
-    """A checksum of the weights of generator and discriminator."""
-    networks_of = {"generator": parts.generator, "discriminator": parts.discriminator}
-    flat = dcgan.flatten(networks_of)
-    return files.checksum(flat)
+def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str:
+    """A checksum of a model's weights, as a model file holds them.
+
+    It is the same for a training run and for the file that was made of it, and on every
+    kind of device.
+
+    Args:
+      parts: The model.
+      encoders: Whether the encoders count, beside generator and discriminator.
+      metric: Whether the metric counts.
+    """
+    counted: dict[str, Any] = {
+        "generator": parts.generator,
+        "discriminator": parts.discriminator,
+    }
+    if encoders:
+        counted |= {f"encoder {i}": each for i, each in enumerate(parts.encoders)}
+    if metric and parts.metric is not None:
+        counted["metric"] = parts.metric.blocks
+    return files.checksum(files.stored(counted))
 
 
 def make_model(parts: Parts, *, precision: str = "float32") -> Model:

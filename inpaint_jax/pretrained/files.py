@@ -106,12 +106,7 @@ def write(
     Raises:
       ModelError: A number is not finite in float16, or the file cannot be written.
     """
-    tensors = {
-        key: np.asarray(
-            value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
-        )
-        for key, value in dcgan.flatten(variables).items()
-    }
+    tensors = stored(variables)
     for key, value in tensors.items():
         if not np.isfinite(value).all():
             raise ModelError(f"{key} holds a number that is not finite in float16")
@@ -129,6 +124,19 @@ def write(
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise ModelError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def stored(variables: Variables) -> dict[str, np.ndarray]:
+    """Variables by name as a model file holds them: rounded to float16.
+
+    BatchNorm statistics are in float32.
+    """
+    return {
+        key: np.asarray(
+            value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
+        )
+        for key, value in dcgan.flatten(variables).items()
+    }
 
 
 def checksum(tensors: Mapping[str, np.ndarray | jax.Array], metadata: str = "") -> str:

@@ -79,8 +79,11 @@ def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) ->
         # Shapes alone, as compiling the drawing of weights takes seconds.
         like = jax.eval_shape(lambda: init_state(architecture, config))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # A training of encoders leaves a model file in its folder.
+        files = sorted(workdir.glob("*.safetensors"))
+        hint = f"; give {files[0]}" if files else ": no readable config.json"
         raise ModelError(
-            f"{workdir} is no work folder of a training run: no readable config.json"
+            f"{workdir} is not the work folder of a generator's training{hint}"
         ) from error
     if kind not in (None, found):
         raise ModelError(f"{workdir} is the run of a {found}, not of a {kind}")

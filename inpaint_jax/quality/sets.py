@@ -60,8 +60,8 @@ def sliced_wasserstein(
         )
     if len(a) != len(b) or not len(a):
         raise ValueError(
-            f"both sets must have as many images, at least 1, not {len(a)} and "
-            f"{len(b)}: the distance falls with that number"
+            f"both sets must have the same number of images, at least 1, not {len(a)} "
+            f"and {len(b)}: the distance falls with that number"
         )
     rng = np.random.default_rng(seed)
     distances = {}

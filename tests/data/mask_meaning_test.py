@@ -118,7 +118,7 @@ def test_transparency_in_doubt_is_refused(portrait):
     black_and_white[..., 3] *= 255
     assert refused(black_and_white, "white as well as transparent").endswith(right)
     assert refused(layer(portrait, 0 * most), "all of it is tr").endswith(right)
-    line = refused(layer(portrait, most), "known=white out", known="white")
+    line = refused(layer(portrait, most), "mask_known=white out", known="white")
     assert "transparency is the mask" in line
 
 
@@ -340,7 +340,7 @@ def test_images_given_are_left_as_they_are(tmp_path):
     ],
 )
 def test_arrays_that_are_no_mask(mask):
-    refused(mask, "is no mask as files have it: give bool or uint8 [H, W]")
+    refused(mask, "is not a mask: give bool or uint8 [H, W]")
 
 
 def test_what_is_known_is_black_or_white():

@@ -64,7 +64,7 @@ def test_the_caller_cannot_spoil_the_permutation():
 )
 def test_impossible_batches(wrong):
     n, batch_size, seed, step = wrong
-    with pytest.raises(DataError, match="no batch of"):
+    with pytest.raises(DataError, match="n and batch_size must be at least 1"):
         order.batch_indices(n, batch_size, seed=seed, step=step)
 
 

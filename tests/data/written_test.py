@@ -52,7 +52,7 @@ def test_what_is_named_itself_is_taken(folder):
 
 def test_a_folder_of_nothing_else_says_so(folder):
     (folder / "run" / "own.png").unlink()
-    with pytest.raises(ImageError, match="but what programs wrote"):
+    with pytest.raises(ImageError, match="but results of earlier runs"):
         ids(folder / "run")
 
 

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 from conftest import RECIPE
 
-from inpaint_jax.pretrained import load_model
+from inpaint_jax.pretrained import digest, load_model, read_parts, save_model
 from inpaint_jax.training.checkpoints import Checkpoints
 
 
@@ -53,24 +54,47 @@ def test_a_run_becomes_a_model_file(program, workdir, noise_folder, tmp_path):
 def test_the_quality_of_its_own_checkpoint_goes_along(program, workdir, tmp_path):
     output, quality = tmp_path / "noise.safetensors", tmp_path / "quality.json"
     found = {"images": 9, "split": "test", "swd": {"mean": 1.5}, "ms_ssim": 0.1}
-    found |= {"ceiling": {"psnr": 20.0}, "real": {}, "model": "noise"}
-    quality.write_text(json.dumps(found | {"steps_trained": 3}))
+    found |= {"ceiling": {"psnr": 20.0}, "real": {}}
+    found["weights"] = digest(read_parts(workdir))
+    quality.write_text(json.dumps(found))
     arguments = (f"--workdir={workdir}", f"--output={output}", f"--quality={quality}")
     program("export", *arguments)
     assert load_model(output).metadata["quality"]["swd"]["mean"] == 1.5
+    assert digest(read_parts(output)) == found["weights"]
     output.unlink()
-    quality.write_text(json.dumps(found | {"steps_trained": 2}))
+    quality.write_text(json.dumps(found | {"weights": "another's"}))
     result = program("export", *arguments, check=False)
     assert result.returncode == 2
-    assert "of the checkpoint of step 2, not 3" in result.stderr
+    assert "was measured with other weights" in result.stderr
     assert not output.exists()
+
+
+def test_figures_of_another_run_are_refused(
+    program, workdir, tiny_model_file, noise_folder, tmp_path
+):
+    model = tmp_path / "noise.safetensors"
+    parts = read_parts(tiny_model_file)
+    doubled = jax.tree.map(lambda x: 2 * x, parts.generator)
+    save_model(model, dataclasses.replace(parts, generator=doubled))
+    data = f"--dataset=images:{noise_folder}"
+    run = f"--workdir={tmp_path / 'run'}"
+    program("evaluate", data, f"--model={model}", run, "--steps=2", "--limit=2")
+    result = program(
+        "export",
+        f"--workdir={workdir}",
+        f"--output={model}",
+        f"--results={tmp_path / 'run' / 'metrics.json'}",
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "was measured with other weights" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--output=model.bin"], "suffix"),
-        (["--output=m.safetensors", "--workdir=."], "config.json"),
+        (["--output=m.safetensors", "--workdir=."], "is not the work folder of"),
         (["--output=m.safetensors", "--results=none.json"], "none.json"),
         (["--output=gs://b/m.safetensors"], "cannot write to gs://b: give a folder"),
         (["--output=~nobody-here/m.safetensors"], "~nobody-here"),

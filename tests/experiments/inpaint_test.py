@@ -324,6 +324,8 @@ def bad_inputs(folder):
         (["--input=cut.jpg", "--mask=center"], "cut.jpg"),
         (["--input=empty.png", "--mask=center"], "empty.png: the file is empty"),
         (["--input="], "--input= is empty"),
+        (["--distributed"], "this program has no --distributed"),
+        (["--input=good.jpg", "--mask=no.png"], "--mask=no.png: there is no such file"),
         (["--input=good.jpg"], "good.jpg has nothing transparent"),
         (["--input=good.jpg", "--mask="], "--mask= is empty"),
         (["--input=good.jpg", "--mask=center", "--original=no.png"], "no.png"),

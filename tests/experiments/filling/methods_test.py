@@ -168,7 +168,7 @@ def test_the_search_can_be_pasted(evaluate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method=nearest"], "--train_dataset goes with --method=mean or nearest"),
+        (["--method=nearest"], "--method=mean and nearest need --train_dataset"),
         (["--method=tv", "--blend"], "--blend is for latent, context_encoder, nearest"),
         (["--method=tv", "--search=fast"], "--search is for --method=latent"),
         (["--context_encoder=x"], "--context_encoder is for --method=context_encoder"),
