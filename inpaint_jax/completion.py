@@ -92,6 +92,8 @@ def inpaint(
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
     """
     config = config or SEARCHES["fast"]
+    if not isinstance(config, SearchConfig):
+        raise TypeError(f"config must be a SearchConfig, not {config!r}: see SEARCHES")
     if refinement is not None:
         halves_of(model)  # Before the search, not after it.
     if candidates is not None and candidates < 1:

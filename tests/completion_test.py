@@ -452,6 +452,12 @@ def test_what_cannot_be_traced_is_refused_under_jit(given):
         traced(keys)
 
 
+def test_a_name_is_no_configuration():
+    images, masks, keys = problem(2)
+    with pytest.raises(TypeError, match="config must be a SearchConfig, not 'fast'"):
+        inpaint_jax.inpaint(MODEL, images, masks, keys, config="fast")
+
+
 def test_a_start_that_is_not_a_number_is_not_taken():
     def generate(z):
         return jnp.where(z[0] > 0, jnp.nan, MODEL.generate(z))

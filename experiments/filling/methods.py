@@ -13,6 +13,7 @@ from jax import tree_util
 from jax.sharding import Mesh
 
 import inpaint_jax
+from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import BLENDED
 from experiments.runtime import program
 from inpaint_jax import baselines, parallel, pretrained
@@ -108,7 +109,7 @@ class Training:
     @functools.cached_property
     def images(self) -> np.ndarray:
         """``[N, S, S, 3]`` uint8."""
-        return datasets.read(self.source, progress=True).images
+        return dataset_flags.read(self.source).images
 
 
 @dataclasses.dataclass(frozen=True)

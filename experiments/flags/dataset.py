@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from experiments.runtime import program
 from inpaint_jax.data import datasets
 
 _DATA_DIR = flags.DEFINE_string(
@@ -28,8 +29,18 @@ def load(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
 ) -> datasets.Dataset:
     """Reads a whole data set from ``--data_dir``, with a progress bar."""
-    source = open_source(name, split, size=size, crop=crop, limit=limit)
-    return datasets.read(source, progress=True)
+    return read(open_source(name, split, size=size, crop=crop, limit=limit))
+
+
+def read(source: datasets.Source) -> datasets.Dataset:
+    """Reads a data set with a progress bar; says what cannot be read."""
+    dataset = datasets.read(source, progress=True)
+    if dataset.failed:
+        program.warn(
+            f"{source.name}: {len(dataset.failed)} of {len(source)} pictures could not "
+            f"be read and are left out; the first: {dataset.failed[0]}"
+        )
+    return dataset
 
 
 def open_source(

@@ -49,7 +49,7 @@ class Dataset:
       ids: N strings, unique; the same picture has the same id in every run.
       crop: The crop of the original pictures: ``center``, ``none``, a number of pixels,
         or ``box``.
-      failed: The reason for each picture that could not be read.
+      failed: The reason for each picture that could not be read and was left out.
     """
 
     name: str
@@ -224,14 +224,10 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
     """
     with _hushed():
         images, ids, failed = _read_all(source, progress)
-    if failed:
+    if failed and len(failed) == len(source):
         counts = f"{len(failed)} of {len(source)} pictures could not be read"
         first = failed[min(failed)]
-        if len(failed) == len(source):
-            raise DataError(f"{source.name}: {counts}; the first: {first}")
-        logging.warning(
-            "%s: %s and are left out; the first: %s", source.name, counts, first
-        )
+        raise DataError(f"{source.name}: {counts}; the first: {first}")
     reasons = tuple(failed[index] for index in sorted(failed))
     return Dataset(source.name, source.split, images, ids, source.crop, reasons)
 
