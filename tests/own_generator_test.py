@@ -41,6 +41,7 @@ def test_the_block_on_pytorch_runs(tmp_path, monkeypatch):
     torch.save(torch_networks.generator().state_dict(), "netG.pth")
     torch.save(torch_networks.discriminator().state_dict(), "netD.pth")
     names = run(" with-torch")
+    assert names["faces"].metric is not None
     again = inpaint_jax.load_model("faces.safetensors")
     latent = again.latents.sample(jax.random.key(0))
     np.testing.assert_allclose(

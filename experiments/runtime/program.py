@@ -125,7 +125,8 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
     for flag in (flags.FLAGS[each] for each in flags.FLAGS):
         # A module that the program imports may define flags that it does not use.
         where = flags.FLAGS.find_module_defining_flag(flag.name) or ""
-        if flag.present and where.startswith("experiments.") and flag.name not in own:
+        foreign = own and flag.name not in own and where.startswith("experiments.")
+        if flag.present and foreign:
             _fail(f"this program has no --{flag.name} (--help lists the flags)")
         # An unset variable of the shell, for example; "" would mean the current folder.
         if flag.present and _is_empty(flag.value):

@@ -240,8 +240,8 @@ def test_the_fills_that_know_nothing(evaluate, pictures, tmp_path):
     ("arguments", "message"),
     [
         (["--mask=donut"], "donut"),
-        (["--method=mean"], "--train_dataset goes with"),
-        (["--train_dataset=images:x"], "--train_dataset goes with"),
+        (["--method=mean"], "need --train_dataset"),
+        (["--train_dataset=images:x"], "need --train_dataset"),
         (["--dataset=images:/no/such"], "/no/such"),
         (["--steps=0"], "steps"),
         (["--method=harmonic", "--steps=9"], "--steps is for --method=latent"),

@@ -106,7 +106,7 @@ def test_an_unknown_model_lists_the_known(name):
 
 
 def test_a_folder_of_something_else(tmp_path):
-    with pytest.raises(ModelError, match="no work folder"):
+    with pytest.raises(ModelError, match="not the work folder"):
         load_model(tmp_path)
 
 

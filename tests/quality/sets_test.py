@@ -136,7 +136,7 @@ def test_sliced_wasserstein_refuses(shapes):
 
 @pytest.mark.parametrize("counts", [(4, 5), (5, 4), (0, 4), (0, 0)])
 def test_sliced_wasserstein_is_of_as_many_images(counts):
-    message = "as many images, at least 1, not {} and {}: ".format(*counts)
+    message = "the same number of images, at least 1, not {} and {}: ".format(*counts)
     with pytest.raises(ValueError, match=message):
         sets.sliced_wasserstein(*(np.zeros((n, 16, 16, 3)) for n in counts))
 

@@ -88,16 +88,6 @@ def test_a_large_generator_gets_factors():
     np.testing.assert_allclose(np.abs(found[:, -1]), 512**-0.5, rtol=1e-3)
 
 
-def test_eigenvectors_of_a_batch_are_each_ones_own():
-    random = np.random.default_rng(0).normal(size=(6, 5, 5)).astype(np.float32)
-    matrices = random + random.swapaxes(-1, -2)
-    batch = jax.jit(jax.vmap(directions._eigenvectors))(matrices)
-    for matrix, found in zip(matrices, batch, strict=True):
-        turned = np.asarray(found).T @ matrix @ np.asarray(found)
-        expected = np.diag(np.linalg.eigvalsh(matrix))
-        np.testing.assert_allclose(turned, expected, atol=1e-4)
-
-
 def test_directions_are_those_of_the_weighted_metric():
     random = np.random.default_rng(0)
     factors = random.normal(size=(8, 8, 5, 5)).astype(np.float32)
