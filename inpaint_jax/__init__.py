@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inpaint_jax import blend, latents
 from inpaint_jax.blend import overlay
 from inpaint_jax.completion import image_key, inpaint
-from inpaint_jax.latents import Normal, Uniform
+from inpaint_jax.latents import LatentSpace, Normal, Uniform
 from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
 from inpaint_jax.metrics import psnr, psnr_hole, ssim
@@ -22,6 +22,7 @@ from inpaint_jax.types import (
     Generate,
     Losses,
     Model,
+    Objective,
     RefineConfig,
     SearchConfig,
     Seen,
@@ -30,7 +31,13 @@ from inpaint_jax.types import (
 from inpaint_jax.version import __version__
 
 if TYPE_CHECKING:
-    from inpaint_jax.pretrained import ModelError, load_model, model_names, save_model
+    from inpaint_jax.pretrained import (
+        ModelError,
+        Parts,
+        load_model,
+        model_names,
+        save_model,
+    )
     from inpaint_jax.pretrained.adapters import (
         from_equinox,
         from_function,
@@ -50,10 +57,13 @@ __all__ = [
     "Architecture",
     "Critic",
     "Generate",
+    "LatentSpace",
     "Losses",
     "Model",
     "ModelError",
     "Normal",
+    "Objective",
+    "Parts",
     "RefineConfig",
     "SearchConfig",
     "Seen",
@@ -91,7 +101,13 @@ __all__ = [
 ]
 
 _LATER = {
-    "inpaint_jax.pretrained": ("ModelError", "load_model", "model_names", "save_model"),
+    "inpaint_jax.pretrained": (
+        "ModelError",
+        "Parts",
+        "load_model",
+        "model_names",
+        "save_model",
+    ),
     "inpaint_jax.pretrained.adapters": (
         "from_equinox",
         "from_function",

@@ -5,7 +5,7 @@ kind, under the name of the model that was trained on the same data.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,6 @@ from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.types import Architecture, Metadata, Model
 
 _FOLDER = Path(__file__).parent
-
-Decode = Callable[[jax.Array], jax.Array]
-"""A function from latents ``[N, L]`` to images ``[N, S, S, 3]`` in [-1, 1]."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ import safetensors.numpy
 from inpaint_jax.latents import LatentSpace, Normal
 from inpaint_jax.networks.dcgan import (
     GRID,
-    NORM_EPSILON,
+    NORM,
     Variables,
     convolution_name,
     dense_name,
@@ -28,9 +28,6 @@ from inpaint_jax.networks.dcgan import (
 from inpaint_jax.pretrained import Parts, make_model
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.types import Architecture, Model
-
-_EPSILON = 1e-5
-"""Default of PyTorch's BatchNorm for the number that is added to a variance."""
 
 _Tensors = Mapping[str, np.ndarray]
 
@@ -204,12 +201,9 @@ def _variables(params: dict[str, Any], norms: list[_Tensors]) -> Variables:
     """Parameters and statistics in the layout of this library's networks."""
     statistics = {}
     for i, norm in enumerate(norms):
-        params[norm_name(i)] = {
-            "BatchNorm_0": {"scale": norm["weight"], "bias": norm["bias"]}
-        }
-        variance = norm["running_var"] + np.float32(_EPSILON - NORM_EPSILON)
+        params[norm_name(i)] = {NORM: {"scale": norm["weight"], "bias": norm["bias"]}}
         statistics[norm_name(i)] = {
-            "BatchNorm_0": {"mean": norm["running_mean"], "var": variance}
+            NORM: {"mean": norm["running_mean"], "var": norm["running_var"]}
         }
     nested: Any = {"params": params, "batch_stats": statistics}
     return _to_jax(nested)
