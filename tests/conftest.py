@@ -165,12 +165,27 @@ class Launcher:
 
     def __init__(self, environment, folder):
         self.environment, self.folder, self.process = environment, folder, None
+        self.begun = []
 
     def __enter__(self):
         return self
 
+    def __exit__(self, *_):
+        if self.process is not None:
+            for begun in self.begun:
+                begun.kill()  # What a test that failed has left.
+            self.process.communicate()
+
     def __call__(self, module, arguments, cwd):
         """What came of a module, run with these arguments in this folder."""
+        begun = self.begin(module, arguments, cwd)
+        said = begun.communicate()
+        return subprocess.CompletedProcess(
+            [module, *arguments], begun.returncode, *said
+        )
+
+    def begin(self, module, arguments, cwd=ROOT, devices=None):
+        """A ``Begun`` module, with so many devices if a number is given."""
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "tests" / "launcher.py")],
@@ -181,27 +196,56 @@ class Launcher:
                 text=True,
                 start_new_session=True,
             )
-        out, err = self.folder / "out", self.folder / "err"
-        request = {"module": module, "arguments": arguments}
-        request |= {"cwd": str(cwd), "out": str(out), "err": str(err)}
+        number = len(self.begun)
+        files = [self.folder / f"{number}.{kind}" for kind in ("out", "err")]
+        process = self.ask(
+            module=module,
+            arguments=list(arguments),
+            cwd=str(cwd),
+            out=str(files[0]),
+            err=str(files[1]),
+            devices=devices,
+        )
+        self.begun.append(Begun(self, process, files))
+        return self.begun[-1]
+
+    def ask(self, timeout=TIME_LIMIT, **request):
+        """The answer to a request."""
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        ready, _, _ = select.select([self.process.stdout], [], [], TIME_LIMIT)
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout)
         if not ready:
-            os.killpg(self.process.pid, signal.SIGKILL)  # The fork as well.
-            self.close()  # The next module gets another process.
-            raise subprocess.TimeoutExpired([module, *arguments], TIME_LIMIT)
-        status = int(self.process.stdout.readline())
-        said = out.read_text(), err.read_text()
-        return subprocess.CompletedProcess([module, *arguments], status, *said)
+            os.killpg(self.process.pid, signal.SIGKILL)  # The forks as well.
+            self.process.communicate()
+            self.process, self.begun = None, []  # The next module gets another.
+            raise subprocess.TimeoutExpired(str(request), timeout)
+        return json.loads(self.process.stdout.readline())
 
-    def close(self):
-        self.process.communicate()
-        self.process = None
 
-    def __exit__(self, *_):
-        if self.process is not None:
-            self.close()
+class Begun:
+    """A module that a launcher has begun, as a ``subprocess.Popen``."""
+
+    def __init__(self, launcher, process, files):
+        self.launcher, self.process, self.files = launcher, process, files
+        self.returncode = None
+
+    def poll(self, wait=False):
+        """Its exit status, or None where it goes on."""
+        if self.returncode is None:
+            self.returncode = self.launcher.ask(process=self.process, wait=wait)
+        return self.returncode
+
+    def communicate(self):
+        """What it has said on standard output and error when it has ended."""
+        self.poll(wait=True)
+        return tuple(file.read_text() for file in self.files)
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.process, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -239,38 +283,37 @@ class Job:
     """Processes that run one program together, meeting over gloo.
 
     Args:
-      command: Of each, without what tells them apart.
+      launch: The launcher.
+      module: What each runs.
+      arguments: Those of each, without what tells them apart.
       processes: How many.
-      environment: Of each.
       devices: Of each; or a list, of one after the other.
     """
 
-    def __init__(self, command, processes, environment, devices=1):
+    def __init__(self, launch, module, arguments, processes, devices=1):
         counts = devices if isinstance(devices, list) else [devices] * processes
         with socket.socket() as free:
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
         self.processes = [
-            subprocess.Popen(
+            launch.begin(
+                module,
                 [
-                    *command,
+                    *arguments,
                     "--distributed",
                     f"--coordinator_address={address}",
                     f"--num_processes={processes}",
                     f"--process_id={process}",
                     "--heartbeat_timeout=8",
                 ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**environment, "JAX_NUM_CPU_DEVICES": str(counts[process])},
+                devices=counts[process],
             )
             for process in range(processes)
         ]
 
     def wait(self):
         """Exit statuses, and what each said on standard output and error."""
-        said = [process.communicate(timeout=TIME_LIMIT) for process in self.processes]
+        said = [process.communicate() for process in self.processes]
         return [process.returncode for process in self.processes], said
 
     def kill(self):

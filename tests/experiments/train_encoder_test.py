@@ -35,23 +35,20 @@ def arguments(tiny_model_file, noise_folder):
 
 @pytest.mark.slow
 def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
-    arguments, program, environment, tmp_path, tiny_model_file
+    arguments, program, launch, tmp_path, tiny_model_file
 ):
     program("train_encoder", *arguments(tmp_path / "whole", "--steps=8"))
     stopped = tmp_path / "stopped"
-    command = [sys.executable, "-m", "experiments.train_encoder"]
-    process = subprocess.Popen(
-        [*command, *arguments(stopped, "--steps=8", "--checkpoint_every=1")],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
+    process = launch.begin(
+        "experiments.train_encoder",
+        arguments(stopped, "--steps=8", "--checkpoint_every=1"),
     )
     while not (stopped / "checkpoints").is_dir() or not any(
         path.name.isdecimal() for path in (stopped / "checkpoints").iterdir()
     ):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     result = program("train_encoder", *arguments(stopped, "--steps=8"))
     assert "going on from step" in result.stdout

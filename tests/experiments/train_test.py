@@ -11,7 +11,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, Job
+from conftest import RECIPE, TIME_LIMIT, Job
 from PIL import Image
 
 from inpaint_jax.training import gan, updates
@@ -94,28 +94,23 @@ def latest_checkpoint(workdir):
 
 @pytest.mark.slow
 def test_killed_five_times_it_ends_where_an_unbroken_run_ends(
-    unbroken, program, environment, tmp_path
+    unbroken, program, launch, tmp_path
 ):
     folder, _ = unbroken
     workdir, expected = tmp_path / "run", tmp_path / "unbroken"
-    command = [sys.executable, "-m", "experiments.train"]
     random = np.random.default_rng(0)
     for _ in range(5):
         before = latest_checkpoint(workdir)
-        with subprocess.Popen(
-            [*command, *flags(folder, workdir, 100_000)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            deadline = time.monotonic() + 300
-            while latest_checkpoint(workdir) <= before:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            # Within a step, a checkpoint, an evaluation, the writing of a file.
-            time.sleep(random.uniform(0, 0.5))
-            process.send_signal(signal.SIGKILL)
+        process = launch.begin("experiments.train", flags(folder, workdir, 100_000))
+        deadline = time.monotonic() + TIME_LIMIT
+        while latest_checkpoint(workdir) <= before:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        # Within a step, a checkpoint, an evaluation, the writing of a file.
+        time.sleep(random.uniform(0, 0.5))
+        process.kill()
+        process.communicate()
     steps = latest_checkpoint(workdir) + 4
     program("train", *flags(folder, workdir, steps))
     program("train", *flags(folder, expected, steps))
@@ -145,23 +140,18 @@ def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_step_it_is_at(unbroken, environment, tmp_path, number):
+def test_a_signal_saves_the_step_it_is_at(unbroken, launch, tmp_path, number):
     folder, _ = unbroken
     workdir = tmp_path / "run"
     arguments = flags(folder, workdir, 100_000, "--checkpoint_every=50000")
-    with subprocess.Popen(
-        [sys.executable, "-m", "experiments.train", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        deadline = time.monotonic() + 300
-        while not (workdir / "samples").is_dir():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+    process = launch.begin("experiments.train", arguments)
+    deadline = time.monotonic() + TIME_LIMIT
+    while not (workdir / "samples").is_dir():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate()
     assert process.returncode == 0
     assert "start again to go on" in output
     assert int(parameters(workdir).step) == rows(workdir)[-1]["step"] > 0
@@ -222,26 +212,20 @@ def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_pat
 
 @pytest.mark.slow
 def test_processes_train_together_and_one_of_other_devices_goes_on(
-    unbroken, environment, tmp_path
+    unbroken, launch, tmp_path
 ):
     folder, expected = unbroken
     workdir = tmp_path / "run"
-    command = [sys.executable, "-m", "experiments.train"]
-    job = Job([*command, *flags(folder, workdir, 6)], 2, environment)
+    job = Job(launch, "experiments.train", flags(folder, workdir, 6), 2)
     statuses, said = job.wait()
     assert statuses == [0, 0], said
     assert "6 steps done" in said[0][0]
     assert not any("steps done" in out for out, _ in said[1:])
     assert [row["step"] for row in rows(workdir)] == [2, 4, 6]
-    four = {**environment, "JAX_NUM_CPU_DEVICES": "4"}
-    result = subprocess.run(
-        [*command, *flags(folder, workdir, 12)],
-        env=four,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "going on from step 6" in result.stdout
+    four = launch.begin("experiments.train", flags(folder, workdir, 12), devices=4)
+    out, err = four.communicate()
+    assert four.returncode == 0, err
+    assert "going on from step 6" in out
     # As in gan_test: where a gradient is nothing but rounding, Adam's steps are not.
     ends = [jax.tree.leaves(parameters(each)) for each in (workdir, expected)]
     for a, b in zip(*map(jax.device_get, ends), strict=True):
@@ -308,21 +292,15 @@ def test_a_damaged_checkpoint_is_named(unbroken, program, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_runs_do_not_share_a_folder(unbroken, program, environment, tmp_path):
+def test_two_runs_do_not_share_a_folder(unbroken, program, launch, tmp_path):
     folder, _ = unbroken
     workdir = tmp_path / "run"
-    with subprocess.Popen(
-        [sys.executable, "-m", "experiments.train", *flags(folder, workdir, 100_000)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    ) as process:
-        try:
-            while not (workdir / "checkpoints").is_dir():
-                assert process.poll() is None
-                time.sleep(0.05)
-            result = program("train", *flags(folder, workdir, 12), check=False)
-        finally:
-            process.kill()
+    process = launch.begin("experiments.train", flags(folder, workdir, 100_000))
+    while not (workdir / "checkpoints").is_dir():
+        assert process.poll() is None
+        time.sleep(0.05)
+    result = program("train", *flags(folder, workdir, 12), check=False)
+    process.kill()
     assert result.returncode == 2
     assert "in use by another run" in result.stderr
 

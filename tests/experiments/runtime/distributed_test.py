@@ -3,18 +3,17 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-from conftest import Job
+from conftest import ROOT, Job
 from PIL import Image
 
 pytestmark = pytest.mark.slow
 
 COUNT = 200
+PROGRAM = "experiments.evaluate"
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +26,8 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def command(pictures, tiny_model_file):
+def flags(pictures, tiny_model_file):
     return [
-        sys.executable,
-        "-m",
-        "experiments.evaluate",
         f"--dataset=images:{pictures}",
         f"--model={tiny_model_file}",
         "--steps=3",
@@ -78,19 +74,20 @@ def assert_same(workdir, unbroken):
 
 
 @pytest.fixture(scope="module")
-def unbroken(command, environment, tmp_path_factory):
+def unbroken(flags, launch, tmp_path_factory):
     """One process with one device."""
     workdir = tmp_path_factory.mktemp("evaluate") / "run"
-    subprocess.run([*command, f"--workdir={workdir}"], env=environment, check=True)
+    said = launch(PROGRAM, [*flags, f"--workdir={workdir}"], ROOT)
+    assert said.returncode == 0, said.stderr
     return workdir
 
 
 @pytest.mark.parametrize(("processes", "devices"), [(1, 8), (2, 1), (3, 2)])
 def test_processes_together_are_one(
-    unbroken, command, environment, tmp_path, processes, devices
+    unbroken, flags, launch, tmp_path, processes, devices
 ):
     workdir = tmp_path / "run"
-    job = Job([*command, f"--workdir={workdir}"], processes, environment, devices)
+    job = Job(launch, PROGRAM, [*flags, f"--workdir={workdir}"], processes, devices)
     statuses, said = job.wait()
     assert statuses == [0] * processes, said
     assert "200 images, 0 failed" in said[0][0]
@@ -103,28 +100,28 @@ def test_processes_together_are_one(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_and_started_again_with_more_processes(
-    unbroken, command, environment, tmp_path, seed
+    unbroken, flags, launch, tmp_path, seed
 ):
     workdir, chance = tmp_path / "run", random.Random(seed)
-    full = [*command, f"--workdir={workdir}"]
-    job = Job(full, 2, environment)
+    full = [*flags, f"--workdir={workdir}"]
+    job = Job(launch, PROGRAM, full, 2)
     wait_for_lines(workdir, chance.randrange(1, COUNT - 24), job)
     job.processes[chance.randrange(2)].send_signal(signal.SIGKILL)
     time.sleep(chance.random() / 10)
     job.kill()
     before = lines(workdir)
     assert 0 < len(before) < COUNT
-    statuses, said = Job(full, 3, environment).wait()
+    statuses, said = Job(launch, PROGRAM, full, 3).wait()
     assert statuses == [0, 0, 0], said
     assert f"{len(before)} of 200 images are done already" in said[0][0]
     assert_same(workdir, unbroken)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_the_others_end_when_a_process_dies(command, environment, tmp_path, victim):
+def test_the_others_end_when_a_process_dies(flags, launch, tmp_path, victim):
     workdir = tmp_path / "run"
-    slow = [*command, f"--workdir={workdir}", "--steps=2000", "--batch_size=2"]
-    job = Job(slow, 2, environment)
+    slow = [*flags, f"--workdir={workdir}", "--steps=2000", "--batch_size=2"]
+    job = Job(launch, PROGRAM, slow, 2)
     wait_for_lines(workdir, 1, job)
     job.processes[victim].kill()
     began = time.monotonic()
@@ -135,11 +132,11 @@ def test_the_others_end_when_a_process_dies(command, environment, tmp_path, vict
     assert "another" in said[1 - victim][1]
 
 
-def test_told_to_stop_all_finish_their_batch(command, environment, tmp_path):
+def test_told_to_stop_all_finish_their_batch(flags, launch, tmp_path):
     workdir = tmp_path / "run"
     # Some seconds pass until all have agreed where to stop.
-    full = [*command, f"--workdir={workdir}", "--steps=800"]
-    job = Job(full, 2, environment)
+    full = [*flags, f"--workdir={workdir}", "--steps=800"]
+    job = Job(launch, PROGRAM, full, 2)
     wait_for_lines(workdir, 1, job)
     job.processes[1].send_signal(signal.SIGTERM)
     statuses, said = job.wait()
@@ -151,40 +148,36 @@ def test_told_to_stop_all_finish_their_batch(command, environment, tmp_path):
 
 
 def test_one_process_told_to_stop_goes_on_when_started_again(
-    unbroken, command, environment, tmp_path
+    unbroken, flags, launch, tmp_path
 ):
     workdir = tmp_path / "run"
-    full = [*command, f"--workdir={workdir}", "--batch_size=1"]
-    single = subprocess.Popen(
-        full, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    full = [*flags, f"--workdir={workdir}", "--batch_size=1"]
+    single = launch.begin(PROGRAM, full)
     while not (workdir / "parts").is_dir() or not lines(workdir):
         assert single.poll() is None
         time.sleep(0.02)
-    single.terminate()
-    out, err = single.communicate(timeout=100)
+    single.send_signal(signal.SIGTERM)
+    out, err = single.communicate()
     assert single.returncode == 0, err
     done = len(lines(workdir))
     assert 0 < done < COUNT
     assert f"stopped by signal: {done} of 200 images are done" in out
-    result = subprocess.run(full, env=environment, capture_output=True, text=True)
+    result = launch(PROGRAM, full, ROOT)
     assert result.returncode == 0, result.stderr
     assert_same(workdir, unbroken)
 
 
-def test_processes_must_have_as_many_devices(command, environment, tmp_path):
-    job = Job([*command, f"--workdir={tmp_path}"], 2, environment, [1, 3])
+def test_processes_must_have_as_many_devices(flags, launch, tmp_path):
+    job = Job(launch, PROGRAM, [*flags, f"--workdir={tmp_path}"], 2, [1, 3])
     statuses, said = job.wait()
     assert statuses == [2, 2], said
     for _, err in said:
         assert "every process must have as many devices as the others, not 1, 3" in err
 
 
-def test_what_is_wrong_with_a_job_is_said_by_each_process(
-    unbroken, command, environment
-):
-    other = [*command, f"--workdir={unbroken}", "--seed=1"]
-    statuses, said = Job(other, 2, environment).wait()
+def test_what_is_wrong_with_a_job_is_said_by_each_process(unbroken, flags, launch):
+    other = [*flags, f"--workdir={unbroken}", "--seed=1"]
+    statuses, said = Job(launch, PROGRAM, other, 2).wait()
     assert statuses == [2, 2]
     assert all("belongs to a run with seed = 0, not 1" in err for _, err in said)
 
@@ -210,14 +203,9 @@ def test_what_is_wrong_with_a_job_is_said_by_each_process(
     ],
 )
 def test_one_line_says_what_is_wrong_with_the_flags(
-    command, environment, tmp_path, arguments, message
+    flags, launch, tmp_path, arguments, message
 ):
-    result = subprocess.run(
-        [*command, f"--workdir={tmp_path}", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    result = launch(PROGRAM, [*flags, f"--workdir={tmp_path}", *arguments], ROOT)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
