@@ -161,11 +161,12 @@ def _module(words, place):
 
 
 def _dispatched(module, words, begin):
-    """``inpaint_jax PROGRAM`` is ``experiments.PROGRAM``."""
-    if module == "inpaint_jax" and begin < len(words):
-        word = words[begin][0]
-        if re.fullmatch(r"[a-z][\w-]*", word):
-            return f"experiments.{word.replace('-', '_')}", begin + 1
+    """``inpaint_jax PROGRAM`` is ``experiments.PROGRAM``; capitals stand for any."""
+    word = words[begin][0] if begin < len(words) else ""
+    if word.isupper() or module.rpartition(".")[2].isupper():
+        return None, begin
+    if module == "inpaint_jax" and re.fullmatch(r"[a-z][\w-]*", word):
+        return f"experiments.{word.replace('-', '_')}", begin + 1
     return module, begin
 
 

@@ -161,6 +161,7 @@ done; wait
 python -m pytest --no_such_flag
 python -m benchmarks --only=search --only=train
 ```
+`python -m experiments.PROGRAM`, `inpaint-jax PROGRAM --limit=3`,
 `python -m experiments.train --width=3` and `--no_such_flag` and `python`.
 """
     found = list(commands.of_markdown(text, "right.md"))
