@@ -385,6 +385,7 @@ def test_an_images_key_depends_on_its_name_and_the_seed():
 
 
 @pytest.mark.networks
+@pytest.mark.slow
 def test_as_many_fast_steps_get_further():
     # On what the generator can express: four of its own faces.
     model = inpaint_jax.load_model("celeba64")

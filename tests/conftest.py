@@ -74,6 +74,13 @@ def random_weights(shapes):
     return jax.tree.map_with_path(filled, shapes)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that two processes end at the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def strict(request, monkeypatch):
     """The core leaves no dtype and no shape to JAX's promotion.

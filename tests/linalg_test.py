@@ -48,6 +48,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["threads", "devices"])
 @pytest.mark.parametrize(("fill", "size"), [(SEARCH, 16), (LOW_RANK, 64)])
 def test_decompositions_side_by_side_end(tiny_model_file, fill, size, where):

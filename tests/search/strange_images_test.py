@@ -73,6 +73,7 @@ def assert_not_worse(found, expected):
     assert np.exp(np.log(found / expected).mean()) < TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.networks
 def test_strange_images_under_strange_masks(model, of_the_paper):
     assert_not_worse(losses(model, "fast"), of_the_paper)
