@@ -79,6 +79,7 @@ def test_strange_images_under_strange_masks(model, of_the_paper):
     assert_not_worse(losses(model, "fast"), of_the_paper)
 
 
+@pytest.mark.slow
 @pytest.mark.networks
 def test_encoders_that_mislead(model, of_the_paper):
     misled = replace(model, correctors=(lambda seen: jnp.full(100, 5.0),))
