@@ -1,6 +1,7 @@
 """What the tests share: where the real images are, and a model too small to be slow."""
 
 import dataclasses
+import gc
 import json
 import os
 import select
@@ -72,6 +73,18 @@ def random_weights(shapes):
         return jnp.asarray(values, leaf.dtype)
 
     return jax.tree.map_with_path(filled, shapes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Compiled programs of a file end with it; the cache on disk keeps them.
+
+    Each maps some pages of memory, of which a process may have 65,530. Beyond, to
+    compile ends in a segmentation fault.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.hookimpl(trylast=True)

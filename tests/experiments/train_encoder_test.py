@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import jax
@@ -81,11 +79,10 @@ def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
 
 
 def test_all_devices_train_and_a_signal_stops_them(
-    arguments, program, environment, tmp_path
+    arguments, program, launch, tmp_path
 ):
-    workdir = tmp_path / "run"
-    command = [sys.executable, "-m", "experiments.train_encoder"]
-    job = Job([*command, *arguments(workdir, "--steps=6")], 2, environment)
+    workdir, module = tmp_path / "run", "experiments.train_encoder"
+    job = Job(launch, module, arguments(workdir, "--steps=6"), 2)
     statuses, said = job.wait()
     assert statuses == [0, 0], said
     assert "tiny.safetensors" in said[0][0]
@@ -99,17 +96,13 @@ def test_all_devices_train_and_a_signal_stops_them(
     for a, b in zip(*map(jax.tree.leaves, (together, alone)), strict=True):
         assert np.mean(np.abs(a - b) > 1e-3 + 1e-2 * np.abs(b)) < 0.05
     # Two devices of one process, told to stop.
-    with subprocess.Popen(
-        [*command, *arguments(tmp_path / "long", "--steps=100000")],
-        env={**environment, "JAX_NUM_CPU_DEVICES": "2"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while not (tmp_path / "long" / "checkpoints" / "3").is_dir():
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=200)
+    long = arguments(tmp_path / "long", "--steps=100000")
+    process = launch.begin(module, long, devices=2)
+    while not (tmp_path / "long" / "checkpoints" / "3").is_dir():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
     assert process.returncode == 0
     assert "start again to go on" in output
     assert not (tmp_path / "long" / "tiny.safetensors").exists()
