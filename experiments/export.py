@@ -65,8 +65,7 @@ def main() -> int:
     if run.kind == "dcgan":
         weights = pretrained.digest(_parts(output.stem, run))
     else:
-        network = competitor_of_run(run, output.stem).variables
-        weights = files.checksum(files.stored(network))
+        weights = files.digest(competitor_of_run(run, output.stem).variables)
     if run.kind != "dcgan" and _QUALITY.value:
         raise program.UsageError(f"--quality is of a DCGAN, not of a {run.kind}")
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]

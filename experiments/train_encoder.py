@@ -123,7 +123,7 @@ def _save(
     """Writes the model with its encoders."""
     state = parallel.local(state)
     # The configuration of a run has paths, and model files are passed on.
-    metadata = {k: v for k, v in parts.metadata.items() if k not in ("validation",)}
+    metadata = {k: v for k, v in parts.metadata.items() if k != "validation"}
     if "dataset" in metadata:
         metadata["dataset"] = program.without_folder(metadata["dataset"])
     with_encoders = dataclasses.replace(

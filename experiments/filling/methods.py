@@ -111,6 +111,11 @@ class Training:
         """``[N, S, S, 3]`` uint8."""
         return dataset_flags.read(self.source).images
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """A checksum of all pixels."""
+        return hashlib.sha256(self.images.data).hexdigest()
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -161,10 +166,10 @@ class Method:
             row |= _settings(baselines.FILLS[self.name])
         if self.training is not None:
             row["train_dataset"] = program.absolute(self.training.source.name)
-            row["train_pixels"] = hashlib.sha256(self.training.images.data).hexdigest()
+            row["train_pixels"] = self.training.digest
         if self.name == "context_encoder":
             row["context_encoder"] = self._network.name
-            row["weights"] = files.checksum(files.stored(self._network.variables))
+            row["weights"] = files.digest(self._network.variables)
         return row
 
     def _baseline(self) -> baselines.Fill:

@@ -147,7 +147,7 @@ def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str
         counted |= {f"encoder {i}": each for i, each in enumerate(parts.encoders)}
     if metric and parts.metric is not None:
         counted["metric"] = parts.metric.blocks
-    return files.checksum(files.stored(counted))
+    return files.digest(counted)
 
 
 def make_model(parts: Parts, *, precision: str = "float32") -> Model:

@@ -139,6 +139,11 @@ def stored(variables: Variables) -> dict[str, np.ndarray]:
     }
 
 
+def digest(variables: Variables) -> str:
+    """Checksum of variables as a model file holds them."""
+    return checksum(stored(variables))
+
+
 def checksum(tensors: Mapping[str, np.ndarray | jax.Array], metadata: str = "") -> str:
     """Checksum of tensors by name and of their description."""
     digest = hashlib.sha256(metadata.encode())
