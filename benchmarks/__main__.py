@@ -47,6 +47,9 @@ _REPETITIONS = flags.DEFINE_integer(
 _SECONDS = flags.DEFINE_float(
     "seconds", 2.0, "Approximate duration of a timed search.", lower_bound=0.0
 )
+_BLEND_IMAGES = flags.DEFINE_integer(
+    "blend_images", 256, "Images that are blended at once.", lower_bound=1
+)
 _TUTORIAL_LIMIT = flags.DEFINE_integer(
     "tutorial_limit", 64, "Largest batch for which the tutorials' code is timed."
 )
@@ -89,7 +92,7 @@ def _rows(architecture: Architecture, peak: float) -> Iterator[dict[str, Any]]:
     if "blend" in _ONLY.value:
         from benchmarks import blending
 
-        yield from blending.measure(256, repetitions)
+        yield from blending.measure(_BLEND_IMAGES.value, repetitions)
     if "startup" in _ONLY.value:
         from benchmarks import startup
 

@@ -221,7 +221,8 @@ def test_the_training_step_beside_its_peers(start):
 @pytest.mark.slow
 @needs("pyamg", "scipy")
 def test_the_blend_beside_its_peers(start):
-    said = start("benchmarks", "--only=blend", "--repetitions=1")
+    small = ("--blend_images=4", "--repetitions=1")
+    said = start("benchmarks", "--only=blend", *small)
     rows = [row for row in rows_of(said) if row.get("what") == "blend"]
     assert len(rows) == 4 * 3
 
