@@ -25,7 +25,13 @@ from absl import flags
 from experiments.filling import measures
 from experiments.runtime import program
 from inpaint_jax import pretrained
-from inpaint_jax.pretrained import Parts, files, load_run, make_model, save_model
+from inpaint_jax.pretrained import (
+    files,
+    load_run,
+    make_model,
+    parts_of_run,
+    save_model,
+)
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
 from inpaint_jax.pretrained.runs import KINDS, Run
 from inpaint_jax.search import with_metric
@@ -62,12 +68,13 @@ def main() -> int:
     workdir = Path(os.path.expanduser(_WORKDIR.value))
     run = load_run(workdir, latest=_LATEST.value)
     steps = int(run.state.step)
-    if run.kind == "dcgan":
-        weights = pretrained.digest(_parts(output.stem, run))
+    searched = run.kind in pretrained.KINDS
+    if searched:
+        weights = pretrained.digest(parts_of_run(run, output.stem, {}))
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
-    if run.kind != "dcgan" and _QUALITY.value:
-        raise program.UsageError(f"--quality is of a DCGAN, not of a {run.kind}")
+    if not searched and _QUALITY.value:
+        raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
     gone = [name for name in recipes.GONE if run.config.get(name)]
     metadata = {
@@ -79,26 +86,16 @@ def main() -> int:
         "quality": _read_quality(_QUALITY.value, weights) if _QUALITY.value else None,
         "figures": _read_figures(_RESULTS.value, run.kind, weights),
     }
-    if run.kind == "dcgan":
-        _save_dcgan(output, run, metadata)
+    if searched:
+        _save_generator(output, run, metadata)
     else:
         save_competitor(output, competitor_of_run(run, output.stem, metadata))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
     return 0
 
 
-def _parts(name: str, run: Run, metadata: Mapping[str, Any] | None = None) -> Parts:
-    return Parts(
-        name,
-        run.architecture,
-        run.state.average,
-        run.state.discriminator.variables,
-        metadata=metadata or {},
-    )
-
-
-def _save_dcgan(output: Path, run: Run, metadata: dict[str, Any]) -> None:
-    parts = _parts(output.stem, run, metadata)
+def _save_generator(output: Path, run: Run, metadata: dict[str, Any]) -> None:
+    parts = parts_of_run(run, output.stem, metadata)
     metric = with_metric(make_model(parts)).metric
     save_model(output, dataclasses.replace(parts, metric=metric))
 

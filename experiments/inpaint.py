@@ -52,7 +52,7 @@ for _module in (
 ):
     flags.adopt_module_key_flags(_module)
 
-flags.set_default(search_flags.SEARCH, "fast")
+flags.set_default(search_flags.SEARCH, search_flags.AUTO)
 
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 
@@ -101,7 +101,7 @@ _CANDIDATES = flags.DEFINE_integer(
     1,
     "Searches for each picture, from different starts, at most --batch_size. The best "
     "by total loss is the result; all are in candidates/ and the grid. Each has a "
-    "seed, from 0. With --search=fast, 0 starts from the guess of the model's "
+    "seed, from 0. With --search=fast or map, 0 starts from the guess of the model's "
     "encoders, the others start at random.",
     lower_bound=1,
 )

@@ -1,7 +1,9 @@
-r"""Trains a DCGAN, or a network that it is compared with, on a data set.
+r"""Trains a generator, or a network that it is compared with, on a data set.
 
     python -m experiments.train --dataset=celeb_a --workdir=runs/celeb_a
     python -m experiments.train --dataset='images:photos/*.zip' --workdir=runs/photos
+    python -m experiments.train --dataset=celeb_a --model=autoencoder \
+        --workdir=runs/autoencoder
     python -m experiments.train --dataset=celeb_a --model=context_encoder \
         --workdir=runs/context_encoder
 

@@ -56,8 +56,8 @@ def inpaint(
       masks: ``[B, S, S, 1]``, or ``[S, S, 1]`` for all: 1 = known, 0 = missing.
       key: One ``jax.random.key``, from which image ``i`` takes ``fold_in(key, i)``;
         or ``[B]`` keys, one for each image. Consumed.
-      config: How to search; ``SEARCHES["fast"]`` when left out. ``SEARCHES["paper"]``
-        is the paper's.
+      config: How to search; the one of ``SEARCHES`` that suits the model when left out
+        (``model.search``). ``SEARCHES["paper"]`` is the paper's.
       objective: The function to minimise, of a latent, its image and the known part of
         one picture; the paper's losses when left out.
       candidates: Number of searches for each image, each of which gives an answer, the
@@ -91,7 +91,7 @@ def inpaint(
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
     """
-    config = config or SEARCHES["fast"]
+    config = config or SEARCHES[model.search]
     if not isinstance(config, SearchConfig):
         raise TypeError(f"config must be a SearchConfig, not {config!r}: see SEARCHES")
     if refinement is not None:

@@ -216,8 +216,19 @@ SEARCHES = {
         principal=True,
         projected=True,
     ),
+    "map": SearchConfig(
+        steps=60,
+        learning_rate=0.03,
+        schedule="cosine",
+        prior_every=60,
+        prior_weight=0.0,
+        guesses=True,
+        latent_weight=0.3,
+    ),
 }
-"""Search configurations by name."""
+"""Search configurations by name: the paper's; a faster one, for the paper's networks;
+and the most probable latent (maximum a posteriori), for models of a normal latent space
+with an encoder."""
 
 
 class Losses(NamedTuple):
@@ -350,6 +361,7 @@ class Model:
         searches along principal directions; None: searches go along the axes of z.
       halves: The generator as two functions, one after the other: latent to features,
         features to image; only refinement needs them.
+      search: Name of the configuration in ``SEARCHES`` that suits the model.
       name: Name of the model in results.
       metadata: Description of the model from its file: crop, data, steps, figures.
     """
@@ -361,12 +373,13 @@ class Model:
     correctors: tuple[Correct, ...] = ()
     metric: Metric | None = None
     halves: tuple[Generate, Render] | None = None
+    search: str = "fast"
     name: str = "custom"
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=Metadata)
 
 
 _LEAVES = ("generate", "critic", "correctors", "metric", "halves")
-_STATIC = ("latents", "image_size", "name", "metadata")
+_STATIC = ("latents", "image_size", "search", "name", "metadata")
 
 
 def as_pytree(function: Any) -> Any:

@@ -22,16 +22,15 @@ def read_method(model_name: str, candidates: int = 1) -> Method:
       DataError: The training images of ``--train_dataset`` cannot be found.
     """
     method_flags.check()
-    with program.usage_errors():
-        config = search_flags.config()
-    search = Search(
-        search_flags.SEARCH.value,
-        config,
-        search_flags.refinement(),
-        search_flags.PRECISION.value,
-    )
     parts = model_flags.read(model_name)
-    model = make_model(parts, precision=search.precision)
+    model = make_model(parts, precision=search_flags.PRECISION.value)
+    with program.usage_errors():
+        search = Search(
+            search_flags.name(model),
+            search_flags.config(model),
+            search_flags.refinement(),
+            search_flags.PRECISION.value,
+        )
     training = None
     if method_flags.TRAIN_DATASET.value is not None:
         source = dataset_flags.open_source(

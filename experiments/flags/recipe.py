@@ -14,18 +14,17 @@ MODEL = flags.DEFINE_enum(
     "dcgan",
     list(KINDS),
     "What to train: the networks that are searched, the context encoder of Pathak et "
-    "al. (2016), or a VAE with the DCGAN's generator. For the last two only their own "
-    "flags count: --width, --latent_size, --image_size, --batch_size, --learning_rate, "
-    "--beta1, --ema_decay, --flip, --discriminator_width, --adversarial_weight and "
-    "--seed.",
+    "al. (2016), or a VAE with the DCGAN's generator. An autoencoder is the generator "
+    "that completes pictures best (extra lpips). Each takes its own recipe's flags.",
 )
 _WIDTH = flags.DEFINE_integer(
-    "width", None, "Channels of the outermost layer. Default: 64."
+    "width", None, "Channels of the outermost layer. Default: 64; autoencoder: 32."
 )
 _LATENT_SIZE = flags.DEFINE_integer(
     "latent_size",
     None,
-    "Length of z, or of a context encoder's bottleneck. Default: 100, or 4000.",
+    "Length of z, or of a context encoder's bottleneck. Default: 100; autoencoder: "
+    "512; context_encoder: 4000.",
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of the images. Default: 64."
@@ -71,8 +70,26 @@ _OVERRIDES = (
     flags.DEFINE_float(
         "adversarial_weight",
         None,
-        "Weight w of a context encoder's adversarial loss, beside 1 - w of the squared "
-        "error.",
+        "Weight of an autoencoder's adversarial loss; or the weight w of a context "
+        "encoder's, beside 1 - w of the squared error.",
+    ),
+    flags.DEFINE_integer(
+        "encoder_width",
+        None,
+        "Channels of the outermost layer of an autoencoder's encoder. Default: 32.",
+    ),
+    flags.DEFINE_integer(
+        "critic_width",
+        None,
+        "Channels of the outermost layer of an autoencoder's critic. Default: 24.",
+    ),
+    flags.DEFINE_float(
+        "perceptual_weight",
+        None,
+        "Weight of LPIPS in an autoencoder's training, for images seen whole.",
+    ),
+    flags.DEFINE_float(
+        "completion_weight", None, "The same for images with a hole, completed."
     ),
     flags.DEFINE_enum(
         "precision",

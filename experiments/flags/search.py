@@ -5,20 +5,29 @@ from typing import Any
 
 from absl import flags
 
-from inpaint_jax.types import PRECISIONS, SEARCHES, RefineConfig, SearchConfig
+from inpaint_jax.types import PRECISIONS, SEARCHES, Model, RefineConfig, SearchConfig
+
+AUTO = "auto"
+"""Value of ``--search`` for the configuration that suits the model."""
 
 SEARCH = flags.DEFINE_enum(
     "search",
     "paper",
-    list(SEARCHES),
-    "Search configuration: the paper's, or a faster one. It gives "
-    "the values of --steps, --learning_rate and --prior_weight that are left out.",
+    [AUTO, *SEARCHES],
+    "Search configuration: the paper's; a faster one; map, the most probable latent, "
+    "for models with an encoder and a normal latent space; or auto, the one that suits "
+    "the model. It gives the values that the search's other flags leave out.",
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Number of updates of the latent.")
 _LEARNING_RATE = flags.DEFINE_float(
     "learning_rate", None, "Adam's step size in the search (at its start if it falls)."
 )
 _PRIOR_WEIGHT = flags.DEFINE_float("prior_weight", None, "Lambda of the prior loss.")
+_LATENT_WEIGHT = flags.DEFINE_float(
+    "latent_weight",
+    None,
+    "Weight of |z|^2 / 2 beside the context loss, for models of a normal latent space.",
+)
 _REFINE = flags.DEFINE_integer(
     "refine",
     0,
@@ -35,21 +44,34 @@ PRECISION = flags.DEFINE_enum(
     "slower with it.",
 )
 
-NAMES = ("search", "steps", "learning_rate", "prior_weight", "refine", "precision")
+NAMES = (
+    "search",
+    "steps",
+    "learning_rate",
+    "prior_weight",
+    "latent_weight",
+    "refine",
+    "precision",
+)
 
 
-def config() -> SearchConfig:
-    """The configuration of ``--search``, with the changes that other flags make.
+def name(model: Model) -> str:
+    """The name of the configuration for a model."""
+    return model.search if SEARCH.value == AUTO else SEARCH.value
+
+
+def config(model: Model) -> SearchConfig:
+    """The configuration for a model, with the changes that other flags make.
 
     Raises:
       ValueError: A value is out of range.
     """
     given: dict[str, Any] = {
         flag.name: flag.value
-        for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT)
+        for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT, _LATENT_WEIGHT)
         if flag.value is not None
     }
-    return dataclasses.replace(SEARCHES[SEARCH.value], **given)
+    return dataclasses.replace(SEARCHES[name(model)], **given)
 
 
 def refinement() -> RefineConfig | None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from experiments.runtime import distributed, program
 from experiments.runtime.stopping import check_finite
 from experiments.training import tracking
-from experiments.training.trainees import Judged, Trainee
+from experiments.training.trainee import Judged, Trainee
 from inpaint_jax import parallel, pixels
 from inpaint_jax.data import images, sheets
 from inpaint_jax.data.datasets import Dataset

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.runtime import distributed, program
-from experiments.training.trainees import Judged
+from experiments.training.trainee import Judged
 from inpaint_jax import parallel
 from inpaint_jax.training.checkpoints import Checkpoints, State
 

@@ -1,9 +1,7 @@
-"""The networks that can be trained: a DCGAN, its competitors, and encoders."""
+"""The networks that can be trained: generators, competitors, and encoders."""
 
 import functools
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +9,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.training import curves
+from experiments.training.autoencoder import Autoencoder
+from experiments.training.trainee import JUDGED, SAMPLES, Judged, Row, to_judge_with
 from inpaint_jax import masks
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.data import datasets
@@ -21,66 +21,9 @@ from inpaint_jax.pretrained import Parts, make_model
 from inpaint_jax.quality import generators
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import encoder, gan
+from inpaint_jax.training.autoencoder import AutoencoderConfig
 from inpaint_jax.training.recipes import Recipe, TrainConfig
 from inpaint_jax.types import Generate, LatentSpace, Model, as_pytree
-
-Row = Mapping[str, Any]
-"""A line of metrics.jsonl or quality.jsonl."""
-
-_SAMPLES = 64
-_JUDGED = 1000  # Greatest number of held-back images that are used.
-
-
-class Trainee(Protocol):
-    """A kind of network, with its recipe and training images.
-
-    The state that ``samples`` and ``judge`` take is in NumPy (``parallel.local``).
-
-    Attributes:
-      recipe: Settings of the training.
-    """
-
-    recipe: Any
-
-    def init_state(self) -> Any:
-        """The state before the first step."""
-
-    def train_step(
-        self, state: Any, images: jax.Array, mesh: Mesh | None
-    ) -> tuple[Any, Any]:
-        """The next state and the step's figures, a named tuple of small arrays."""
-
-    def samples(self, state: Any) -> np.ndarray:
-        """Images ``[64, S, S, 3]`` in [-1, 1] that show the progress of training."""
-
-    def say_step(self, row: Row) -> str:
-        """A row of metrics.jsonl as text for the progress bar."""
-
-    def write_curves(
-        self,
-        path: Path,
-        steps: Sequence[Row],
-        verdicts: Sequence[Row],
-        best: int | None,
-    ) -> None:
-        """Writes a PNG with the curves of the training."""
-
-
-@runtime_checkable
-class Judged(Trainee, Protocol):
-    """A trainee whose checkpoints are compared by a criterion.
-
-    Attributes:
-      criterion: Name of the figure of ``judge`` that is lowest for the best checkpoint.
-    """
-
-    criterion: str
-
-    def judge(self, state: Any) -> dict[str, Any]:
-        """Figures on held-back images."""
-
-    def say_verdict(self, row: Row) -> str:
-        """A row of quality.jsonl as text for the terminal."""
 
 
 class Dcgan:
@@ -97,10 +40,10 @@ class Dcgan:
     ):
         del dataset  # Training needs only its images, batch by batch.
         self.recipe = recipe
-        self._images = _to_judge_with(held_back)
+        self._images = to_judge_with(held_back)
         # A few per cent of the training's own time at the default interval.
         self._work = generators.QualityConfig(
-            images=_JUDGED, directions=128, pairs=500, reconstructions=64, steps=200
+            images=JUDGED, directions=128, pairs=500, reconstructions=64, steps=200
         )
         self._real_ms_ssim: float | None = None
 
@@ -157,9 +100,9 @@ class ContextEncoder:
     ):
         self.recipe = recipe
         self._color = to_float(dataset.images.mean((0, 1, 2), dtype=np.float64))
-        self._images = _to_judge_with(held_back)
+        self._images = to_judge_with(held_back)
         shown = held_back if len(held_back) else dataset
-        self._shown = to_float(shown.images[: _SAMPLES // 2])
+        self._shown = to_float(shown.images[: SAMPLES // 2])
 
     def init_state(self) -> context_encoder.ContextEncoderState:
         return context_encoder.init_state(self.recipe, self._color)
@@ -233,7 +176,7 @@ class Vae:
     ):
         del dataset
         self.recipe = recipe
-        self._images = _to_judge_with(held_back)
+        self._images = to_judge_with(held_back)
 
     def init_state(self) -> vae.VaeState:
         return vae.init_state(self.recipe)
@@ -245,7 +188,7 @@ class Vae:
 
     def samples(self, state: vae.VaeState) -> np.ndarray:
         key = jax.random.key(self.recipe.seed)
-        shape = _SAMPLES, self.recipe.architecture.latent_size
+        shape = SAMPLES, self.recipe.architecture.latent_size
         return _generate(state.average, jax.random.normal(key, shape, jnp.float32))
 
     def judge(self, state: vae.VaeState) -> dict[str, Any]:
@@ -282,7 +225,7 @@ class Encoders:
         self._model = model
         generate = as_pytree(model.generate)
         self._generate = generate if mesh is None else replicate(generate, mesh)
-        self._shown = to_float(dataset.images[: _SAMPLES // 2])
+        self._shown = to_float(dataset.images[: SAMPLES // 2])
 
     def init_state(self) -> encoder.EncoderState:
         return encoder.init_state(self.recipe)
@@ -325,21 +268,16 @@ def make(
     """The trainee of a recipe."""
     kinds: dict[type, Any] = {
         TrainConfig: Dcgan,
+        AutoencoderConfig: Autoencoder,
         context_encoder.ContextEncoderConfig: ContextEncoder,
         vae.VaeConfig: Vae,
     }
     return kinds[type(recipe)](recipe, dataset, held_back)
 
 
-def _to_judge_with(held_back: datasets.Dataset) -> np.ndarray:
-    if len(held_back) > _JUDGED:
-        _, held_back = datasets.hold_back(held_back, _JUDGED)
-    return to_float(held_back.images)
-
-
 def _uniform(recipe: TrainConfig) -> jax.Array:
     size = recipe.architecture.latent_size
-    return gan.sample_latents(jax.random.key(recipe.seed), _SAMPLES, size)
+    return gan.sample_latents(jax.random.key(recipe.seed), SAMPLES, size)
 
 
 def _generate(variables: dcgan.Variables, latents: jax.Array) -> np.ndarray:

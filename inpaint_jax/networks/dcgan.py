@@ -8,7 +8,7 @@ Inside, images are ``[H, W, B, C]``, as the convolutions need them.
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -33,7 +33,8 @@ NORM_EPSILON = 1e-5
 SLOPE = 0.2
 """Slope of LeakyReLU below 0."""
 
-_NORMAL = nn.initializers.normal(0.02)
+NORMAL = nn.initializers.normal(0.02)
+"""Radford's first weights."""
 
 
 def convolution_name(layer: int) -> str:
@@ -59,7 +60,7 @@ NORM = "BatchNorm_0"
 """Name of the one layer inside each BatchNorm."""
 
 
-class _BatchNorm(nn.Module):
+class BatchNorm(nn.Module):
     """Batch normalisation with Radford's settings; statistics in float32 at least."""
 
     dtype: DTypeLike | None
@@ -80,7 +81,7 @@ class _BatchNorm(nn.Module):
         )(x)
 
 
-class _Convolution(nn.Module):
+class Convolution(nn.Module):
     """A convolution that doubles or halves the image."""
 
     features: int
@@ -88,11 +89,12 @@ class _Convolution(nn.Module):
     dtype: DTypeLike | None
     use_bias: bool = False
     kernel_size: int = KERNEL_SIZE
+    init: nn.initializers.Initializer = NORMAL
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", _NORMAL, shape, jnp.float32)
+        kernel = self.param("kernel", self.init, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
         if self.use_bias:
@@ -128,18 +130,18 @@ class Generator(nn.Module):
         x = nn.Dense(
             GRID * GRID * first,
             use_bias=False,
-            kernel_init=_NORMAL,
+            kernel_init=NORMAL,
             dtype=dtype,
             name=dense_name(0),
         )(z)
         x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        x = nn.relu(_BatchNorm(dtype, self.axis_name, name=norm_name(0))(x, train))
+        x = nn.relu(BatchNorm(dtype, self.axis_name, name=norm_name(0))(x, train))
         for layer, features in enumerate(inner):
-            x = _Convolution(features, "up", dtype, name=convolution_name(layer))(x)
-            norm = _BatchNorm(dtype, self.axis_name, name=norm_name(layer + 1))
+            x = Convolution(features, "up", dtype, name=convolution_name(layer))(x)
+            norm = BatchNorm(dtype, self.axis_name, name=norm_name(layer + 1))
             x = nn.relu(norm(x, train))
         last = convolution_name(len(inner))
-        x = _Convolution(3, "up", dtype, use_bias=True, name=last)(x)
+        x = Convolution(3, "up", dtype, use_bias=True, name=last)(x)
         return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
 
 
@@ -165,10 +167,11 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
         dense = nn.Dense(
-            self.outputs, kernel_init=_NORMAL, dtype=self.dtype, name=dense_name(0)
+            self.outputs, kernel_init=NORMAL, dtype=self.dtype, name=dense_name(0)
         )
-        size, axis = self.architecture, self.axis_name
-        return _downward(image, train, size, self.dtype, dense, axis)
+        norm = functools.partial(BatchNorm, self.dtype, self.axis_name)
+        channels = _channels(self.architecture)
+        return downward(image, train, channels, dense, norm, self.dtype)
 
 
 class Encoder(nn.Module):
@@ -196,8 +199,9 @@ class Encoder(nn.Module):
         dense = nn.Dense(
             outputs, kernel_init=small, dtype=self.dtype, name=dense_name(0)
         )
-        size, axis = self.architecture, self.axis_name
-        return _downward(image, train, size, self.dtype, dense, axis)
+        norm = functools.partial(BatchNorm, self.dtype, self.axis_name)
+        channels = _channels(self.architecture)
+        return downward(image, train, channels, dense, norm, self.dtype)
 
 
 class ContextEncoder(nn.Module):
@@ -226,14 +230,14 @@ class ContextEncoder(nn.Module):
         norms, convolutions = itertools.count(), itertools.count()
 
         def normalise(x: jax.Array) -> jax.Array:
-            norm = _BatchNorm(dtype, self.axis_name, name=norm_name(next(norms)))
+            norm = BatchNorm(dtype, self.axis_name, name=norm_name(next(norms)))
             return norm(x, train)
 
         def convolve(
             x: jax.Array, features: int, direction: str, bias: bool = False
         ) -> jax.Array:
             name = convolution_name(next(convolutions))
-            layer = _Convolution(features, direction, dtype, bias, 4, name=name)
+            layer = Convolution(features, direction, dtype, bias, 4, name=name)
             return layer(x)
 
         x = jnp.moveaxis(image, 0, 2)
@@ -248,7 +252,7 @@ class ContextEncoder(nn.Module):
             (dense_name(1), height * width * innermost, nn.relu),
         ):
             dense = nn.Dense(
-                features, False, dtype=dtype, kernel_init=_NORMAL, name=name
+                features, False, dtype=dtype, kernel_init=NORMAL, name=name
             )
             x = activation(normalise(dense(x)))
         x = jnp.moveaxis(x.reshape(batch, height, width, innermost), 0, 2)
@@ -279,25 +283,35 @@ def _channels(architecture: Architecture) -> list[int]:
     return [architecture.width * 2**layer for layer in range(layers)]
 
 
-def _downward(
+def downward(
     image: jax.Array,
     train: bool,
-    architecture: Architecture,
-    dtype: DTypeLike | None,
+    channels: Sequence[int],
     dense: nn.Dense,
-    axis_name: str | None = None,
+    norm: Callable[..., BatchNorm] | None,
+    dtype: DTypeLike | None = None,
 ) -> jax.Array:
     """The generator in reverse: images ``[B, S, S, C]`` to numbers ``[B, N]``.
 
     5x5 stride-2 convolutions with LeakyReLU 0.2 and BatchNorm on all but the first, and
     the dense layer. To be called in a compact method, whose module owns the layers.
+
+    Args:
+      image: The images.
+      train: Whether BatchNorm takes the batch's statistics.
+      channels: Channels of the convolutions.
+      dense: The last layer.
+      norm: Makes a BatchNorm of a name; None: there is none, and every convolution
+        has a bias.
+      dtype: What the convolutions compute in.
     """
     x = jnp.moveaxis(image, 0, 2)
-    for layer, features in enumerate(_channels(architecture)):
+    for layer, features in enumerate(channels):
+        bare = layer == 0 or norm is None
         name = convolution_name(layer)
-        x = _Convolution(features, "down", dtype, use_bias=layer == 0, name=name)(x)
-        if layer > 0:
-            x = _BatchNorm(dtype, axis_name, name=norm_name(layer - 1))(x, train)
+        x = Convolution(features, "down", dtype, use_bias=bare, name=name)(x)
+        if norm is not None and not bare:
+            x = norm(name=norm_name(layer - 1))(x, train)
         x = nn.leaky_relu(x, SLOPE)
     x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
     return at_least_float32(dense(x))

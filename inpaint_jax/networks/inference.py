@@ -79,10 +79,13 @@ def discriminator_weights(
 ) -> Weights:
     """Prepares the variables of a ``dcgan.Discriminator`` in the same way."""
     dense = variables["params"][dense_name(0)]
-    first, *inner = _convolutions(variables)
-    kernels, biases = [first["kernel"]], [first["bias"]]
-    for layer, convolution in enumerate(inner):
-        scale, bias = _affine(variables, layer)
+    kernels, biases = [], []
+    for layer, convolution in enumerate(_convolutions(variables)):
+        if "bias" in convolution:  # Then there is no BatchNorm.
+            kernels.append(convolution["kernel"])
+            biases.append(convolution["bias"])
+            continue
+        scale, bias = _affine(variables, layer - 1)
         kernels.append(convolution["kernel"] * scale)
         biases.append(bias)
     biases.append(dense["bias"])
@@ -105,7 +108,7 @@ def features(weights: Weights, z: jax.Array) -> jax.Array:
     weights = jax.lax.stop_gradient(weights)
     x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
     x = jax.nn.relu(x + weights.biases[0])
-    x = jax.nn.relu(_upsample(x, weights.kernels[0]) + weights.biases[1])
+    x = jax.nn.relu(upsample(x, weights.kernels[0]) + weights.biases[1])
     return at_least_float32(x)
 
 
@@ -115,8 +118,8 @@ def render(weights: Weights, features: jax.Array) -> jax.Array:
     weights = jax.lax.stop_gradient(weights)
     x = features.astype(weights.dense.dtype)
     for kernel, bias in zip(weights.kernels[1:-1], weights.biases[2:-1], strict=True):
-        x = jax.nn.relu(_upsample(x, kernel) + bias)
-    x = _upsample(x, weights.kernels[-1]) + weights.biases[-1]
+        x = jax.nn.relu(upsample(x, kernel) + bias)
+    x = upsample(x, weights.kernels[-1]) + weights.biases[-1]
     return jnp.tanh(at_least_float32(x))
 
 
@@ -130,7 +133,7 @@ def critic(weights: Weights, image: jax.Array) -> jax.Array:
     *inner, last = weights.biases
     x = image.astype(weights.dense.dtype)
     for kernel, bias in zip(weights.kernels, inner, strict=True):
-        x = jax.nn.leaky_relu(_downsample(x, kernel) + bias, SLOPE)
+        x = jax.nn.leaky_relu(downsample(x, kernel) + bias, SLOPE)
     return at_least_float32(x.reshape(-1) @ weights.dense + last)
 
 
@@ -217,5 +220,5 @@ def _with_batch_rule(function: Callable[..., jax.Array]) -> Callable[..., jax.Ar
     return one
 
 
-_upsample = _per_image(convolutions.upsample)
-_downsample = _per_image(convolutions.downsample)
+upsample = _per_image(convolutions.upsample)
+downsample = _per_image(convolutions.downsample)

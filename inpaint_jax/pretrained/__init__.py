@@ -7,26 +7,29 @@ the weights. Each shipped ``<name>.safetensors`` has a model card, ``<name>.md``
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from inpaint_jax.latents import LatentSpace, Uniform, from_description
-from inpaint_jax.networks import inference
+from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
+from inpaint_jax.networks import autoencoder_inference, inference
 from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
-from inpaint_jax.pretrained.runs import load_run
+from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.search import directions
 from inpaint_jax.types import PRECISIONS, Architecture, Metadata, Metric, Model
 
 _FOLDER = Path(__file__).parent
-_KIND = "dcgan"
+KINDS = ("dcgan", "autoencoder")
+"""Kinds of networks that can be searched."""
 
 _generator_weights = jax.jit(inference.generator_weights, static_argnums=1)
 _discriminator_weights = jax.jit(inference.discriminator_weights, static_argnums=1)
+_decoder_weights = jax.jit(autoencoder_inference.decoder_weights, static_argnums=1)
+_encoder_weights = jax.jit(autoencoder_inference.encoder_weights, static_argnums=2)
 
 
 def model_names() -> list[str]:
@@ -61,12 +64,15 @@ class Parts:
     Attributes:
       name: Name of the model.
       architecture: Sizes of generator and discriminator.
-      generator: Variables of the generator, ``{"params", "batch_stats"}``.
-      discriminator: Variables of the discriminator; empty if there is none.
-      encoders: Variables of each encoder; may be empty.
+      generator: Variables of the generator, ``{"params", "batch_stats"}``: of a
+        ``dcgan.Generator`` or of an ``autoencoder.Decoder``.
+      discriminator: Variables of the discriminator or critic; empty if there is none.
+      encoders: Variables of each encoder; may be empty. The first of an autoencoder is
+        an ``autoencoder.Encoder``.
       metric: Metric of the generator, or None.
       latents: The latent space; None: the paper's box.
       metadata: JSON values: data, crop, steps, date, figures.
+      kind: Kind of the networks: ``dcgan`` or ``autoencoder``.
     """
 
     name: str
@@ -77,6 +83,7 @@ class Parts:
     metric: Metric | None = None
     latents: LatentSpace | None = None
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    kind: str = "dcgan"
 
 
 def read_parts(name: str | Path) -> Parts:
@@ -88,7 +95,7 @@ def read_parts(name: str | Path) -> Parts:
     path = files.find(name, _FOLDER)
     if path.is_dir():
         return _parts_of_run(path)
-    nested, architecture, metadata = files.read(path, _KIND)
+    kind, nested, architecture, metadata = files.read(path, *KINDS)
     encoders = nested.get("encoders", {})
     return Parts(
         path.stem,
@@ -99,6 +106,7 @@ def read_parts(name: str | Path) -> Parts:
         _metric_of(nested),
         _latents_of(path, metadata),
         metadata,
+        kind,
     )
 
 
@@ -125,7 +133,7 @@ def save_model(path: str | Path, parts: Parts) -> None:
     metadata = dict(parts.metadata)
     if parts.latents is not None:
         metadata["latents"] = parts.latents.describe()
-    files.write(Path(path), _KIND, variables, parts.architecture, metadata)
+    files.write(Path(path), parts.kind, variables, parts.architecture, metadata)
 
 
 def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str:
@@ -152,27 +160,62 @@ def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str
 
 def make_model(parts: Parts, *, precision: str = "float32") -> Model:
     """A model whose functions are bound to the given variables."""
-    bind = jax.tree_util.Partial  # Keeps the weights arguments of compiled functions.
-    of_generator = _generator_weights(parts.generator, precision)
-    critic = None
-    if parts.discriminator:
-        of_discriminator = _discriminator_weights(parts.discriminator, precision)
-        critic = bind(inference.critic, of_discriminator)
-    of_encoders = [_discriminator_weights(each, precision) for each in parts.encoders]
+    generate, halves, critic, correctors = _BIND[parts.kind](parts, precision)
     return Model(
-        generate=bind(inference.generate, of_generator),
+        generate=generate,
         critic=critic,
         latents=parts.latents or Uniform(parts.architecture.latent_size),
         image_size=parts.architecture.image_size,
-        correctors=tuple(bind(inference.critic, each) for each in of_encoders),
+        correctors=correctors,
         metric=parts.metric,
-        halves=(
-            bind(inference.features, of_generator),
-            bind(inference.render, of_generator),
-        ),
+        halves=halves,
+        search=_SEARCH[parts.kind],
         name=parts.name,
         metadata=Metadata(parts.metadata),
     )
+
+
+# Keeps the weights arguments of compiled functions.
+_bind = jax.tree_util.Partial
+
+
+def _bind_dcgan(parts: Parts, precision: str) -> tuple[Any, ...]:
+    """The generator, its halves, the critic and the encoders as functions."""
+    weights = _generator_weights(parts.generator, precision)
+    halves = _bind(inference.features, weights), _bind(inference.render, weights)
+    critic = None
+    if parts.discriminator:
+        of_critic = _discriminator_weights(parts.discriminator, precision)
+        critic = _bind(inference.critic, of_critic)
+    return (
+        _bind(inference.generate, weights),
+        halves,
+        critic,
+        _bind_encoders(parts.encoders, precision),
+    )
+
+
+def _bind_autoencoder(parts: Parts, precision: str) -> tuple[Any, ...]:
+    form = autoencoder_inference
+    weights = _decoder_weights(parts.generator, precision)
+    halves = _bind(form.features, weights), _bind(form.render, weights)
+    critic = None
+    if parts.discriminator:
+        of_critic = _discriminator_weights(parts.discriminator, precision)
+        critic = _bind(form.judge, of_critic)
+    first, *others = parts.encoders
+    encoder = _encoder_weights(first, weights.linear, precision)
+    correctors = _bind(form.correct, encoder), *_bind_encoders(others, precision)
+    return _bind(form.generate, weights), halves, critic, correctors
+
+
+def _bind_encoders(encoders: Iterable[Variables], precision: str) -> tuple[Any, ...]:
+    weights = [_discriminator_weights(each, precision) for each in encoders]
+    return tuple(_bind(inference.critic, each) for each in weights)
+
+
+_SEARCH = {"dcgan": "fast", "autoencoder": "map"}
+_BIND = {"dcgan": _bind_dcgan, "autoencoder": _bind_autoencoder}
 
 
 def _metric_of(nested: Variables) -> Metric | None:
@@ -196,11 +239,26 @@ def _latents_of(path: Path, metadata: Mapping[str, Any]) -> LatentSpace | None:
 
 def _parts_of_run(workdir: Path) -> Parts:
     """The averaged generator and the discriminator of the best checkpoint."""
-    run = load_run(workdir, "dcgan")
+    run = load_run(workdir)
+    if run.kind not in KINDS:
+        raise ModelError(f"{workdir} is the run of a {run.kind}, which is not searched")
+    metadata = {**run.config, "steps": int(run.state.step)}
+    return parts_of_run(run, workdir.name, metadata)
+
+
+def parts_of_run(run: Run, name: str, metadata: Mapping[str, Any]) -> Parts:
+    """The model of a training run of a generator: its averaged weights."""
+    if run.kind == "dcgan":
+        networks = run.state.average, run.state.discriminator.variables
+        return Parts(name, run.architecture, *networks, metadata=metadata)
+    decoder, encoder = run.state.average
     return Parts(
-        workdir.name,
+        name,
         run.architecture,
-        run.state.average,
-        run.state.discriminator.variables,
-        metadata={**run.config, "steps": int(run.state.step)},
+        decoder,
+        run.state.critic.variables,
+        (encoder,),
+        latents=Normal(run.architecture.latent_size),
+        metadata=metadata,
+        kind=run.kind,
     )

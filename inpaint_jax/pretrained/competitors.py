@@ -62,7 +62,7 @@ def read_competitor(kind: str, name: str | Path) -> Competitor:
     path = files.find(name, _FOLDER / kind, kind)
     if path.is_dir():
         return competitor_of_run(load_run(path, kind), path.name)
-    variables, architecture, metadata = files.read(path, kind)
+    _, variables, architecture, metadata = files.read(path, kind)
     return Competitor(kind, path.stem, architecture, variables, metadata)
 
 

@@ -51,16 +51,18 @@ def find(name: str | Path, folder: Path, kind: str = "model") -> Path:
     return path
 
 
-def read(path: Path, kind: str) -> tuple[Variables, Architecture, dict[str, Any]]:
+def read(
+    path: Path, *kinds: str
+) -> tuple[str, Variables, Architecture, dict[str, Any]]:
     """Reads a model file.
 
     Args:
       path: The file.
-      kind: Required kind of model.
+      *kinds: Kinds of model that will do.
 
     Returns:
-      The tensors in float32, nested as they were passed to ``write``; the architecture;
-      and the metadata.
+      The kind; the tensors in float32, nested as they were passed to ``write``; the
+      architecture; and the metadata.
 
     Raises:
       ModelError: The file is damaged or of another kind.
@@ -71,10 +73,11 @@ def read(path: Path, kind: str) -> tuple[Variables, Architecture, dict[str, Any]
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(f"{path} is no readable safetensors file: {error}") from error
-    if header.get("format") != _format(kind):
+    formats = {_format(kind): kind for kind in kinds}
+    if header.get("format") not in formats:
         raise ModelError(
-            f"{path} is no {kind} model of this library: its format is "
-            f"{header.get('format')!r}, not {_format(kind)!r}"
+            f"{path} is no {' or '.join(kinds)} model of this library: its format is "
+            f"{header.get('format')!r}, not {' or '.join(map(repr, formats))}"
         )
     described = header.get("metadata", "")
     if header.get("sha256") != checksum(tensors, described):
@@ -83,7 +86,8 @@ def read(path: Path, kind: str) -> tuple[Variables, Architecture, dict[str, Any]
     nested = dcgan.unflatten(
         {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
     )
-    return nested, Architecture(**metadata["architecture"]), metadata
+    kind = formats[header["format"]]
+    return kind, nested, Architecture(**metadata["architecture"]), metadata
 
 
 def write(

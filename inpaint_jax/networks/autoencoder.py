@@ -1,0 +1,205 @@
+"""A generator that begins as a linear one, with an encoder that sees holes.
+
+The decoder is the sum of two parts. A linear map takes the latent to a coarse image,
+which bilinear interpolation enlarges; training begins with the principal components of
+the images there, so that before the first step the model is probabilistic PCA (Tipping
+and Bishop, 1999). A DCGAN's body (``dcgan``) adds what a linear map cannot express.
+
+For the linear part the most probable latent of a picture with a hole is the solution of
+a small system of equations, ``linear_guess``. The encoder, a DCGAN's discriminator with
+other inputs, corrects it.
+
+As in ``dcgan`` the modules are of a batch and as they are trained; the forms that are
+searched are in ``autoencoder_inference``. Inside, images are ``[H, W, B, C]``.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from inpaint_jax.networks.dcgan import (
+    GRID,
+    NORMAL,
+    SLOPE,
+    BatchNorm,
+    Convolution,
+    convolution_name,
+    dense_name,
+    downward,
+    norm_name,
+)
+from inpaint_jax.types import Architecture
+
+COARSE = 32
+"""Greatest side of the linear part's image."""
+_DEEPEST = 8
+"""Greatest number of channels of a layer, as a multiple of the width."""
+
+
+def coarse_side(architecture: Architecture) -> int:
+    """Side of the linear part's image."""
+    return min(COARSE, architecture.image_size // 2)
+
+
+def channels(architecture: Architecture) -> list[int]:
+    """Channels from the image inwards: ``width``, ``2 width``, up to ``8 width``."""
+    layers = (architecture.image_size // GRID).bit_length() - 1
+    return [architecture.width * min(2**layer, _DEEPEST) for layer in range(layers)]
+
+
+class Decoder(nn.Module):
+    """``[B, latent_size]``, normal, to images ``[B, S, S, 3]``, mostly in [-1, 1].
+
+    Attributes:
+      architecture: Sizes.
+      axis_name: As for ``dcgan.Generator``.
+    """
+
+    architecture: Architecture
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
+        size, side = self.architecture, coarse_side(self.architecture)
+        zeros = nn.initializers.zeros
+        mean = self.param("mean", zeros, (side, side, 3), jnp.float32)
+        shape = size.latent_size, side, side, 3
+        components = self.param("components", zeros, shape, jnp.float32)
+        # Variance of a coarse pixel that the components leave; training keeps it.
+        self.param("noise", nn.initializers.ones, (), jnp.float32)
+        coarse = mean + jnp.tensordot(z, components, 1)
+
+        first, *inner = reversed(channels(size))
+        dense = nn.Dense(
+            GRID * GRID * first,
+            use_bias=False,
+            kernel_init=NORMAL,
+            name=dense_name(0),
+        )
+        x = jnp.moveaxis(dense(z).reshape(z.shape[0], GRID, GRID, first), 0, 2)
+        norm = functools.partial(BatchNorm, None, self.axis_name)
+        x = nn.leaky_relu(norm(name=norm_name(0))(x, train), SLOPE)
+        for layer, features in enumerate(inner):
+            if x.shape[0] == side:
+                x = jnp.concatenate([x, jnp.moveaxis(coarse, 0, 2)], -1)
+            x = Convolution(features, "up", None, name=convolution_name(layer))(x)
+            x = nn.leaky_relu(norm(name=norm_name(layer + 1))(x, train), SLOPE)
+        if x.shape[0] == side:
+            x = jnp.concatenate([x, jnp.moveaxis(coarse, 0, 2)], -1)
+        last = convolution_name(len(inner))
+        # Almost nothing at first: training begins with the linear part.
+        small = nn.initializers.normal(0.002)
+        x = Convolution(3, "up", None, use_bias=True, init=small, name=last)(x)
+        return enlarge(coarse, size.image_size) + jnp.moveaxis(x, 2, 0)
+
+
+class Encoder(nn.Module):
+    """Pictures with holes to corrections of the linear part's guess.
+
+    ``[B, S, S, 4]``, as ``see`` makes it, to the correction ``[B, L]`` and the
+    logarithm of the variance ``[B, L]`` of each number.
+
+    Attributes:
+      architecture: Sizes; ``width`` is the encoder's own.
+      axis_name: As for ``dcgan.Generator``.
+    """
+
+    architecture: Architecture
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, seen: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        size = self.architecture
+        # Hardly a correction at first.
+        small = nn.initializers.normal(1e-4)
+        dense = nn.Dense(2 * size.latent_size, kernel_init=small, name=dense_name(0))
+        norm = functools.partial(BatchNorm, None, self.axis_name)
+        found = downward(seen, train, channels(size), dense, norm)
+        correction, log_variance = jnp.split(found, 2, axis=1)
+        return correction, log_variance
+
+
+class Critic(nn.Module):
+    """Images ``[B, S, S, 4]`` to logits ``[B]``: how real they look.
+
+    The fourth channel is 1 where a pixel is known to be real and 0 where it may be
+    generated. There is no BatchNorm: each image is judged on its own.
+
+    Attributes:
+      architecture: Sizes; ``width`` is the critic's own.
+    """
+
+    architecture: Architecture
+
+    @nn.compact
+    def __call__(self, image: jax.Array, train: bool) -> jax.Array:
+        dense = nn.Dense(1, kernel_init=NORMAL, name=dense_name(0))
+        sizes = channels(self.architecture)
+        return downward(image, train, sizes, dense, None)[:, 0]
+
+
+def see(image: jax.Array, mask: jax.Array) -> jax.Array:
+    """The encoder's input ``[..., S, S, 4]``: the image with a black hole, the mask.
+
+    Args:
+      image: ``[..., S, S, 3]`` in [-1, 1]; pixels in the hole are ignored.
+      mask: ``[..., S, S, 1]``, 1 = known, 0 = missing.
+    """
+    mask = jnp.broadcast_to(mask, (*image.shape[:-1], 1))
+    return jnp.concatenate([jnp.where(mask > 0.5, image, -1.0), mask], -1)
+
+
+def linear_guess(
+    decoder: Mapping[str, jax.Array], images: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """The most probable latents of pictures with one hole, for the linear part alone.
+
+    Coarse pixels are averages of the known pixels that they cover, each counted by the
+    share that is known. The latents minimise |z|^2 / 2 plus the squared differences,
+    divided by twice the noise (Tipping and Bishop, 1999, for the whole image).
+
+    Args:
+      decoder: Parameters of a ``Decoder``: ``components``, ``mean`` and ``noise``.
+      images: ``[B, S, S, 3]`` in [-1, 1]; pixels in the hole are ignored.
+      mask: ``[S, S, 1]`` of all images, 1 = known, 0 = missing.
+
+    Returns:
+      ``[B, L]``.
+    """
+    components = decoder["components"]
+    length, side = components.shape[:2]
+    known = _shrink(mask[None], side)
+    averages = _shrink(jnp.where(mask > 0.5, images, 0.0), side)
+    averages = averages / jnp.maximum(known, 1e-6)
+    weights = jnp.broadcast_to(known, (1, side, side, 3)).reshape(-1)
+    weights = weights / decoder["noise"]
+    weighted = components.reshape(length, -1) * weights
+    matrix = weighted @ components.reshape(length, -1).T + jnp.eye(length)
+    right = (averages - decoder["mean"]).reshape(len(images), -1) @ weighted.T
+    factor = jax.scipy.linalg.cho_factor(matrix)
+    return jax.scipy.linalg.cho_solve(factor, right.T).T
+
+
+def enlarge(images: jax.Array, size: int) -> jax.Array:
+    """Images ``[..., s, s, C]`` at side ``size``, by bilinear interpolation."""
+    matrix = _interpolation(images.shape[-2], size)
+    return jnp.einsum("ia,jb,...abc->...ijc", matrix, matrix, images)
+
+
+@functools.cache
+def _interpolation(side: int, size: int) -> np.ndarray:
+    """Bilinear interpolation as a matrix ``[size, side]``; the edge is repeated."""
+    place = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
+    distance = np.abs(place[:, None] - np.arange(side))
+    return np.maximum(1 - distance, 0).astype(np.float32)
+
+
+def _shrink(images: jax.Array, side: int) -> jax.Array:
+    """Averages of blocks: ``[B, S, S, C]`` to ``[B, side, side, C]``."""
+    count, size, _, depth = images.shape
+    block = size // side
+    return images.reshape(count, side, block, side, block, depth).mean((2, 4))
