@@ -24,6 +24,7 @@ from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.training import gan, recipes
+from inpaint_jax.training.autoencoder import AutoencoderConfig
 from inpaint_jax.types import Architecture, Metric
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +53,9 @@ CONTEXT_ENCODER = ContextEncoderConfig(
     batch_size=8,
     adversarial_weight=0.4,
     ema_decay=0.25,
+)
+AUTOENCODER = AutoencoderConfig(
+    architecture=TINY, encoder_width=4, critic_width=3, batch_size=16, ema_decay=0.25
 )
 VAE = VaeConfig(architecture=TINY, batch_size=8, ema_decay=0.25)
 

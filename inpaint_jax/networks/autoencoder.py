@@ -178,7 +178,9 @@ def linear_guess(
     weights = jnp.broadcast_to(known, (1, side, side, 3)).reshape(-1)
     weights = weights / decoder["noise"]
     weighted = components.reshape(length, -1) * weights
-    matrix = weighted @ components.reshape(length, -1).T + jnp.eye(length)
+    matrix = weighted @ components.reshape(length, -1).T + jnp.eye(
+        length, dtype=weights.dtype
+    )
     right = (averages - decoder["mean"]).reshape(len(images), -1) @ weighted.T
     factor = jax.scipy.linalg.cho_factor(matrix)
     return jax.scipy.linalg.cho_solve(factor, right.T).T

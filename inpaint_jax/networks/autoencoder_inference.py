@@ -116,9 +116,10 @@ def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
     Args:
       weights: The encoder.
       seen: ``[S, S, 7]``: image, mask and an image of a guess before, as
-        ``search.guesses`` puts them together. The last is not used.
+        ``search.guesses`` puts them together. The last is not used. No gradient
+        flows back to it.
     """
-    linear, body = jax.lax.stop_gradient(weights)
+    (linear, body), seen = jax.lax.stop_gradient((weights, seen))
     image, mask = seen[..., :3], seen[..., 3:4]
     return _guess(linear, image, mask) + inference.critic(
         body, autoencoder.see(image, mask)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -33,6 +34,9 @@ from inpaint_jax.types import Architecture, check_counts
 
 _WARM_UP = 200
 """Steps in which the learning rate rises."""
+_ERROR_WEIGHTS = np.array([0.5, 0.25], np.float32)
+"""Weights of the logarithms of the squared errors of images seen whole, where this is
+the likelihood, and of completed ones."""
 _PROBE = 0.03
 """Standard deviation of the noise that probes how steep the critic is."""
 
@@ -289,20 +293,23 @@ def _train_step(
         )
         found = jnp.stack([found[:half].mean(), found[half:].mean()])
         # The gradient of the logarithm of the whole batch's error.
-        rates = jnp.array([0.5, 0.25]) / jax.lax.stop_gradient(share.mean(errors))
-        weights = jnp.array([config.perceptual_weight, config.completion_weight])
+        rates = _ERROR_WEIGHTS / jax.lax.stop_gradient(share.mean(errors))
+        weights = config.perceptual_weight, config.completion_weight
+        weights = np.array(weights, np.float32)
         return rates @ errors + weights @ found, (errors, found)
 
     gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
-    judged = half // 2  # Of the images seen whole, and of the samples.
     nothing = jnp.zeros_like(everything)
-    real = jnp.concatenate([_mark(holed, mask), _mark(whole, nothing)])
+    real = jnp.concatenate(
+        [_mark(holed, mask), _mark(whole[0::2], nothing), _mark(whole[1::2], nothing)]
+    )
 
     def others(decoded: jax.Array) -> jax.Array:
+        # Every other image that was seen whole makes room for a sample.
         return jnp.concatenate(
             [
                 _mark(completed(decoded), mask),
-                _mark(decoded[:judged], nothing),
+                _mark(decoded[0:half:2], nothing),
                 _mark(decoded[2 * half :], nothing),
             ]
         )
@@ -321,7 +328,7 @@ def _train_step(
     gradient += config.adversarial_weight * opinion
 
     # --- Updates ----------------------------------------------------------------------
-    (gradients,) = pull_back((gradient, jnp.ones(())))
+    (gradients,) = pull_back((gradient, jnp.ones((), gradient.dtype)))
     gradients, d_stats, e_stats = share.mean((gradients, d_stats, e_stats))
     optimizer = _optimizer(config)
     decoder = updates.update(state.decoder, optimizer, gradients[0], d_stats)
@@ -329,17 +336,25 @@ def _train_step(
     # The mean squared change along a random direction is the squared slope. (The exact
     # one is a derivative of a derivative, at more than twice the cost.)
     fake = others(decoded)
-    probed = jnp.concatenate(
-        [real[::4], fake[:half:4], fake[half:][::2]]  # An eighth of the batch of each.
-    )
-    shape = count // 8, *images.shape[1:]
-    probe = jnp.tile(share.take(_PROBE * normal(key_probe, shape)), (5, 1, 1, 1))
-    probe = _mark(probe, nothing)
+    noise = share.take(_PROBE * normal(key_probe, (count // 8, *images.shape[1:])))
+    probe = _mark(jnp.tile(noise, (5, 1, 1, 1)), nothing)
+
+    def some(real: jax.Array, fake: jax.Array) -> jax.Array:
+        # Five kinds of images, an eighth of the batch of each.
+        quarter = half // 2
+        kinds = (
+            real[:half:4],
+            real[half : half + quarter : 2],
+            fake[:half:4],
+            fake[half::2],
+        )
+        return jnp.concatenate(kinds)
 
     def critic_loss(params: Any) -> tuple[jax.Array, Any]:
-        lead = judge(params, real) - judge(params, fake)
-        moved = judge(params, probed + probe) - judge(params, probed)
+        on_real, on_fake = judge(params, real), judge(params, fake)
+        moved = judge(params, some(real, fake) + probe) - some(on_real, on_fake)
         slope = jnp.square(moved / _PROBE).mean()
+        lead = on_real - on_fake
         loss = jax.nn.softplus(-lead).mean() + config.penalty / 2 * slope
         return loss, (lead.mean(), slope)
 
@@ -370,7 +385,7 @@ def _draw_mask(key: jax.Array, size: int) -> jax.Array:
     """A mask ``[S, S, 1]`` of one of ``encoder.MASKS``."""
     key_masks, key_choice = jax.random.split(key)
     each = masks.masks_in_turn(MASKS, key_masks, len(MASKS), (size, size))
-    return each[jax.random.randint(key_choice, (), 0, len(MASKS))]
+    return each[jax.random.randint(key_choice, (), 0, len(MASKS), jnp.int32)]
 
 
 def _linear_guesses(decoder: Network, *seen: tuple[jax.Array, jax.Array]) -> jax.Array:

@@ -140,7 +140,9 @@ def test_a_cut_file(tiny_model_file, tmp_path):
 def test_another_librarys_file(tmp_path):
     path = tmp_path / "other.safetensors"
     path.write_bytes(safetensors.numpy.save({"weight": np.zeros(3)}))
-    with pytest.raises(ModelError, match="no dcgan model of this library"):
+    with pytest.raises(
+        ModelError, match="no dcgan or autoencoder model of this library"
+    ):
         load_model(path)
 
 

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CONTEXT_ENCODER, RECIPE, TINY, VAE
+from conftest import AUTOENCODER, CONTEXT_ENCODER, RECIPE, TINY, VAE
 
 from inpaint_jax.baselines import context_encoder, vae
-from inpaint_jax.training import encoder, gan
+from inpaint_jax.training import autoencoder, encoder, gan
+from inpaint_jax.training.principal import principal_components
 
 ENCODER = encoder.EncoderConfig(TINY, passes=1, steps=100, batch_size=8)
 COLOR = np.array([0.1, -0.2, 0.3])
@@ -19,6 +20,14 @@ def generate(z):
     return jnp.repeat(jnp.repeat(jnp.tile(z.reshape(2, 4, 1), 3), 8, 0), 4, 1)
 
 
+def distance(a, b):
+    return jnp.abs(a - b).mean((1, 2, 3))
+
+
+PRINCIPAL = principal_components(
+    np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3), np.uint8), 8, 8
+)
+DISTANCE = jax.tree_util.Partial(distance)
 GENERATE = jax.tree_util.Partial(generate)
 TRAININGS = {
     "dcgan": (
@@ -29,6 +38,12 @@ TRAININGS = {
         lambda: gan.init_state(RECIPE),
         lambda state, images: gan.train_step(
             state, images, config=replace(RECIPE, precision="bfloat16")
+        ),
+    ),
+    "autoencoder": (
+        lambda: autoencoder.init_state(AUTOENCODER, PRINCIPAL),
+        lambda state, images: autoencoder.train_step(
+            state, np.concatenate([images] * 2), DISTANCE, config=AUTOENCODER
         ),
     ),
     "context_encoder": (
