@@ -177,10 +177,9 @@ def linear_guess(
     averages = averages / jnp.maximum(known, 1e-6)
     weights = jnp.broadcast_to(known, (1, side, side, 3)).reshape(-1)
     weights = weights / decoder["noise"]
-    weighted = components.reshape(length, -1) * weights
-    matrix = weighted @ components.reshape(length, -1).T + jnp.eye(
-        length, dtype=weights.dtype
-    )
+    components = components.reshape(length, -1)
+    weighted = components * weights
+    matrix = weighted @ components.T + jnp.eye(length, dtype=weights.dtype)
     right = (averages - decoder["mean"]).reshape(len(images), -1) @ weighted.T
     factor = jax.scipy.linalg.cho_factor(matrix)
     return jax.scipy.linalg.cho_solve(factor, right.T).T
