@@ -36,6 +36,7 @@ from inpaint_jax.pretrained.competitors import competitor_of_run, save_competito
 from inpaint_jax.pretrained.runs import KINDS, Run
 from inpaint_jax.search import with_metric
 from inpaint_jax.training import recipes
+from inpaint_jax.types import SEARCHES
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -57,7 +58,7 @@ _RESULTS = flags.DEFINE_list(
 
 _QUALITY_FIGURES = ["images", "split", "swd", "ms_ssim", "ceiling", "real"]
 _SETTINGS = ["steps", "learning_rate", "split"]
-_FIGURES = [*measures.SIMILARITIES, *measures.LOSSES, "swd"]
+_FIGURES = [*measures.SIMILARITIES, *measures.LOSSES, "swd", "lpips"]
 
 
 def main() -> int:
@@ -70,9 +71,13 @@ def main() -> int:
     steps = int(run.state.step)
     searched = run.kind in pretrained.KINDS
     if searched:
-        weights = pretrained.digest(parts_of_run(run, output.stem, {}))
+        parts = parts_of_run(run, output.stem, {})
+        weights = pretrained.digest(parts)
+        # An encoder from the same training is part of how it is searched.
+        searched_with = pretrained.digest(parts, encoders=bool(parts.encoders))
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
+        searched_with = weights
     if not searched and _QUALITY.value:
         raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
@@ -84,7 +89,7 @@ def main() -> int:
         "images_seen": steps * run.config["batch_size"],
         "date": datetime.date.today().isoformat(),
         "quality": _read_quality(_QUALITY.value, weights) if _QUALITY.value else None,
-        "figures": _read_figures(_RESULTS.value, run.kind, weights),
+        "figures": _read_figures(_RESULTS.value, run.kind, searched_with),
     }
     if searched:
         _save_generator(output, run, metadata)
@@ -96,8 +101,10 @@ def main() -> int:
 
 def _save_generator(output: Path, run: Run, metadata: dict[str, Any]) -> None:
     parts = parts_of_run(run, output.stem, metadata)
-    metric = with_metric(make_model(parts)).metric
-    save_model(output, dataclasses.replace(parts, metric=metric))
+    model = make_model(parts)
+    if SEARCHES[model.search].principal:
+        parts = dataclasses.replace(parts, metric=with_metric(model).metric)
+    save_model(output, parts)
 
 
 def _read_quality(path: str, weights: str) -> dict[str, Any]:
@@ -128,7 +135,8 @@ def _read_figures(
 ) -> dict[str, dict[str, Any]]:
     """The means of the figures in evaluations of the model, by mask."""
     figures = {}
-    method = "latent" if kind == "dcgan" else kind
+    method = "latent" if kind in pretrained.KINDS else kind
+    search = "map" if kind == "autoencoder" else "paper"
     for path in paths:
         try:
             results = json.loads(Path(path).read_text())
@@ -137,7 +145,7 @@ def _read_figures(
                 raise program.UsageError(f"{path} is of --method={config['method']}")
             if kind == "context_encoder" and config["blend"]:
                 raise program.UsageError(f"{path} is of blended results")
-            how = config.get("search", "paper"), config.get("refinement")
+            how = config.get("search", search), config.get("refinement")
             names = [name for name in _FIGURES if name in found]
             settings = [name for name in _SETTINGS if name in config]
             figures[config["mask"]] = {
@@ -147,8 +155,8 @@ def _read_figures(
             }
         except (OSError, LookupError, json.JSONDecodeError, TypeError) as error:
             raise program.UsageError(f"{path} is no metrics.json: {error}") from error
-        if how != ("paper", None):
-            raise program.UsageError(f"{path} is not of the paper's search alone")
+        if how != (search, None):
+            raise program.UsageError(f"{path} is not of --search={search} alone")
         _check_weights(path, config, weights)
     return figures
 

@@ -29,7 +29,7 @@ from experiments.runtime import distributed, program
 from inpaint_jax import parallel
 from inpaint_jax.baselines import HoleError
 from inpaint_jax.data import datasets
-from inpaint_jax.quality import sets
+from inpaint_jax.quality import perceptual, sets
 
 _SWD_IMAGES = 2048
 _OLDER = {"blend": True}  # Values of fields that older config.json files lack.
@@ -177,6 +177,10 @@ def _merge(
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
     summary["swd"] = _swd(completed, originals)
+    if perceptual.is_installed() and evaluation.source.size >= perceptual.LEAST:
+        distances = perceptual.distances(completed, originals)
+        mean = float(distances.mean(dtype=np.float64))
+        summary["lpips"] = {"mean": mean, "n": len(completed)}
     program.write_json(
         folder.path / "metrics.json",
         {

@@ -1,6 +1,5 @@
 """The autoencoder as a trainee."""
 
-import functools
 from typing import Any
 
 import jax
@@ -84,17 +83,19 @@ class Autoencoder:
         row: dict[str, Any] = {"lpips": 0.0}
         for kind in _MASKS:
             found = self._complete(model, images, self._masks((kind,), len(images)))
-            written = pixels.to_float(pixels.to_uint8(found))
-            lpips = _by_groups(self._lpips, written, images)
-            row |= {f"lpips_{kind}": lpips, f"psnr_{kind}": _psnr(written, images)}
+            written = pixels.to_uint8(found)
+            distances = perceptual.distances(written, pixels.to_uint8(images))
+            lpips = float(distances.mean(dtype=np.float64))
+            psnr = _psnr(pixels.to_float(written), images)
+            row |= {f"lpips_{kind}": lpips, f"psnr_{kind}": psnr}
             row["lpips"] += lpips / len(_MASKS)
         everything = np.ones((len(images), *images.shape[1:3], 1), np.float32)
         whole = self._complete(model, images, everything, generated=True)
         drawn = generators.sample(model, len(self._images), seed=self.recipe.seed)
-        distances = sets.sliced_wasserstein(
+        levels = sets.sliced_wasserstein(
             drawn, self._images, directions=_DIRECTIONS, seed=self.recipe.seed
         )
-        swd = sum(distances.values()) / len(distances)
+        swd = sum(levels.values()) / len(levels)
         return {**row, "reconstruction": _psnr(whole, images), "swd": swd}
 
     def say_step(self, row: Row) -> str:
@@ -163,14 +164,6 @@ def _everywhere(function: Any, mesh: Mesh | None) -> Any:
     return function if mesh is None else replicate(function, mesh)
 
 
-def _by_groups(distance: autoencoder.Perceptual, a: np.ndarray, b: np.ndarray) -> float:
-    """The mean distance of images to their counterparts."""
-    starts = range(0, len(a), generators.GROUP)
-    groups = [slice(start, start + generators.GROUP) for start in starts]
-    found = [np.asarray(distance(a[group], b[group])) for group in groups]
-    return float(np.concatenate(found).mean(dtype=np.float64))
-
-
 def _psnr(a: np.ndarray, b: np.ndarray) -> float:
-    each = jax.vmap(functools.partial(metrics.psnr))(jnp.asarray(a), jnp.asarray(b))
+    each = jax.vmap(metrics.psnr)(jnp.asarray(a), jnp.asarray(b))
     return float(np.asarray(each).mean(dtype=np.float64))

@@ -93,7 +93,7 @@ class Decoder(nn.Module):
         last = convolution_name(len(inner))
         # Almost nothing at first: training begins with the linear part.
         small = nn.initializers.normal(0.002)
-        x = Convolution(3, "up", None, use_bias=True, init=small, name=last)(x)
+        x = Convolution(3, "up", None, use_bias=True, kernel_init=small, name=last)(x)
         return enlarge(coarse, size.image_size) + jnp.moveaxis(x, 2, 0)
 
 

@@ -89,12 +89,12 @@ class Convolution(nn.Module):
     dtype: DTypeLike | None
     use_bias: bool = False
     kernel_size: int = KERNEL_SIZE
-    init: nn.initializers.Initializer = NORMAL
+    kernel_init: nn.initializers.Initializer = NORMAL
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.init, shape, jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         x = (upsample if self.direction == "up" else downsample)(x, kernel)
         if self.use_bias:

@@ -15,7 +15,7 @@ import jax
 
 from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
 from inpaint_jax.networks import autoencoder_inference, inference
-from inpaint_jax.networks.dcgan import Variables
+from inpaint_jax.networks.dcgan import Variables, dense_name
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run
@@ -218,6 +218,14 @@ _SEARCH = {"dcgan": "fast", "autoencoder": "map"}
 _BIND = {"dcgan": _bind_dcgan, "autoencoder": _bind_autoencoder}
 
 
+def _without_variance(encoder: Variables, length: int) -> Variables:
+    """An autoencoder's encoder with the correction alone, as a search needs it."""
+    dense = encoder["params"][dense_name(0)]
+    correction = {name: values[..., :length] for name, values in dense.items()}
+    params = {**encoder["params"], dense_name(0): correction}
+    return {**encoder, "params": params}
+
+
 def _metric_of(nested: Variables) -> Metric | None:
     """The metric among a file's tensors, or None."""
     if "metric_factors" in nested:
@@ -257,7 +265,7 @@ def parts_of_run(run: Run, name: str, metadata: Mapping[str, Any]) -> Parts:
         run.architecture,
         decoder,
         run.state.critic.variables,
-        (encoder,),
+        (_without_variance(encoder, run.architecture.latent_size),),
         latents=Normal(run.architecture.latent_size),
         metadata=metadata,
         kind=run.kind,

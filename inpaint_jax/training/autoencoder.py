@@ -175,16 +175,16 @@ def init_state(config: AutoencoderConfig, principal: Principal) -> AutoencoderSt
     linear = {name: jnp.asarray(x) for name, x in principal._asdict().items()}
     decoder = {**decoder, "params": {**decoder["params"], **linear}}
     critic = {"batch_stats": {}, **critic}
-    optimizer = _optimizer(config)
+    begin = functools.partial(_begin, _optimizer(config))
+    # Copies: the state is donated to each step, and no buffer may be donated twice.
+    average = jax.tree.map(jnp.copy, (decoder, encoder))
     return AutoencoderState(
-        jnp.zeros((), jnp.int32),
-        *(
-            Network(each, optimizer.init(each["params"]))
-            for each in (decoder, encoder, critic)
-        ),
-        # Copies: the state is donated to each step, and no buffer may be donated twice.
-        average=jax.tree.map(jnp.copy, (decoder, encoder)),
+        jnp.zeros((), jnp.int32), begin(decoder), begin(encoder), begin(critic), average
     )
+
+
+def _begin(optimizer: optax.GradientTransformation, variables: Variables) -> Network:
+    return Network(variables, optimizer.init(variables["params"]))
 
 
 @functools.partial(jax.jit, static_argnames=("config", "mesh"), donate_argnames="state")
@@ -294,9 +294,10 @@ def _train_step(
         found = jnp.stack([found[:half].mean(), found[half:].mean()])
         # The gradient of the logarithm of the whole batch's error.
         rates = _ERROR_WEIGHTS / jax.lax.stop_gradient(share.mean(errors))
-        weights = config.perceptual_weight, config.completion_weight
-        weights = np.array(weights, np.float32)
-        return rates @ errors + weights @ found, (errors, found)
+        cost = rates @ errors
+        cost += config.perceptual_weight * found[0]
+        cost += config.completion_weight * found[1]
+        return cost, (errors, found)
 
     gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
     nothing = jnp.zeros_like(everything)
@@ -360,15 +361,15 @@ def _train_step(
 
     c_gradient, judgement = jax.grad(critic_loss, has_aux=True)(critic_params)
     critic = updates.update(state.critic, optimizer, share.mean(c_gradient), {})
-    average = tuple(
-        updates.moving_average(mean, each.variables, state.step, config.ema_decay)
-        for mean, each in zip(state.average, (decoder, encoder), strict=True)
+    variables = decoder.variables, encoder.variables
+    average = updates.moving_average(
+        state.average, variables, state.step, config.ema_decay
     )
-    metrics = Metrics(*errors, divergence, *perceived, *judgement)
-    return (
-        AutoencoderState(state.step + 1, decoder, encoder, critic, average),
-        share.mean(metrics),
+    metrics = Metrics(
+        errors[0], errors[1], divergence, perceived[0], perceived[1], *judgement
     )
+    state = AutoencoderState(state.step + 1, decoder, encoder, critic, average)
+    return state, share.mean(metrics)
 
 
 def _networks(

@@ -1,6 +1,6 @@
 """Principal components of coarse images, with which an autoencoder begins."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,9 @@ class Principal(NamedTuple):
       noise: ``[]``: variance of a pixel's channel beside them.
     """
 
-    mean: np.ndarray
-    components: np.ndarray
-    noise: np.ndarray
+    mean: Any
+    components: Any
+    noise: Any
 
 
 def principal_components(
@@ -64,5 +64,5 @@ def principal_components(
     return Principal(
         mean.astype(np.float32).reshape(side, side, 3),
         components.astype(np.float32).reshape(count, side, side, 3),
-        np.float32(noise),
+        np.array(noise, np.float32),
     )

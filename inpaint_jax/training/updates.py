@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ from jax.sharding import Mesh
 
 from inpaint_jax import parallel
 from inpaint_jax.networks.dcgan import Module, Variables
+
+Tree = TypeVar("Tree")
 
 
 class Network(NamedTuple):
@@ -113,12 +115,12 @@ def update(
 
 
 def moving_average(
-    average: Variables, variables: Variables, step: jax.Array, decay: float
-) -> Variables:
+    average: Tree, variables: Tree, step: jax.Array, decay: float
+) -> Tree:
     """The moving average of a network's variables after one more step.
 
     Args:
-      average: The average before this step.
+      average: The average before this step: variables of a network or of several.
       variables: The variables after this step.
       step: ``[]``, number of steps done before this one.
       decay: Greatest share of the average that is kept. The share is less early in
@@ -126,7 +128,8 @@ def moving_average(
     """
     done = step.astype(jnp.float32)
     now = jnp.minimum(decay, (1.0 + done) / (10.0 + done))
-    return optax.incremental_update(variables, average, 1.0 - now)
+    updated: Tree = optax.incremental_update(variables, average, 1.0 - now)
+    return updated
 
 
 @jax.jit

@@ -55,6 +55,16 @@ def test_its_gradient_is_that_of_differences(lpips):
     assert np.vdot(gradient, small) == pytest.approx(float(slope.sum()), rel=1e-3)
 
 
+def test_pictures_are_measured_in_groups_of_one_size(lpips):
+    a, b = (np.uint8(127.5 * (each + 1)) for each in pictures(32, 70))
+    found = perceptual.distances(a, b)
+    expected = lpips(a / np.float32(127.5) - 1, b / np.float32(127.5) - 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(perceptual.distances(a[:3], b[:3]), found[:3], rtol=1e-4)
+    assert perceptual.distances(a[:0], b[:0]).shape == (0,)
+    assert perceptual.is_installed()
+
+
 def test_without_the_package_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     perceptual.load_lpips.cache_clear()
