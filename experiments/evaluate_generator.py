@@ -15,6 +15,7 @@ and the ceiling, which is the PSNR of the generator's best images of whole pictu
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from experiments.filling import measures
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import model as model_flags
 from experiments.runtime import compilation_cache, program
-from inpaint_jax import pixels
+from inpaint_jax import latents, pixels
 from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.pretrained import digest, make_model
-from inpaint_jax.quality import generators, inception, sets
+from inpaint_jax.quality import generators, inception, linear, sets
 from inpaint_jax.types import RefineConfig
 
 _DATASET = dataset_flags.define_dataset()
@@ -73,6 +74,13 @@ _INCEPTION_WEIGHTS = flags.DEFINE_string(
     "Inception weights file of torch-fidelity, to measure the Fréchet inception "
     "distance as well (extra fid).",
 )
+_TRAIN_DATASET = flags.DEFINE_string(
+    "train_dataset",
+    None,
+    "Training images: images:PATH, or a data set, whose split train is used. With them "
+    "the ceiling of as many principal components as a latent has numbers is measured "
+    "beside the generator's (extra figures).",
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of samples and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
@@ -108,6 +116,14 @@ def main() -> int:
     )
     if _IDS.value is not None:
         dataset = _only(dataset, _IDS.value, _LIMIT.value)
+    training = None
+    if _TRAIN_DATASET.value is not None:
+        training = dataset_flags.load(
+            _TRAIN_DATASET.value,
+            "train",
+            size=model.image_size,
+            crop=model.metadata.get("crop"),
+        )
     if len(dataset) < 4:
         raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
 
@@ -132,6 +148,13 @@ def main() -> int:
         **_figures(found),
         "real": _of_real_images(real, config),
     }
+    if training is not None:
+        count = latents.size(model.latents)
+        with program.usage_errors():
+            ceiling = linear.principal_ceiling(
+                training.images, dataset.images[: len(found.ceiling)], count
+            )
+        row["principal"] = {"components": count, "psnr": float(ceiling.mean())}
     if features is not None:
         row["fid"] = inception.frechet_inception_distance(
             pixels.to_uint8(found.samples), dataset.images, features
@@ -149,9 +172,17 @@ def main() -> int:
         f"SWD {row['swd']['mean']:.1f} (halves of the real images: "
         f"{row['real']['swd_of_halves']['mean']:.1f}), MS-SSIM {row['ms_ssim']:.3f} "
         f"(real: {row['real']['ms_ssim']:.3f}), ceiling {row['ceiling']['psnr']:.2f} dB"
+        + _beside(row.get("principal"))
     )
     print(f"look at {output / 'samples.png'} and {output / 'reconstructions.png'}")
     return 0
+
+
+def _beside(principal: Mapping[str, Any] | None) -> str:
+    """The ceiling of principal components as an end of the line that reports."""
+    if principal is None:
+        return ""
+    return f" ({principal['components']} components: {principal['psnr']:.2f} dB)"
 
 
 def _only(dataset: datasets.Dataset, path: str, limit: int) -> datasets.Dataset:

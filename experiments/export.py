@@ -112,6 +112,8 @@ def _read_quality(path: str, weights: str) -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_text())
         figures = {name: found[name] for name in _QUALITY_FIGURES}
+        if "principal" in found:
+            figures["principal"] = found["principal"]
         refined = found.get("refinement") is not None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error

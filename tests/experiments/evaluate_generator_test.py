@@ -8,7 +8,7 @@ from PIL import Image
 
 from inpaint_jax import load_model, pixels
 from inpaint_jax.data.datasets import load
-from inpaint_jax.quality import generators
+from inpaint_jax.quality import generators, linear
 
 SMALL = ("--reconstructions=3", "--steps=20")
 
@@ -25,6 +25,7 @@ def measured(program, tiny_model_file, tmp_path_factory):
         "evaluate_generator",
         f"--model={tiny_model_file}",
         f"--dataset=images:{folder}",
+        f"--train_dataset=images:{folder}",
         f"--output={output}",
         *SMALL,
     )
@@ -54,6 +55,11 @@ def test_the_file_holds_the_figures_of_the_library(measured, tiny_model_file):
     assert real_figures["ms_ssim"] == generators.diversity(real, 1000)
     assert 0 < real_figures["swd_of_halves"]["mean"] < found["swd"]["mean"]
     assert "fid" not in found
+    pytest.importorskip("sklearn", reason="the extra figures is not installed")
+    training = load(f"images:{folder}", size=16).images
+    expected = linear.principal_ceiling(training, training[:3], 8)
+    assert found["principal"]["components"] == 8
+    assert found["principal"]["psnr"] == pytest.approx(expected.mean())
 
 
 def test_refined_reconstructions_are_said_to_be(program, measured, tiny_model_file):
@@ -77,6 +83,8 @@ def test_it_says_what_it_found_and_where_to_look(measured):
     _, output, printed = measured
     found = json.loads((output / "quality.json").read_text())
     assert f"ceiling {found['ceiling']['psnr']:.2f} dB" in printed
+    if "principal" in found:
+        assert f"(8 components: {found['principal']['psnr']:.2f} dB)" in printed
     for name in ("samples.png", "reconstructions.png"):
         assert str(output / name) in printed
         assert np.asarray(Image.open(output / name)).std() > 0
@@ -106,6 +114,7 @@ def test_only_the_images_that_are_listed(measured, program, tiny_model_file, tmp
         (["--dataset=images:/no/such"], "/no/such"),
         (["--dataset=images:{}", "--model=nobody"], "no model 'nobody'"),
         (["--dataset=images:{}", "--limit=3"], "limit"),
+        (["--dataset=images:{}", "--train_dataset=images:/no/such"], "/no/such"),
         (["--dataset=images:{}", "--ids=ids.json"], "lists 2 ids, of which"),
         (["--dataset=images:{}", "--inception_weights={}", *SMALL], "{}"),
     ],
