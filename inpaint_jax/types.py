@@ -217,13 +217,12 @@ SEARCHES = {
         projected=True,
     ),
     "map": SearchConfig(
-        steps=60,
-        learning_rate=0.03,
+        steps=150,
+        learning_rate=0.05,
         schedule="cosine",
-        prior_every=60,
         prior_weight=0.0,
         guesses=True,
-        latent_weight=0.3,
+        latent_weight=3.0,
     ),
 }
 """Search configurations by name: the paper's; a faster one, for the paper's networks;

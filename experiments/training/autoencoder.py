@@ -89,8 +89,7 @@ class Autoencoder:
             psnr = _psnr(pixels.to_float(written), images)
             row |= {f"lpips_{kind}": lpips, f"psnr_{kind}": psnr}
             row["lpips"] += lpips / len(_MASKS)
-        everything = np.ones((len(images), *images.shape[1:3], 1), np.float32)
-        whole = self._complete(model, images, everything, generated=True)
+        whole = generators.reconstruct(model, images, steps=SEARCHES["map"].steps)
         drawn = generators.sample(model, len(self._images), seed=self.recipe.seed)
         levels = sets.sliced_wasserstein(
             drawn, self._images, directions=_DIRECTIONS, seed=self.recipe.seed
@@ -137,14 +136,9 @@ class Autoencoder:
         return np.asarray(masks.masks_in_turn(functions, key, count, (side, side)))
 
     def _complete(
-        self,
-        model: Model,
-        images: np.ndarray,
-        known: np.ndarray,
-        *,
-        generated: bool = False,
+        self, model: Model, images: np.ndarray, known: np.ndarray
     ) -> np.ndarray:
-        """The completed images, or the generated ones, of the search of such models."""
+        """The completed images ``[N, S, S, 3]`` of the search of such models."""
         key, found = jax.random.key(self.recipe.seed), []
         for start in range(0, len(images), generators.GROUP):
             group = slice(start, start + generators.GROUP)
@@ -156,7 +150,7 @@ class Autoencoder:
                 config=SEARCHES["map"],
                 guided=True,
             )
-            found.append(solution.generated if generated else solution.image)
+            found.append(solution.image)
         return np.concatenate(found)
 
 

@@ -19,6 +19,7 @@ from inpaint_jax.quality import sets
 from inpaint_jax.search.batches import search_batch
 from inpaint_jax.search.refinement import refine_batch
 from inpaint_jax.types import (
+    SEARCHES,
     Model,
     RefineConfig,
     SearchConfig,
@@ -168,9 +169,11 @@ def reconstruct(
 ) -> np.ndarray:
     """Reconstructs whole images with the generator.
 
-    The paper's search with every pixel known, all weights of the context loss 1 and no
-    prior loss, says how close the generator comes to a whole image. A search that has
-    to fit fewer pixels can come closer to those, and blending adds to that.
+    A search with every pixel known, all weights of the context loss 1 and no prior
+    loss says how close the generator comes to a whole image. A search that has to fit
+    fewer pixels can come closer to those, and blending adds to that. It is the paper's
+    search, or, for a model that is best searched from an encoder's guess alone, the
+    model's own with a falling rate.
 
     Args:
       model: The model whose generator is searched.
@@ -195,6 +198,9 @@ def reconstruct(
         )
     judged = dataclasses.replace(model, critic=None)
     config = SearchConfig(steps=steps)
+    if model.search == "map":
+        own = SEARCHES[model.search]
+        config = dataclasses.replace(own, steps=steps, latent_weight=0.0)
     key = jax.random.key(seed)
     # Groups of one size need one compilation, however many images there are.
     group = min(GROUP, len(images))

@@ -37,6 +37,8 @@ _WARM_UP = 200
 _ERROR_WEIGHTS = np.array([0.5, 0.25], np.float32)
 """Weights of the logarithms of the squared errors of images seen whole, where this is
 the likelihood, and of completed ones."""
+_SAMPLE_WEIGHT = 4.0
+"""Weight of a sample's adversarial loss, in units of another image's."""
 _PROBE = 0.03
 """Standard deviation of the noise that probes how steep the critic is."""
 
@@ -323,7 +325,11 @@ def _train_step(
 
     def adversarial_loss(decoded: jax.Array) -> jax.Array:
         # Each against a real one (Jolicoeur-Martineau, 2019).
-        return jax.nn.softplus(on_real - judge(critic_params, others(decoded))).mean()
+        losses = jax.nn.softplus(on_real - judge(critic_params, others(decoded)))
+        # Nothing else tells samples what to be.
+        return losses.mean() + (_SAMPLE_WEIGHT - 1) * losses[-half // 2 :].sum() / len(
+            losses
+        )
 
     opinion = jax.grad(adversarial_loss)(decoded)
     gradient += config.adversarial_weight * opinion
