@@ -24,7 +24,7 @@ from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.baselines.vae import VaeConfig
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.training.autoencoder import AutoencoderConfig
+from inpaint_jax.training.recipes import AutoencoderConfig
 from inpaint_jax.types import Architecture, Metric
 
 ROOT = Path(__file__).parents[1]

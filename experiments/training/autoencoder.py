@@ -21,6 +21,7 @@ from inpaint_jax.quality import generators, perceptual, sets
 from inpaint_jax.training import autoencoder
 from inpaint_jax.training.autoencoder import AutoencoderState, Metrics
 from inpaint_jax.training.principal import principal_components
+from inpaint_jax.training.recipes import AutoencoderConfig
 from inpaint_jax.types import SEARCHES, Model
 
 _MASKS = ("center", "half", "random80", "pattern")
@@ -38,7 +39,7 @@ class Autoencoder:
 
     def __init__(
         self,
-        recipe: autoencoder.AutoencoderConfig,
+        recipe: AutoencoderConfig,
         dataset: datasets.Dataset,
         held_back: datasets.Dataset,
     ):

@@ -21,8 +21,7 @@ from inpaint_jax.pretrained import Parts, make_model
 from inpaint_jax.quality import generators
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import encoder, gan
-from inpaint_jax.training.autoencoder import AutoencoderConfig
-from inpaint_jax.training.recipes import Recipe, TrainConfig
+from inpaint_jax.training.recipes import AutoencoderConfig, Recipe, TrainConfig
 from inpaint_jax.types import Generate, LatentSpace, Model, as_pytree
 
 

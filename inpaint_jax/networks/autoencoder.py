@@ -185,6 +185,18 @@ def linear_guess(
     return jax.scipy.linalg.cho_solve(factor, right.T).T
 
 
+def linear_variance(decoder: Mapping[str, jax.Array]) -> jax.Array:
+    """Variance ``[L]`` of each number that a whole image leaves to the linear part.
+
+    It is that of orthogonal components, as they are when training begins.
+
+    Args:
+      decoder: Parameters of a ``Decoder``: ``components`` and ``noise``.
+    """
+    strength = jnp.square(decoder["components"]).sum((1, 2, 3))
+    return decoder["noise"] / (decoder["noise"] + strength)
+
+
 def enlarge(images: jax.Array, size: int) -> jax.Array:
     """Images ``[..., s, s, C]`` at side ``size``, by bilinear interpolation."""
     matrix = _interpolation(images.shape[-2], size)

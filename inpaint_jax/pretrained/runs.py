@@ -17,7 +17,7 @@ from inpaint_jax.types import Architecture
 
 KINDS: dict[str, type] = {
     "dcgan": recipes.TrainConfig,
-    "autoencoder": autoencoder.AutoencoderConfig,
+    "autoencoder": recipes.AutoencoderConfig,
     "context_encoder": context_encoder.ContextEncoderConfig,
     "vae": vae.VaeConfig,
 }
@@ -39,7 +39,7 @@ def _init_autoencoder(
     architecture: Architecture, config: Mapping[str, Any]
 ) -> autoencoder.AutoencoderState:
     widths = {name: config[name] for name in ("encoder_width", "critic_width")}
-    recipe = autoencoder.AutoencoderConfig(architecture, **widths)
+    recipe = recipes.AutoencoderConfig(architecture, **widths)
     side = coarse_side(architecture)
     none = principal.Principal(
         jax.numpy.zeros((side, side, 3)),

@@ -11,8 +11,8 @@ Training begins with the principal components of the images (``training.principa
 As in ``gan``, it is pure functions of a state.
 """
 
-import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -28,9 +28,8 @@ from inpaint_jax.networks.dcgan import Variables
 from inpaint_jax.training import updates
 from inpaint_jax.training.encoder import MASKS
 from inpaint_jax.training.principal import Principal
-from inpaint_jax.training.recipes import check_common
+from inpaint_jax.training.recipes import AutoencoderConfig
 from inpaint_jax.training.updates import Network
-from inpaint_jax.types import Architecture, check_counts
 
 _WARM_UP = 200
 """Steps in which the learning rate rises."""
@@ -47,71 +46,6 @@ class Perceptual(Protocol):
     """A distance of images: two batches ``[B, S, S, 3]`` in [-1, 1] to ``[B]``."""
 
     def __call__(self, a: jax.Array, b: jax.Array) -> jax.Array: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class AutoencoderConfig:
-    """How an autoencoder is trained.
-
-    Attributes:
-      architecture: Sizes; ``width`` is the decoder's.
-      encoder_width: Channels of the encoder's outermost layer.
-      critic_width: Channels of the critic's outermost layer.
-      batch_size: Images per step, a multiple of 8 for each device.
-      learning_rate: Adam's greatest step size. It rises over the first 200 steps, and
-        falls with one over the root of the step number from ``settled`` on.
-      settled: Step from which the learning rate falls.
-      beta1: Decay of Adam's first moment.
-      perceptual_weight: Weight of the perceptual distance of an image seen whole,
-        beside the negative log likelihood in nats a pixel's channel.
-      completion_weight: The same for a completed image.
-      adversarial_weight: Weight of the critic's loss of an image.
-      penalty: Weight of the critic's squared slope, at real images and at others.
-      ema_decay: Decay per step of the weights' moving average, after warm-up.
-      flip: Whether images are mirrored at random.
-      seed: Seed of weights, latents, masks, flips and order of the images.
-
-    Raises:
-      ValueError: A value is out of range.
-    """
-
-    architecture: Architecture = dataclasses.field(
-        default_factory=lambda: Architecture(latent_size=512, width=32)
-    )
-    encoder_width: int = 32
-    critic_width: int = 24
-    batch_size: int = 64
-    learning_rate: float = 5e-4
-    settled: int = 4000
-    beta1: float = 0.5
-    perceptual_weight: float = 3.0
-    completion_weight: float = 2.0
-    adversarial_weight: float = 1.0
-    penalty: float = 0.1
-    ema_decay: float = 0.999
-    flip: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_common(self)
-        check_counts(self, "encoder_width", "critic_width", "settled")
-        if self.batch_size % 8:
-            raise ValueError(
-                f"batch_size must be a multiple of 8, not {self.batch_size}: an eighth "
-                "of the images goes to each part of the work"
-            )
-        for name in (
-            "perceptual_weight",
-            "completion_weight",
-            "adversarial_weight",
-            "penalty",
-        ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
-
-    def of_width(self, width: int) -> Architecture:
-        """The architecture at another network's width."""
-        return dataclasses.replace(self.architecture, width=width)
 
 
 class AutoencoderState(NamedTuple):
@@ -215,6 +149,38 @@ def train_step(
     return updates.run_step(step, state, images, mesh, perceptual)
 
 
+class Shown(NamedTuple):
+    """A share of a batch as the networks get to see it.
+
+    Attributes:
+      whole: ``[N, S, S, 3]``, images that are seen whole.
+      holed: ``[N, S, S, 3]``, images that are seen through ``mask``.
+      mask: ``[S, S, 1]``, 1 = known, 0 = missing.
+    """
+
+    whole: jax.Array
+    holed: jax.Array
+    mask: jax.Array
+
+
+class Decoded(NamedTuple):
+    """What the decoder makes of latents.
+
+    Attributes:
+      whole: ``[N, S, S, 3]``, of the latents of images that were seen whole.
+      holed: ``[N, S, S, 3]``, of those that were seen through a hole.
+      sampled: ``[N / 2, S, S, 3]``, of samples.
+    """
+
+    whole: jax.Array
+    holed: jax.Array
+    sampled: jax.Array
+
+    def completed(self, shown: Shown) -> jax.Array:
+        """``[N, S, S, 3]``: the images with the decoded ones in their holes."""
+        return jnp.where(shown.mask > 0.5, shown.holed, self.holed)
+
+
 def _train_step(
     state: AutoencoderState,
     images: jax.Array,
@@ -228,154 +194,202 @@ def _train_step(
     Random values are drawn for the whole batch and then divided. The images are decoded
     once: the gradients of all losses meet in them, on their way back.
     """
-    size, numbers = config.architecture, images[0].size
-    count = share.devices * len(images)
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    key_flip, key_mask, key_noise, key_sample, key_probe = jax.random.split(key, 5)
+    key_flip, key_mask, *keys_latent, key_probe = jax.random.split(key, 5)
     if config.flip:
         images = updates.flip_at_random(key_flip, images, share)
-    whole, holed = images[0::2], images[1::2]
-    half = len(whole)
-    everything = jnp.ones((size.image_size, size.image_size, 1), jnp.float32)
-    mask = _draw_mask(key_mask, size.image_size)
-    normal = functools.partial(jax.random.normal, dtype=jnp.float32)
-    noise = share.take(normal(key_noise, (count // 2, size.latent_size)))
-    sampled = share.take(normal(key_sample, (count // 4, size.latent_size)))
-    decoder_network, encoder_network, critic_network = _networks(
-        config, share.axis_name
+    mask = _draw_mask(key_mask, config.architecture.image_size)
+    shown = Shown(images[0::2], images[1::2], mask)
+
+    forward = _forward(state, shown, keys_latent, config, share)
+    params = state.decoder.variables["params"], state.encoder.variables["params"]
+    (decoded, cost), pull_back, (*stats, divergence) = jax.vjp(
+        forward, params, has_aux=True
     )
+    judge = _judge(config)
+    critic = state.critic.variables["params"]
+    real, fake = _to_judge(shown, decoded)
 
-    # --- Forward: latents of what is seen, and of nothing; their images ---------------
-    guesses = _linear_guesses(state.decoder, (whole, everything), (holed, mask))
-    seen = jnp.concatenate([see(whole, everything), see(holed, mask)])
+    def distances(decoded: Decoded) -> tuple[jax.Array, Any]:
+        return _distances(decoded, shown, perceptual, config, share)
 
-    def forward(params: tuple[Any, Any]) -> tuple[Any, Any]:
+    def adversarial_loss(decoded: Decoded) -> jax.Array:
+        _, fake = _to_judge(shown, decoded)
+        # Each against a real one (Jolicoeur-Martineau, 2019).
+        losses = jax.nn.softplus(judge(critic, real) - judge(critic, fake))
+        # Nothing else tells samples, which are last, what to be.
+        is_sample = np.arange(len(fake)) >= len(fake) - len(decoded.sampled)
+        return (jnp.where(is_sample, _SAMPLE_WEIGHT, 1.0) * losses).mean()
+
+    gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
+    opinion = jax.grad(adversarial_loss)(decoded)
+    gradient = jax.tree.map(
+        lambda one, other: one + config.adversarial_weight * other, gradient, opinion
+    )
+    (gradients,) = pull_back((gradient, jnp.ones_like(cost)))
+    gradients, stats = share.mean((gradients, stats))
+    optimizer = _optimizer(config)
+    decoder = updates.update(state.decoder, optimizer, gradients[0], stats[0])
+    encoder = updates.update(state.encoder, optimizer, gradients[1], stats[1])
+
+    shape = share.devices * len(images) // 8, *images.shape[1:]
+    probe = share.take(_PROBE * jax.random.normal(key_probe, shape, jnp.float32))
+    c_gradient, (lead, slope) = jax.grad(_critic_loss, has_aux=True)(
+        critic, judge, real, fake, probe, config.penalty
+    )
+    updated = updates.update(state.critic, optimizer, share.mean(c_gradient), {})
+    average = updates.moving_average(
+        state.average,
+        (decoder.variables, encoder.variables),
+        state.step,
+        config.ema_decay,
+    )
+    metrics = Metrics(
+        errors[0], errors[1], divergence, perceived[0], perceived[1], lead, slope
+    )
+    state = AutoencoderState(state.step + 1, decoder, encoder, updated, average)
+    return state, share.mean(metrics)
+
+
+def _forward(
+    state: AutoencoderState,
+    shown: Shown,
+    keys: Sequence[jax.Array],
+    config: AutoencoderConfig,
+    share: parallel.Share,
+) -> Callable[[tuple[Any, Any]], Any]:
+    """The way from parameters of decoder and encoder to what is decoded.
+
+    Args:
+      state: State of the training.
+      shown: The images.
+      keys: Keys of the latents' noise and of the samples.
+      config: The recipe.
+      share: Position of the images in the batch.
+
+    Returns:
+      A function to the ``Decoded`` and the cost of the latents in nats a number of an
+      image; and beside these BatchNorm's statistics and the KL divergence.
+    """
+    size = config.architecture
+    decoder_network, encoder_network, _ = _networks(config, share.axis_name)
+    half = len(shown.whole)
+    count = share.devices * half
+    noise = share.take(jax.random.normal(keys[0], (count, size.latent_size), "float32"))
+    samples = jax.random.normal(keys[1], (count // 2, size.latent_size), "float32")
+    sampled = share.take(samples)
+    everything = jnp.ones_like(shown.mask)
+    linear = jax.lax.stop_gradient(state.decoder.variables["params"])
+    guesses = jnp.concatenate(
+        [
+            autoencoder.linear_guess(linear, shown.whole, everything),
+            autoencoder.linear_guess(linear, shown.holed, shown.mask),
+        ]
+    )
+    linear_variance = autoencoder.linear_variance(linear)
+    seen = jnp.concatenate([see(shown.whole, everything), see(shown.holed, shown.mask)])
+
+    def forward(params: tuple[Any, Any]) -> Any:
         (correction, log_variance), e_stats = updates.apply(
             encoder_network, state.encoder.variables, params[1], seen
         )
-        mean, completing = guesses[:half] + correction[:half], guesses + correction
-        completing, log_variance = completing[half:], log_variance[:half]
-        # The linear part's own posterior is where the encoder starts from.
-        variance = jnp.exp(log_variance) * prior_variance
+        mean, completing = jnp.split(guesses + correction, 2)
+        variance = linear_variance * jnp.exp(log_variance[:half])
         latents = mean + jnp.sqrt(variance) * noise
+        given = jnp.concatenate([latents, completing, sampled])
         decoded, d_stats = updates.apply(
-            decoder_network,
-            state.decoder.variables,
-            params[0],
-            jnp.concatenate([latents, completing, sampled]),
+            decoder_network, state.decoder.variables, params[0], given
         )
         divergence = (jnp.square(mean) + variance - 1 - jnp.log(variance)).sum(1) / 2
+        divergence = divergence.mean()
         # A completing latent is to be probable, too; it has no variance.
         improbable = jnp.square(completing).sum(1).mean() / 2
-        divergence = divergence.mean()
-        cost = (divergence + improbable / 2) / numbers
-        return (decoded, cost), (d_stats, e_stats, divergence)
+        cost = (divergence + improbable / 2) / shown.whole[0].size
+        parts = Decoded(*jnp.split(decoded, [half, 2 * half]))
+        return (parts, cost), (d_stats, e_stats, divergence)
 
-    prior_variance = _posterior_variance(state.decoder)
-    (decoded, _), pull_back, (d_stats, e_stats, divergence) = jax.vjp(
-        forward,
-        (state.decoder.variables["params"], state.encoder.variables["params"]),
-        has_aux=True,
+    return forward
+
+
+def _distances(
+    decoded: Decoded,
+    shown: Shown,
+    perceptual: Perceptual,
+    config: AutoencoderConfig,
+    share: parallel.Share,
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """The loss of images beside their pictures; squared and perceptual distances."""
+    pairs = (decoded.whole, shown.whole), (decoded.holed, shown.holed)
+    errors = jnp.stack([jnp.square(a - b).mean() for a, b in pairs])
+    perceived = perceptual(
+        jnp.concatenate([decoded.whole, decoded.completed(shown)]),
+        jnp.concatenate([shown.whole, shown.holed]),
     )
+    perceived = perceived.reshape(2, -1).mean(1)
+    # Its gradient is that of the logarithm of the whole batch's error.
+    rates = _ERROR_WEIGHTS / jax.lax.stop_gradient(share.mean(errors))
+    loss = rates @ errors
+    loss += config.perceptual_weight * perceived[0]
+    loss += config.completion_weight * perceived[1]
+    return loss, (errors, perceived)
 
-    # --- Losses of the images, and the critic's opinion -------------------------------
-    def completed(decoded: jax.Array) -> jax.Array:
-        return jnp.where(mask > 0.5, holed, decoded[half : 2 * half])
 
-    def distances(decoded: jax.Array) -> tuple[jax.Array, Any]:
-        errors = jnp.stack(
-            [
-                jnp.square(decoded[:half] - whole).mean(),
-                jnp.square(decoded[half : 2 * half] - holed).mean(),
-            ]
-        )
-        found = perceptual(
-            jnp.concatenate([decoded[:half], completed(decoded)]),
-            jnp.concatenate([whole, holed]),
-        )
-        found = jnp.stack([found[:half].mean(), found[half:].mean()])
-        # The gradient of the logarithm of the whole batch's error.
-        rates = _ERROR_WEIGHTS / jax.lax.stop_gradient(share.mean(errors))
-        cost = rates @ errors
-        cost += config.perceptual_weight * found[0]
-        cost += config.completion_weight * found[1]
-        return cost, (errors, found)
+def _to_judge(shown: Shown, decoded: Decoded) -> tuple[jax.Array, jax.Array]:
+    """Real images ``[2 N, S, S, 4]`` and as many others, each of a kind with its like.
 
-    gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
-    nothing = jnp.zeros_like(everything)
-    real = jnp.concatenate(
-        [_mark(holed, mask), _mark(whole[0::2], nothing), _mark(whole[1::2], nothing)]
+    Completed images are judged beside their originals, with the mask. Of images that
+    were seen whole every other one makes room for a sample.
+    """
+    nothing, (even, odd) = (
+        jnp.zeros_like(shown.mask),
+        (shown.whole[0::2], shown.whole[1::2]),
     )
+    real = _mark(shown.holed, shown.mask), _mark(even, nothing), _mark(odd, nothing)
+    fake = (
+        _mark(decoded.completed(shown), shown.mask),
+        _mark(decoded.whole[0::2], nothing),
+        _mark(decoded.sampled, nothing),
+    )
+    return jnp.concatenate(real), jnp.concatenate(fake)
 
-    def others(decoded: jax.Array) -> jax.Array:
-        # Every other image that was seen whole makes room for a sample.
-        return jnp.concatenate(
-            [
-                _mark(completed(decoded), mask),
-                _mark(decoded[0:half:2], nothing),
-                _mark(decoded[2 * half :], nothing),
-            ]
-        )
 
-    def judge(params: Any, images: jax.Array) -> jax.Array:
-        return jnp.asarray(critic_network.apply({"params": params}, images, train=True))
+def _critic_loss(
+    params: Any,
+    judge: Callable[[Any, jax.Array], jax.Array],
+    real: jax.Array,
+    fake: jax.Array,
+    probe: jax.Array,
+    penalty: float,
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """The critic's loss; how much more real it finds real images; its squared slope.
 
-    critic_params = state.critic.variables["params"]
-    on_real = judge(critic_params, real)
-
-    def adversarial_loss(decoded: jax.Array) -> jax.Array:
-        # Each against a real one (Jolicoeur-Martineau, 2019).
-        losses = jax.nn.softplus(on_real - judge(critic_params, others(decoded)))
-        # Nothing else tells samples what to be.
-        return losses.mean() + (_SAMPLE_WEIGHT - 1) * losses[-half // 2 :].sum() / len(
-            losses
-        )
-
-    opinion = jax.grad(adversarial_loss)(decoded)
-    gradient += config.adversarial_weight * opinion
-
-    # --- Updates ----------------------------------------------------------------------
-    (gradients,) = pull_back((gradient, jnp.ones((), gradient.dtype)))
-    gradients, d_stats, e_stats = share.mean((gradients, d_stats, e_stats))
-    optimizer = _optimizer(config)
-    decoder = updates.update(state.decoder, optimizer, gradients[0], d_stats)
-    encoder = updates.update(state.encoder, optimizer, gradients[1], e_stats)
-    # The mean squared change along a random direction is the squared slope. (The exact
-    # one is a derivative of a derivative, at more than twice the cost.)
-    fake = others(decoded)
-    noise = share.take(_PROBE * normal(key_probe, (count // 8, *images.shape[1:])))
-    probe = _mark(jnp.tile(noise, (5, 1, 1, 1)), nothing)
+    The slope is measured by the change along a random direction, whose mean square it
+    is. (The exact slope is a derivative of a derivative, at more than twice the cost.)
+    """
+    half = len(real) // 2
 
     def some(real: jax.Array, fake: jax.Array) -> jax.Array:
-        # Five kinds of images, an eighth of the batch of each.
-        quarter = half // 2
-        kinds = (
-            real[:half:4],
-            real[half : half + quarter : 2],
-            fake[:half:4],
-            fake[half::2],
-        )
-        return jnp.concatenate(kinds)
+        # As many of each kind as there are probes; of fakes, samples too.
+        even = real[half : half + half // 2]
+        return jnp.concatenate([real[:half:4], even[::2], fake[:half:4], fake[half::2]])
 
-    def critic_loss(params: Any) -> tuple[jax.Array, Any]:
-        on_real, on_fake = judge(params, real), judge(params, fake)
-        moved = judge(params, some(real, fake) + probe) - some(on_real, on_fake)
-        slope = jnp.square(moved / _PROBE).mean()
-        lead = on_real - on_fake
-        loss = jax.nn.softplus(-lead).mean() + config.penalty / 2 * slope
-        return loss, (lead.mean(), slope)
+    on_real, on_fake = judge(params, real), judge(params, fake)
+    lead = on_real - on_fake
+    noise = _mark(jnp.tile(probe, (5, 1, 1, 1)), jnp.zeros_like(real[0, ..., :1]))
+    moved = judge(params, some(real, fake) + noise) - some(on_real, on_fake)
+    slope = jnp.square(moved / _PROBE).mean()
+    loss = jax.nn.softplus(-lead).mean() + penalty / 2 * slope
+    return loss, (lead.mean(), slope)
 
-    c_gradient, judgement = jax.grad(critic_loss, has_aux=True)(critic_params)
-    critic = updates.update(state.critic, optimizer, share.mean(c_gradient), {})
-    variables = decoder.variables, encoder.variables
-    average = updates.moving_average(
-        state.average, variables, state.step, config.ema_decay
-    )
-    metrics = Metrics(
-        errors[0], errors[1], divergence, perceived[0], perceived[1], *judgement
-    )
-    state = AutoencoderState(state.step + 1, decoder, encoder, critic, average)
-    return state, share.mean(metrics)
+
+def _judge(config: AutoencoderConfig) -> Callable[[Any, jax.Array], jax.Array]:
+    """The critic as a function of parameters and images."""
+    _, _, network = _networks(config, None)
+
+    def judge(params: Any, images: jax.Array) -> jax.Array:
+        return jnp.asarray(network.apply({"params": params}, images, train=True))
+
+    return judge
 
 
 def _networks(
@@ -393,23 +407,6 @@ def _draw_mask(key: jax.Array, size: int) -> jax.Array:
     key_masks, key_choice = jax.random.split(key)
     each = masks.masks_in_turn(MASKS, key_masks, len(MASKS), (size, size))
     return each[jax.random.randint(key_choice, (), 0, len(MASKS), jnp.int32)]
-
-
-def _linear_guesses(decoder: Network, *seen: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """The linear part's latents ``[B, L]`` for images under a mask, and others."""
-    params = jax.lax.stop_gradient(decoder.variables["params"])
-    guesses = [autoencoder.linear_guess(params, *each) for each in seen]
-    return jnp.concatenate(guesses)
-
-
-def _posterior_variance(decoder: Network) -> jax.Array:
-    """Variance ``[L]`` that a whole image leaves of each number, for the linear part.
-
-    That of orthogonal components, as they are when training begins.
-    """
-    params = decoder.variables["params"]
-    strength = jnp.square(params["components"]).sum((1, 2, 3))
-    return params["noise"] / (params["noise"] + strength)
 
 
 def _mark(images: jax.Array, known: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, get_args
 
 from jax.typing import DTypeLike
 
-from inpaint_jax.types import PRECISIONS, Architecture
+from inpaint_jax.types import PRECISIONS, Architecture, check_counts
 
 GENERATOR_LOSSES = ("non_saturating", "saturating")
 
@@ -140,6 +140,71 @@ class TrainConfig:
     def dtype(self) -> DTypeLike | None:
         """The number type that the networks compute in; None: that of their inputs."""
         return None if self.precision == "float32" else self.precision
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig:
+    """How an autoencoder is trained.
+
+    Attributes:
+      architecture: Sizes; ``width`` is the decoder's.
+      encoder_width: Channels of the encoder's outermost layer.
+      critic_width: Channels of the critic's outermost layer.
+      batch_size: Images per step, a multiple of 8 for each device.
+      learning_rate: Adam's greatest step size. It rises over the first 200 steps, and
+        falls with one over the root of the step number from ``settled`` on.
+      settled: Step from which the learning rate falls.
+      beta1: Decay of Adam's first moment.
+      perceptual_weight: Weight of the perceptual distance of an image seen whole,
+        beside the negative log likelihood in nats a pixel's channel.
+      completion_weight: The same for a completed image.
+      adversarial_weight: Weight of the critic's loss of an image.
+      penalty: Weight of the critic's squared slope, at real images and at others.
+      ema_decay: Decay per step of the weights' moving average, after warm-up.
+      flip: Whether images are mirrored at random.
+      seed: Seed of weights, latents, masks, flips and order of the images.
+
+    Raises:
+      ValueError: A value is out of range.
+    """
+
+    architecture: Architecture = dataclasses.field(
+        default_factory=lambda: Architecture(latent_size=512, width=32)
+    )
+    encoder_width: int = 32
+    critic_width: int = 24
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    settled: int = 4000
+    beta1: float = 0.5
+    perceptual_weight: float = 3.0
+    completion_weight: float = 2.0
+    adversarial_weight: float = 1.0
+    penalty: float = 0.1
+    ema_decay: float = 0.999
+    flip: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_common(self)
+        check_counts(self, "encoder_width", "critic_width", "settled")
+        if self.batch_size % 8:
+            raise ValueError(
+                f"batch_size must be a multiple of 8, not {self.batch_size}: an eighth "
+                "of the images goes to each part of the work"
+            )
+        for name in (
+            "perceptual_weight",
+            "completion_weight",
+            "adversarial_weight",
+            "penalty",
+        ):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+
+    def of_width(self, width: int) -> Architecture:
+        """The architecture at another network's width."""
+        return dataclasses.replace(self.architecture, width=width)
 
 
 RECIPES = {
