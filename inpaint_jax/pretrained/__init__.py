@@ -247,9 +247,7 @@ def _latents_of(path: Path, metadata: Mapping[str, Any]) -> LatentSpace | None:
 
 def _parts_of_run(workdir: Path) -> Parts:
     """The averaged generator and the discriminator of the best checkpoint."""
-    run = load_run(workdir)
-    if run.kind not in KINDS:
-        raise ModelError(f"{workdir} is the run of a {run.kind}, which is not searched")
+    run = load_run(workdir, *KINDS)
     metadata = {**run.config, "steps": int(run.state.step)}
     return parts_of_run(run, workdir.name, metadata)
 

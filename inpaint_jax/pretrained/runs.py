@@ -74,16 +74,16 @@ class Run:
     state: Any
 
 
-def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) -> Run:
+def load_run(workdir: Path, *kinds: str, latest: bool = False) -> Run:
     """Reads a checkpoint of a training run.
 
     Args:
       workdir: Folder of the run.
-      kind: Required kind of network; None: any.
+      *kinds: Kinds of network that will do; none: all of ``KINDS``.
       latest: Load the newest checkpoint, even if an earlier one scored better.
 
     Raises:
-      ModelError: The folder is not a run of that kind, or has no checkpoint yet.
+      ModelError: The folder is not a run of these kinds, or has no checkpoint yet.
     """
     # Imported here, because importing Orbax takes seconds and only runs need it.
     from inpaint_jax.training.checkpoints import Checkpoints
@@ -102,8 +102,9 @@ def load_run(workdir: Path, kind: str | None = None, *, latest: bool = False) ->
         raise ModelError(
             f"{workdir} is not the work folder of a generator's training{hint}"
         ) from error
-    if kind not in (None, found):
-        raise ModelError(f"{workdir} is the run of a {found}, not of a {kind}")
+    if kinds and found not in kinds:
+        wanted = " or ".join(kinds)
+        raise ModelError(f"{workdir} is the run of a {found}, not of a {wanted}")
     for attempt in range(_ATTEMPTS):
         try:
             with contextlib.ExitStack() as stack:

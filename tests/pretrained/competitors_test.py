@@ -140,7 +140,7 @@ def test_a_run_of_another_kind_is_refused(kind, tmp_path):
     (other,) = set(KINDS) - {kind}
     with pytest.raises(ModelError, match=f"is the run of a {kind}, not of a {other}$"):
         read_competitor(other, tmp_path)
-    with pytest.raises(ModelError, match=f"is the run of a {kind}, which is not s"):
+    with pytest.raises(ModelError, match=f"is the run of a {kind}, not of a dcgan or"):
         load_model(tmp_path)
 
 
