@@ -36,8 +36,6 @@ _WARM_UP = 200
 _ERROR_WEIGHTS = np.array([0.5, 0.25], np.float32)
 """Weights of the logarithms of the squared errors of images seen whole, where this is
 the likelihood, and of completed ones."""
-_SAMPLE_WEIGHT = 4.0
-"""Weight of a sample's adversarial loss, in units of another image's."""
 _PROBE = 0.03
 """Standard deviation of the noise that probes how steep the critic is."""
 
@@ -216,10 +214,7 @@ def _train_step(
     def adversarial_loss(decoded: Decoded) -> jax.Array:
         _, fake = _to_judge(shown, decoded)
         # Each against a real one (Jolicoeur-Martineau, 2019).
-        losses = jax.nn.softplus(judge(critic, real) - judge(critic, fake))
-        # Nothing else tells samples, which are last, what to be.
-        is_sample = np.arange(len(fake)) >= len(fake) - len(decoded.sampled)
-        return (jnp.where(is_sample, _SAMPLE_WEIGHT, 1.0) * losses).mean()
+        return jax.nn.softplus(judge(critic, real) - judge(critic, fake)).mean()
 
     gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
     opinion = jax.grad(adversarial_loss)(decoded)

@@ -179,7 +179,7 @@ class AutoencoderConfig:
     beta1: float = 0.5
     perceptual_weight: float = 3.0
     completion_weight: float = 2.0
-    adversarial_weight: float = 1.0
+    adversarial_weight: float = 0.3
     penalty: float = 0.1
     ema_decay: float = 0.999
     flip: bool = True
