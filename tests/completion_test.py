@@ -57,6 +57,16 @@ def test_shapes_are_those_the_docs_say():
     )
 
 
+def test_a_model_is_searched_as_suits_it_unless_something_is_said():
+    images, masks, keys = problem(2)
+    for name in SEARCHES:
+        model = replace(MODEL, search=name)
+        found = inpaint_jax.inpaint(model, images, masks, keys)
+        assert found.trace.context.shape == (2, SEARCHES[name].steps + 1)
+    said = inpaint_jax.inpaint(model, images, masks, keys, config=SHORT)
+    assert said.trace.context.shape == (2, SHORT.steps + 1)
+
+
 @pytest.mark.networks
 def test_refined_images_are_closer_and_only_when_asked(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
