@@ -143,6 +143,8 @@ class SearchConfig:
       latent_weight: Weight in the prior loss of ``-log p(z)``, the negative log density
         of the latent space: ``|z|^2 / 2`` for a normal one (Bora et al., 2017), 0 for
         the paper's box.
+      start_weight: Weight in the prior loss of ``|z - z_0|^2 / 2``, of the squared
+        distance from the start, for starts that are good guesses.
 
     Raises:
       ValueError: A value is out of range.
@@ -160,12 +162,13 @@ class SearchConfig:
     principal: bool = False
     projected: bool = False
     latent_weight: float = 0.0
+    start_weight: float = 0.0
 
     def __post_init__(self) -> None:
         check_counts(self, "steps", "prior_every", "starts", "window")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
-        for name in ("prior_weight", "latent_weight"):
+        for name in ("prior_weight", "latent_weight", "start_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
         if self.window % 2 == 0:
@@ -222,7 +225,8 @@ SEARCHES = {
         schedule="cosine",
         prior_weight=0.0,
         guesses=True,
-        latent_weight=3.0,
+        latent_weight=0.1,
+        start_weight=0.1,
     ),
 }
 """Search configurations by name: the paper's; a faster one, for the paper's networks;

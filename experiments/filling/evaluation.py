@@ -32,7 +32,8 @@ from inpaint_jax.data import datasets
 from inpaint_jax.quality import perceptual, sets
 
 _SWD_IMAGES = 2048
-_OLDER = {"blend": True}  # Values of fields that older config.json files lack.
+# Values of fields that older config.json files lack.
+_OLDER = {"blend": True, "latent_weight": 0.0, "start_weight": 0.0}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from inpaint_jax.search.strategies import (
     advance,
     keep_best,
     make_strategy,
+    near_start,
     search,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "guesses",
     "keep_best",
     "make_strategy",
+    "near_start",
     "paper_objective",
     "search",
     "with_metric",

@@ -124,6 +124,18 @@ class BestState(NamedTuple):
     best: Iterate
 
 
+class NearState(NamedTuple):
+    """State of ``near_start``.
+
+    Attributes:
+      start: ``[*L]``, the first latent.
+      inner: State of the wrapped strategy.
+    """
+
+    start: jax.Array
+    inner: Any
+
+
 class SearchResult(NamedTuple):
     """The result of a search.
 
@@ -228,9 +240,47 @@ def keep_best(strategy: Strategy, *, exact: bool = True) -> Strategy:
     return Strategy(init, step, result)
 
 
+def near_start(strategy: Strategy, weight: float) -> Strategy:
+    """A strategy that stays near its first latent, which is an encoder's guess.
+
+    What the known pixels do not determine stays as the guess has it. A prior alone
+    would draw it to the mean of all images, which is blurred.
+
+    Args:
+      strategy: The strategy to wrap.
+      weight: Weight of ``|z - z_0|^2 / 2``, which is added to the prior loss.
+    """
+
+    def nearby(problem: Problem, start: jax.Array) -> Problem:
+        def objective(latent: jax.Array, generated: jax.Array) -> Losses:
+            losses = problem.objective(latent, generated)
+            distance = jnp.sum(jnp.square(latent - start))
+            half = jnp.asarray(weight / 2, distance.dtype)
+            return losses._replace(prior=losses.prior + half * distance)
+
+        return problem._replace(objective=objective)
+
+    def init(latent: jax.Array, directions: jax.Array | None) -> NearState:
+        return NearState(latent, strategy.init(latent, directions))
+
+    def step(
+        state: NearState, problem: Problem, clock: Clock
+    ) -> tuple[NearState, Iterate]:
+        problem = nearby(problem, state.start)
+        inner, iterate = strategy.step(state.inner, problem, clock)
+        return NearState(state.start, inner), iterate
+
+    def result(state: NearState, problem: Problem) -> Result:
+        return strategy.result(state.inner, nearby(problem, state.start))
+
+    return Strategy(init, step, result)
+
+
 @functools.cache
 def make_strategy(config: SearchConfig, latents: LatentSpace) -> Strategy:
     """The strategy of a configuration: Adam, keeping the best iterate.
+
+    It stays near its start if ``config.start_weight`` says so.
 
     Args:
       config: How to search; ``steps`` is ignored.
@@ -240,7 +290,10 @@ def make_strategy(config: SearchConfig, latents: LatentSpace) -> Strategy:
       The strategy; the same object for equal arguments, so that functions with a
       strategy as a static argument are compiled once.
     """
-    return keep_best(adam(config, latents), exact=config.prior_every == 1)
+    strategy = keep_best(adam(config, latents), exact=config.prior_every == 1)
+    if config.start_weight:
+        strategy = near_start(strategy, config.start_weight)
+    return strategy
 
 
 def advance(

@@ -19,6 +19,7 @@ from inpaint_jax.search.strategies import (
     advance,
     keep_best,
     make_strategy,
+    near_start,
     search,
 )
 from inpaint_jax.types import Losses, SearchConfig, Seen
@@ -275,6 +276,32 @@ def test_the_path_is_every_iterate():
     np.testing.assert_allclose(totals, found.trace.total, rtol=1e-6)
     np.testing.assert_array_equal(found.latent, found.path[jnp.argmin(totals)])
     assert run(image(), config).path is None
+
+
+@pytest.mark.parametrize("weight", [0.5, 3.0])
+def test_near_its_start_it_ends_between_it_and_the_target(weight):
+    target = jnp.array([0.3, -0.2, 0.8, 0.0])
+    start = jnp.array([-0.5, 0.4, 0.1, 0.2])
+
+    def objective(latent, generated):
+        del generated
+        return Losses(0.5 * jnp.sum((latent - target) ** 2), jnp.float32(0.25))
+
+    config = SearchConfig(learning_rate=0.05, schedule="cosine")
+    inner = keep_best(adam(config, Normal(LATENTS)), exact=True)
+    strategy = near_start(inner, weight)
+    wrapped, steps = Problem(GENERATE, objective), jnp.int32(400)
+    state = strategy.init(start, None)
+    state, _ = advance(strategy, state, wrapped, 400, clock=Clock(jnp.int32(0), steps))
+    found = strategy.result(state, wrapped)
+    # The minimum of the sum of two paraboloids.
+    expected = (target + weight * start) / (1 + weight)
+    np.testing.assert_allclose(found.latent, expected, atol=1e-3)
+    away = weight / 2 * jnp.sum((found.latent - start) ** 2)
+    assert found.losses.prior == pytest.approx(0.25 + float(away), rel=1e-4)
+    said = replace(config, start_weight=weight)
+    assert make_strategy(said, SPACE) is make_strategy(replace(said), SPACE)
+    assert make_strategy(said, SPACE) is not make_strategy(config, SPACE)
 
 
 def test_keep_best_wraps_any_strategy():
