@@ -12,6 +12,9 @@ _TRUST = 0.85
 """A guess is taken only if its loss is below this share of a random start's. A guess
 that is hardly better shows that the encoders never saw such an image. It is then the
 worse start, as every key leads to the same valley, which may be the wrong one."""
+_TEMPERATURE = 0.5
+"""Standard deviation of the latents that ``_simulate`` draws. Those of real pictures
+have 1, but a random one is far from all of them."""
 
 
 def guesses(
@@ -65,6 +68,9 @@ def choose_start(
 ) -> jax.Array:
     """The first iterate: the candidate of least context loss.
 
+    A search that stays near its start (``config.start_weight``) takes the encoders'
+    last guess as it is; and unguided a random latent that agrees with what is known.
+
     Args:
       model: Latent space to draw from, generator, and encoders to guess.
       objective: The function whose context loss decides.
@@ -82,6 +88,10 @@ def choose_start(
     correctors = model.correctors if config.guesses else ()
     if len(latents) == 1 and not correctors:
         return latents[0]
+    if config.start_weight and correctors:
+        guess, other = _last_guess(model, seen.image, seen), _simulate(model, seen, key)
+        start = jnp.where(guided, guess, other)
+        return jnp.where(jnp.isfinite(start).all(), start, latents[0])
 
     def loss(latent: jax.Array, generated: jax.Array) -> jax.Array:
         return objective(latent, generated, seen).context
@@ -96,3 +106,25 @@ def choose_start(
         latents = jnp.concatenate([latents, latent[None]])
         losses = jnp.append(losses, guessed)
     return best_of(latents, losses)
+
+
+def _last_guess(model: Model, image: jax.Array, seen: Seen) -> jax.Array:
+    """The encoders' last guess ``[*L]`` of an image under the mask of another."""
+    *_, (latent, _) = guesses(
+        model.correctors, model.generate, model.latents, image, seen.mask
+    )
+    return latent
+
+
+def _simulate(model: Model, seen: Seen, key: jax.Array) -> jax.Array:
+    """A random latent ``[*L]`` that agrees with the known pixels.
+
+    A random latent is moved by the difference of two guesses: that of the picture, and
+    that of its own image under the same mask. If generator and encoder were linear,
+    this would draw from the posterior (Hoffman and Ribak, 1991).
+    """
+    drawn = _TEMPERATURE * model.latents.sample(key)
+    image = model.generate(drawn)
+    return (
+        drawn + _last_guess(model, seen.image, seen) - _last_guess(model, image, seen)
+    )

@@ -99,3 +99,43 @@ def test_a_search_that_is_not_guided_starts_from_what_is_drawn():
     # A configuration that does not ask for guesses gets none.
     found = start(SearchConfig(), corrector=lambda seen: near)
     np.testing.assert_array_equal(found, drawn)
+
+
+TRUSTING = SearchConfig(guesses=True, start_weight=1.0)
+UPPER = masks.bottom(jax.random.key(0), (SIZE, SIZE))  # Its lower half is missing.
+
+
+def quarters(z):
+    """An image with a quarter for each number."""
+    return jnp.repeat(jnp.repeat(jnp.tile(z.reshape(2, 2, 1), 3), 4, 0), 4, 1)
+
+
+def read(seen):
+    """The numbers of known quarters, and 0 for the others."""
+    image, known = seen[..., :3], seen[..., 3:4]
+    cells = (image * known).reshape(2, 4, 2, 4, 3).mean((1, 3, 4))
+    return cells.reshape(-1)
+
+
+def trusting(corrector, **options):
+    model = replace(
+        MODEL, generate=quarters, latents=Normal(LATENTS), correctors=(corrector,)
+    )
+    seen = Seen(quarters(WISH), UPPER, importance_weights(UPPER))
+    return choose_start(model, OBJECTIVE, seen, KEY, config=TRUSTING, **options)
+
+
+def test_a_trusted_guess_is_the_start():
+    np.testing.assert_allclose(trusting(read), [0.3, -0.2, 0, 0], atol=1e-6)
+    # However bad it is, but for what is not a number.
+    np.testing.assert_array_equal(trusting(lambda seen: jnp.full(4, 9.0)), 9.0)
+    drawn = Normal(LATENTS).sample(KEY)
+    broken = trusting(lambda seen: jnp.full(4, jnp.nan))
+    np.testing.assert_array_equal(broken, drawn)
+
+
+def test_unguided_it_is_random_in_what_is_missing_alone():
+    drawn = Normal(LATENTS).sample(KEY)
+    found = trusting(read, guided=jnp.asarray(False))
+    np.testing.assert_allclose(found[:2], WISH[:2], atol=1e-6)
+    np.testing.assert_allclose(found[2:], drawn[2:] / 2, atol=1e-6)
