@@ -64,8 +64,13 @@ def config(model: Model) -> SearchConfig:
     """The configuration for a model, with the changes that other flags make.
 
     Raises:
-      ValueError: A value is out of range.
+      ValueError: A value is out of range, or the search does not suit the model.
     """
+    if SEARCHES[name(model)].start_weight and not model.correctors:
+        raise ValueError(
+            f"--search={name(model)} starts from an encoder's guess, and model "
+            f"{model.name} has no encoder: use --search=fast"
+        )
     given: dict[str, Any] = {
         flag.name: flag.value
         for flag in (_STEPS, _LEARNING_RATE, _PRIOR_WEIGHT, _LATENT_WEIGHT)

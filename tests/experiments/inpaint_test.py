@@ -337,6 +337,7 @@ def bad_inputs(folder):
         (["--mask=random180"], "random180"),
         (["--mask=missing_mask.png"], "missing_mask.png"),
         (["--steps=0"], "steps"),
+        (["--search=map"], "has no encoder: use --search=fast"),
         (["--learning_rate=-1"], "learning_rate"),
         (["--prior_weight=nan"], "prior_weight"),
         (["--refine=-1"], "refine"),

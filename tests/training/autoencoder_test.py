@@ -178,11 +178,10 @@ def test_two_devices_are_as_good_as_one():
 
 def test_the_critic_moves_the_decoder():
     deaf = replace(AUTOENCODER, adversarial_weight=0.0)
-    states = [train(1, config)[0] for config in (AUTOENCODER, deaf)]
+    # Adam's first step has the signs of the gradient alone, which may be the same.
+    states = [train(2, config)[0] for config in (AUTOENCODER, deaf)]
     one, two = (state.decoder.variables["params"] for state in states)
     assert not np.array_equal(one["components"], two["components"])
-    critics = (state.critic.variables for state in states)
-    jax.tree.map(np.testing.assert_array_equal, *critics)
 
 
 @pytest.mark.parametrize(
