@@ -198,9 +198,11 @@ def reconstruct(
         )
     judged = dataclasses.replace(model, critic=None)
     config = SearchConfig(steps=steps)
-    if model.search == "map":
-        own = SEARCHES[model.search]
-        config = dataclasses.replace(own, steps=steps, latent_weight=0.0)
+    own = SEARCHES[model.search]
+    if own.start_weight:
+        config = dataclasses.replace(
+            own, steps=steps, latent_weight=0.0, start_weight=0.0
+        )
     key = jax.random.key(seed)
     # Groups of one size need one compilation, however many images there are.
     group = min(GROUP, len(images))
