@@ -129,6 +129,13 @@ def main() -> int:
 
     # --- Measure ----------------------------------------------------------------------
     real = pixels.to_float(dataset.images)
+    principal = None
+    if training is not None:  # First: it may lack its package, and searches take long.
+        count = latents.size(model.latents)
+        reconstructed = dataset.images[: config.reconstructions]
+        with program.usage_errors():
+            ceiling = linear.principal_ceiling(training.images, reconstructed, count)
+        principal = {"components": count, "psnr": float(ceiling.mean())}
     groups = math.ceil(min(config.reconstructions, len(real)) / generators.GROUP)
     with tqdm(total=groups * config.steps, unit="step", disable=None) as bar:
         found = generators.measure(
@@ -148,13 +155,8 @@ def main() -> int:
         **_figures(found),
         "real": _of_real_images(real, config),
     }
-    if training is not None:
-        count = latents.size(model.latents)
-        with program.usage_errors():
-            ceiling = linear.principal_ceiling(
-                training.images, dataset.images[: len(found.ceiling)], count
-            )
-        row["principal"] = {"components": count, "psnr": float(ceiling.mean())}
+    if principal is not None:
+        row["principal"] = principal
     if features is not None:
         row["fid"] = inception.frechet_inception_distance(
             pixels.to_uint8(found.samples), dataset.images, features
@@ -172,7 +174,7 @@ def main() -> int:
         f"SWD {row['swd']['mean']:.1f} (halves of the real images: "
         f"{row['real']['swd_of_halves']['mean']:.1f}), MS-SSIM {row['ms_ssim']:.3f} "
         f"(real: {row['real']['ms_ssim']:.3f}), ceiling {row['ceiling']['psnr']:.2f} dB"
-        + _beside(row.get("principal"))
+        + _beside(principal)
     )
     print(f"look at {output / 'samples.png'} and {output / 'reconstructions.png'}")
     return 0

@@ -89,8 +89,8 @@ def choose_start(
     if len(latents) == 1 and not correctors:
         return latents[0]
     if config.start_weight and correctors:
-        guess, other = _last_guess(model, seen.image, seen), _simulate(model, seen, key)
-        start = jnp.where(guided, guess, other)
+        guess = _last_guess(model, seen.image, seen.mask)
+        start = jnp.where(guided, guess, _simulate(model, seen.mask, guess, latents[0]))
         return jnp.where(jnp.isfinite(start).all(), start, latents[0])
 
     def loss(latent: jax.Array, generated: jax.Array) -> jax.Array:
@@ -108,23 +108,22 @@ def choose_start(
     return best_of(latents, losses)
 
 
-def _last_guess(model: Model, image: jax.Array, seen: Seen) -> jax.Array:
-    """The encoders' last guess ``[*L]`` of an image under the mask of another."""
+def _last_guess(model: Model, image: jax.Array, mask: jax.Array) -> jax.Array:
+    """The encoders' last guess ``[*L]`` of an image under a mask."""
     *_, (latent, _) = guesses(
-        model.correctors, model.generate, model.latents, image, seen.mask
+        model.correctors, model.generate, model.latents, image, mask
     )
     return latent
 
 
-def _simulate(model: Model, seen: Seen, key: jax.Array) -> jax.Array:
+def _simulate(
+    model: Model, mask: jax.Array, guess: jax.Array, latent: jax.Array
+) -> jax.Array:
     """A random latent ``[*L]`` that agrees with the known pixels.
 
-    A random latent is moved by the difference of two guesses: that of the picture, and
-    that of its own image under the same mask. If generator and encoder were linear,
+    A random ``latent`` is moved by the difference of two guesses: that of the picture,
+    and that of its own image under the same mask. If generator and encoder were linear,
     this would draw from the posterior (Hoffman and Ribak, 1991).
     """
-    drawn = _TEMPERATURE * model.latents.sample(key)
-    image = model.generate(drawn)
-    return (
-        drawn + _last_guess(model, seen.image, seen) - _last_guess(model, image, seen)
-    )
+    drawn = _TEMPERATURE * latent
+    return drawn + guess - _last_guess(model, model.generate(drawn), mask)
