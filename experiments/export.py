@@ -26,6 +26,7 @@ from experiments.filling import measures
 from experiments.runtime import program
 from inpaint_jax import pretrained
 from inpaint_jax.pretrained import (
+    Parts,
     files,
     load_run,
     make_model,
@@ -33,7 +34,7 @@ from inpaint_jax.pretrained import (
     save_model,
 )
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
-from inpaint_jax.pretrained.runs import KINDS, Run
+from inpaint_jax.pretrained.runs import KINDS
 from inpaint_jax.search import with_metric
 from inpaint_jax.training import recipes
 from inpaint_jax.types import SEARCHES
@@ -92,15 +93,14 @@ def main() -> int:
         "figures": _read_figures(_RESULTS.value, run.kind, searched_with),
     }
     if searched:
-        _save_generator(output, run, metadata)
+        _save_generator(output, dataclasses.replace(parts, metadata=metadata))
     else:
         save_competitor(output, competitor_of_run(run, output.stem, metadata))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
     return 0
 
 
-def _save_generator(output: Path, run: Run, metadata: dict[str, Any]) -> None:
-    parts = parts_of_run(run, output.stem, metadata)
+def _save_generator(output: Path, parts: Parts) -> None:
     model = make_model(parts)
     if SEARCHES[model.search].principal:
         parts = dataclasses.replace(parts, metric=with_metric(model).metric)

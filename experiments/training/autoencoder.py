@@ -13,10 +13,9 @@ from experiments.training import curves
 from experiments.training.trainee import SAMPLES, Row, to_judge_with
 from inpaint_jax import masks, metrics, pixels
 from inpaint_jax.data import datasets
-from inpaint_jax.latents import Normal
 from inpaint_jax.networks.autoencoder import coarse_side
 from inpaint_jax.parallel import replicate
-from inpaint_jax.pretrained import Parts, make_model
+from inpaint_jax.pretrained import Run, make_model, parts_of_run
 from inpaint_jax.quality import generators, perceptual, sets
 from inpaint_jax.training import autoencoder
 from inpaint_jax.training.autoencoder import AutoencoderState, Metrics
@@ -65,8 +64,10 @@ class Autoencoder:
     def train_step(
         self, state: AutoencoderState, images: jax.Array, mesh: Mesh | None
     ) -> tuple[AutoencoderState, Metrics]:
+        if mesh is not None:  # The same arrays after the first step.
+            self._lpips = replicate(self._lpips, mesh)
         return autoencoder.train_step(
-            state, images, _everywhere(self._lpips, mesh), config=self.recipe, mesh=mesh
+            state, images, self._lpips, config=self.recipe, mesh=mesh
         )
 
     def samples(self, state: AutoencoderState) -> np.ndarray:
@@ -81,11 +82,12 @@ class Autoencoder:
     def judge(self, state: AutoencoderState) -> dict[str, Any]:
         """LPIPS and PSNR of completed images, SWD of samples, and the guess's PSNR."""
         model, images = self._model(state), self._images[:_COMPLETED]
+        originals = pixels.to_uint8(images)
         row: dict[str, Any] = {"lpips": 0.0}
         for kind in _MASKS:
             found = self._complete(model, images, self._masks((kind,), len(images)))
             written = pixels.to_uint8(found)
-            distances = perceptual.distances(written, pixels.to_uint8(images))
+            distances = perceptual.distances(written, originals)
             lpips = float(distances.mean(dtype=np.float64))
             psnr = _psnr(pixels.to_float(written), images)
             row |= {f"lpips_{kind}": lpips, f"psnr_{kind}": psnr}
@@ -115,19 +117,8 @@ class Autoencoder:
         )
 
     def _model(self, state: AutoencoderState) -> Model:
-        decoder, encoder = state.average
-        size = self.recipe.architecture
-        return make_model(
-            Parts(
-                "run",
-                size,
-                decoder,
-                {},
-                (encoder,),
-                latents=Normal(size.latent_size),
-                kind="autoencoder",
-            )
-        )
+        run = Run("autoencoder", {}, self.recipe.architecture, state)
+        return make_model(parts_of_run(run, "run", {}))
 
     def _masks(self, kinds: tuple[str, ...], count: int) -> np.ndarray:
         """Masks ``[count, S, S, 1]``, the same at each call."""
@@ -153,10 +144,6 @@ class Autoencoder:
             )
             found.append(solution.image)
         return np.concatenate(found)
-
-
-def _everywhere(function: Any, mesh: Mesh | None) -> Any:
-    return function if mesh is None else replicate(function, mesh)
 
 
 def _psnr(a: np.ndarray, b: np.ndarray) -> float:

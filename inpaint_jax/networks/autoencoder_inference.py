@@ -29,24 +29,13 @@ class Linear(NamedTuple):
     noise: jax.Array
 
 
-class DecoderWeights(NamedTuple):
-    """Weights of a decoder.
+class LinearAndBody(NamedTuple):
+    """Weights of a decoder or an encoder.
 
     Attributes:
-      linear: The linear part.
-      body: The DCGAN's body, BatchNorm folded in.
-    """
-
-    linear: Linear
-    body: Weights
-
-
-class EncoderWeights(NamedTuple):
-    """Weights of an encoder.
-
-    Attributes:
-      linear: The linear part of the decoder.
-      body: The encoder's own, of which only the correction is kept.
+      linear: The linear part of the decoder, which its encoder uses as well.
+      body: The network's own, BatchNorm folded in; of an encoder's outputs only the
+        correction is kept.
     """
 
     linear: Linear
@@ -55,16 +44,16 @@ class EncoderWeights(NamedTuple):
 
 def decoder_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
-) -> DecoderWeights:
+) -> LinearAndBody:
     """Prepares the variables of an ``autoencoder.Decoder``."""
     params = variables["params"]
     linear = Linear(*(params[name] for name in Linear._fields))
-    return DecoderWeights(linear, inference.generator_weights(variables, dtype))
+    return LinearAndBody(linear, inference.generator_weights(variables, dtype))
 
 
 def encoder_weights(
     variables: Variables, linear: Linear, dtype: DTypeLike = jnp.float32
-) -> EncoderWeights:
+) -> LinearAndBody:
     """Prepares the variables of an ``autoencoder.Encoder`` of a decoder."""
     body = inference.discriminator_weights(variables, dtype)
     length = len(linear.components)
@@ -72,17 +61,17 @@ def encoder_weights(
     correction = body._replace(
         dense=body.dense[:, :length], biases=(*biases, last[:length])
     )
-    return EncoderWeights(linear, correction)
+    return LinearAndBody(linear, correction)
 
 
 @jax.jit
-def generate(weights: DecoderWeights, z: jax.Array) -> jax.Array:
+def generate(weights: LinearAndBody, z: jax.Array) -> jax.Array:
     """``[L]`` to an image ``[S, S, 3]`` in [-1, 1], at least float32."""
     return render(weights, features(weights, z))
 
 
 @jax.jit
-def features(weights: DecoderWeights, z: jax.Array) -> jax.Array:
+def features(weights: LinearAndBody, z: jax.Array) -> jax.Array:
     """``[L]`` to features ``[s, s, C + 3]``: the body's, and the linear image."""
     linear, body = jax.lax.stop_gradient(weights)
     coarse = linear.mean + jnp.tensordot(z, linear.components, 1)
@@ -96,7 +85,7 @@ def features(weights: DecoderWeights, z: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def render(weights: DecoderWeights, features: jax.Array) -> jax.Array:
+def render(weights: LinearAndBody, features: jax.Array) -> jax.Array:
     """Features ``[s, s, C + 3]`` to an image ``[S, S, 3]`` in [-1, 1]."""
     body = jax.lax.stop_gradient(weights.body)
     coarse, x = features[..., -3:], features.astype(body.dense.dtype)
@@ -110,7 +99,7 @@ def render(weights: DecoderWeights, features: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
+def correct(weights: LinearAndBody, seen: jax.Array) -> jax.Array:
     """The guess of a latent ``[L]`` from a picture with a hole.
 
     Args:

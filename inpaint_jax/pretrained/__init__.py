@@ -7,7 +7,7 @@ the weights. Each shipped ``<name>.safetensors`` has a model card, ``<name>.md``
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.search import directions
-from inpaint_jax.types import PRECISIONS, Architecture, Metadata, Metric, Model
+from inpaint_jax.types import PRECISIONS, Architecture, Critic, Metadata, Metric, Model
 
 _FOLDER = Path(__file__).parent
 KINDS = ("dcgan", "autoencoder")
@@ -183,14 +183,10 @@ def _bind_dcgan(parts: Parts, precision: str) -> tuple[Any, ...]:
     """The generator, its halves, the critic and the encoders as functions."""
     weights = _generator_weights(parts.generator, precision)
     halves = _bind(inference.features, weights), _bind(inference.render, weights)
-    critic = None
-    if parts.discriminator:
-        of_critic = _discriminator_weights(parts.discriminator, precision)
-        critic = _bind(inference.critic, of_critic)
     return (
         _bind(inference.generate, weights),
         halves,
-        critic,
+        _bind_critic(inference.critic, parts, precision),
         _bind_encoders(parts.encoders, precision),
     )
 
@@ -199,14 +195,19 @@ def _bind_autoencoder(parts: Parts, precision: str) -> tuple[Any, ...]:
     form = autoencoder_inference
     weights = _decoder_weights(parts.generator, precision)
     halves = _bind(form.features, weights), _bind(form.render, weights)
-    critic = None
-    if parts.discriminator:
-        of_critic = _discriminator_weights(parts.discriminator, precision)
-        critic = _bind(form.judge, of_critic)
+    critic = _bind_critic(form.judge, parts, precision)
     first, *others = parts.encoders
     encoder = _encoder_weights(first, weights.linear, precision)
     correctors = _bind(form.correct, encoder), *_bind_encoders(others, precision)
     return _bind(form.generate, weights), halves, critic, correctors
+
+
+def _bind_critic(
+    function: Callable[..., jax.Array], parts: Parts, precision: str
+) -> Critic | None:
+    if not parts.discriminator:
+        return None
+    return _bind(function, _discriminator_weights(parts.discriminator, precision))
 
 
 def _bind_encoders(encoders: Iterable[Variables], precision: str) -> tuple[Any, ...]:

@@ -335,10 +335,8 @@ def _to_judge(shown: Shown, decoded: Decoded) -> tuple[jax.Array, jax.Array]:
     Completed images are judged beside their originals, with the mask. Of images that
     were seen whole every other one makes room for a sample.
     """
-    nothing, (even, odd) = (
-        jnp.zeros_like(shown.mask),
-        (shown.whole[0::2], shown.whole[1::2]),
-    )
+    nothing = jnp.zeros_like(shown.mask)
+    even, odd = shown.whole[0::2], shown.whole[1::2]
     real = _mark(shown.holed, shown.mask), _mark(even, nothing), _mark(odd, nothing)
     fake = (
         _mark(decoded.completed(shown), shown.mask),
