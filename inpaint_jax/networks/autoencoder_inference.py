@@ -1,17 +1,24 @@
 """An autoencoder's networks in the form that a search runs, as in ``inference``.
 
 ``generate``, ``correct`` and ``judge`` take one latent or image, and agree with the
-modules of ``autoencoder`` under ``train=False``.
+modules of ``autoencoder`` under ``train=False``. Only latents differ: here they are
+standard normal, there they are as the encoder finds them in images.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
 from jax.typing import DTypeLike
 
 from inpaint_jax.networks import autoencoder, inference
-from inpaint_jax.networks.dcgan import SLOPE, Variables, at_least_float32
+from inpaint_jax.networks.dcgan import (
+    SLOPE,
+    Variables,
+    at_least_float32,
+    dense_name,
+)
 from inpaint_jax.networks.inference import Weights, upsample
 
 
@@ -29,49 +36,89 @@ class Linear(NamedTuple):
     noise: jax.Array
 
 
-class LinearAndBody(NamedTuple):
-    """Weights of a decoder or an encoder.
+class DecoderWeights(NamedTuple):
+    """Weights of a decoder of standard normal latents.
 
     Attributes:
-      linear: The linear part of the decoder, which its encoder uses as well.
-      body: The network's own, BatchNorm folded in; of an encoder's outputs only the
-        correction is kept.
+      linear: The linear part.
+      body: The rest, BatchNorm folded in.
     """
 
     linear: Linear
     body: Weights
 
 
+class EncoderWeights(NamedTuple):
+    """Weights of an encoder to standard normal latents.
+
+    Attributes:
+      linear: The linear part of the decoder as it was trained.
+      body: The network's own, BatchNorm folded in; of its outputs only the correction
+        is kept.
+      center: ``[L]``, what the encoder finds in the mean.
+      whiten: ``[L, L]``, from differences from that to standard normal latents.
+    """
+
+    linear: Linear
+    body: Weights
+    center: jax.Array
+    whiten: jax.Array
+
+
 def decoder_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
-) -> LinearAndBody:
-    """Prepares the variables of an ``autoencoder.Decoder``."""
-    params = variables["params"]
-    linear = Linear(*(params[name] for name in Linear._fields))
-    return LinearAndBody(linear, inference.generator_weights(variables, dtype))
+) -> DecoderWeights:
+    """Prepares the variables of an ``autoencoder.Decoder``, with its ``prior``.
+
+    The prior is the normal distribution that was fitted to the latents of images. Its
+    ``mean`` and ``factor`` become part of the weights, so that the latents of what is
+    returned are standard normal.
+    """
+    linear, params = _linear(variables), variables["params"]
+    center, factor = variables["prior"]["mean"], variables["prior"]["factor"]
+    linear = linear._replace(
+        components=jnp.tensordot(factor.T, linear.components, 1),
+        mean=linear.mean + jnp.tensordot(center, linear.components, 1),
+    )
+    dense = {"kernel": factor.T @ params[dense_name(0)]["kernel"]}
+    params = {**params, dense_name(0): dense}
+    body = inference.generator_weights({**variables, "params": params}, dtype)
+    # What the body adds for the mean, which is this far from 0.
+    away = solve_triangular(factor, center, lower=True)
+    first, *biases = body.biases
+    first = first + jnp.tensordot(away, at_least_float32(body.dense), 1)
+    biases = first.astype(body.biases[0].dtype), *biases
+    return DecoderWeights(linear, body._replace(biases=biases))
 
 
 def encoder_weights(
-    variables: Variables, linear: Linear, dtype: DTypeLike = jnp.float32
-) -> LinearAndBody:
-    """Prepares the variables of an ``autoencoder.Encoder`` of a decoder."""
+    variables: Variables, decoder: Variables, dtype: DTypeLike = jnp.float32
+) -> EncoderWeights:
+    """Prepares the variables of an ``autoencoder.Encoder`` of a ``Decoder``."""
     body = inference.discriminator_weights(variables, dtype)
+    linear, prior = _linear(decoder), decoder["prior"]
     length = len(linear.components)
     *biases, last = body.biases
     correction = body._replace(
         dense=body.dense[:, :length], biases=(*biases, last[:length])
     )
-    return LinearAndBody(linear, correction)
+    eye = jnp.eye(length, dtype=prior["factor"].dtype)
+    whiten = solve_triangular(prior["factor"], eye, lower=True)
+    return EncoderWeights(linear, correction, prior["mean"], whiten)
+
+
+def _linear(decoder: Variables) -> Linear:
+    return Linear(*(decoder["params"][name] for name in Linear._fields))
 
 
 @jax.jit
-def generate(weights: LinearAndBody, z: jax.Array) -> jax.Array:
+def generate(weights: DecoderWeights, z: jax.Array) -> jax.Array:
     """``[L]`` to an image ``[S, S, 3]`` in [-1, 1], at least float32."""
     return render(weights, features(weights, z))
 
 
 @jax.jit
-def features(weights: LinearAndBody, z: jax.Array) -> jax.Array:
+def features(weights: DecoderWeights, z: jax.Array) -> jax.Array:
     """``[L]`` to features ``[s, s, C + 3]``: the body's, and the linear image."""
     linear, body = jax.lax.stop_gradient(weights)
     coarse = linear.mean + jnp.tensordot(z, linear.components, 1)
@@ -85,7 +132,7 @@ def features(weights: LinearAndBody, z: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def render(weights: LinearAndBody, features: jax.Array) -> jax.Array:
+def render(weights: DecoderWeights, features: jax.Array) -> jax.Array:
     """Features ``[s, s, C + 3]`` to an image ``[S, S, 3]`` in [-1, 1]."""
     body = jax.lax.stop_gradient(weights.body)
     coarse, x = features[..., -3:], features.astype(body.dense.dtype)
@@ -99,7 +146,7 @@ def render(weights: LinearAndBody, features: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def correct(weights: LinearAndBody, seen: jax.Array) -> jax.Array:
+def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
     """The guess of a latent ``[L]`` from a picture with a hole.
 
     Args:
@@ -108,11 +155,11 @@ def correct(weights: LinearAndBody, seen: jax.Array) -> jax.Array:
         ``search.guesses`` puts them together. The last is not used. No gradient
         flows back to it.
     """
-    (linear, body), seen = jax.lax.stop_gradient((weights, seen))
+    weights, seen = jax.lax.stop_gradient((weights, seen))
     image, mask = seen[..., :3], seen[..., 3:4]
-    return _guess(linear, image, mask) + inference.critic(
-        body, autoencoder.see(image, mask)
-    )
+    correction = inference.critic(weights.body, autoencoder.see(image, mask))
+    found = _guess(weights.linear, image, mask) + correction
+    return weights.whiten @ (found - weights.center)
 
 
 # One picture after the other: each has a matrix of its own, and ``linalg`` says what

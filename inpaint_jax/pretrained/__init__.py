@@ -65,7 +65,8 @@ class Parts:
       name: Name of the model.
       architecture: Sizes of generator and discriminator.
       generator: Variables of the generator, ``{"params", "batch_stats"}``: of a
-        ``dcgan.Generator`` or of an ``autoencoder.Decoder``.
+        ``dcgan.Generator`` or of an ``autoencoder.Decoder``, which has a ``prior``,
+        too: ``mean`` ``[L]`` and ``factor`` ``[L, L]`` of the latents of images.
       discriminator: Variables of the discriminator or critic; empty if there is none.
       encoders: Variables of each encoder; may be empty. The first of an autoencoder is
         an ``autoencoder.Encoder``.
@@ -197,7 +198,7 @@ def _bind_autoencoder(parts: Parts, precision: str) -> tuple[Any, ...]:
     halves = _bind(form.features, weights), _bind(form.render, weights)
     critic = _bind_critic(form.judge, parts, precision)
     first, *others = parts.encoders
-    encoder = _encoder_weights(first, weights.linear, precision)
+    encoder = _encoder_weights(first, parts.generator, precision)
     correctors = _bind(form.correct, encoder), *_bind_encoders(others, precision)
     return _bind(form.generate, weights), halves, critic, correctors
 
@@ -259,10 +260,12 @@ def parts_of_run(run: Run, name: str, metadata: Mapping[str, Any]) -> Parts:
         networks = run.state.average, run.state.discriminator.variables
         return Parts(name, run.architecture, *networks, metadata=metadata)
     decoder, encoder = run.state.average
+    codes = run.state.codes
+    prior = {"mean": codes.mean, "factor": codes.factor()}
     return Parts(
         name,
         run.architecture,
-        decoder,
+        {**decoder, "prior": prior},
         run.state.critic.variables,
         (_without_variance(encoder, run.architecture.latent_size),),
         latents=Normal(run.architecture.latent_size),

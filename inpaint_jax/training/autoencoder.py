@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.scipy.linalg import solve_triangular
 from jax.sharding import Mesh
 
 from inpaint_jax import masks, parallel
@@ -55,6 +56,7 @@ class AutoencoderState(NamedTuple):
       encoder: The encoder under training.
       critic: The critic.
       average: Moving averages of the variables of decoder and encoder.
+      codes: Where the latents of images lie.
     """
 
     step: jax.Array
@@ -62,6 +64,23 @@ class AutoencoderState(NamedTuple):
     encoder: Network
     critic: Network
     average: tuple[Variables, Variables]
+    codes: "Codes"
+
+
+class Codes(NamedTuple):
+    """Moments of the latents that the encoder finds for whole images, moving averages.
+
+    Attributes:
+      mean: ``[L]``.
+      covariance: ``[L, L]``.
+    """
+
+    mean: jax.Array
+    covariance: jax.Array
+
+    def factor(self) -> jax.Array:
+        """``[L, L]``, the lower triangle whose square is the covariance."""
+        return jnp.linalg.cholesky(self.covariance)
 
 
 class Metrics(NamedTuple):
@@ -112,8 +131,12 @@ def init_state(config: AutoencoderConfig, principal: Principal) -> AutoencoderSt
     begin = functools.partial(_begin, _optimizer(config))
     # Copies: the state is donated to each step, and no buffer may be donated twice.
     average = jax.tree.map(jnp.copy, (decoder, encoder))
+    # Those of the linear part's guesses.
+    explained = 1 - autoencoder.linear_variance(linear)
+    codes = Codes(jnp.zeros_like(explained), jnp.diag(explained))
+    step = jnp.zeros((), jnp.int32)
     return AutoencoderState(
-        jnp.zeros((), jnp.int32), begin(decoder), begin(encoder), begin(critic), average
+        step, begin(decoder), begin(encoder), begin(critic), average, codes
     )
 
 
@@ -201,7 +224,7 @@ def _train_step(
 
     forward = _forward(state, shown, keys_latent, config, share)
     params = state.decoder.variables["params"], state.encoder.variables["params"]
-    (decoded, cost), pull_back, (*stats, divergence) = jax.vjp(
+    (decoded, cost), pull_back, (*stats, divergence, moments) = jax.vjp(
         forward, params, has_aux=True
     )
     judge = _judge(config)
@@ -239,10 +262,15 @@ def _train_step(
         state.step,
         config.ema_decay,
     )
+    codes = jax.tree.map(
+        lambda old, new: config.ema_decay * old + (1 - config.ema_decay) * new,
+        state.codes,
+        share.mean(moments),
+    )
     metrics = Metrics(
         errors[0], errors[1], divergence, perceived[0], perceived[1], lead, slope
     )
-    state = AutoencoderState(state.step + 1, decoder, encoder, updated, average)
+    state = AutoencoderState(state.step + 1, decoder, encoder, updated, average, codes)
     return state, share.mean(metrics)
 
 
@@ -264,7 +292,8 @@ def _forward(
 
     Returns:
       A function to the ``Decoded`` and the cost of the latents in nats a number of an
-      image; and beside these BatchNorm's statistics and the KL divergence.
+      image; and beside these BatchNorm's statistics, the KL divergence and the
+      moments of the latents of images seen whole.
     """
     size = config.architecture
     decoder_network, encoder_network, _ = _networks(config, share.axis_name)
@@ -272,7 +301,8 @@ def _forward(
     count = share.devices * half
     noise = share.take(jax.random.normal(keys[0], (count, size.latent_size), "float32"))
     samples = jax.random.normal(keys[1], (count // 2, size.latent_size), "float32")
-    sampled = share.take(samples)
+    codes, factor = state.codes, state.codes.factor()
+    sampled = codes.mean + share.take(samples) @ factor.T
     everything = jnp.ones_like(shown.mask)
     linear = jax.lax.stop_gradient(state.decoder.variables["params"])
     guesses = jnp.concatenate(
@@ -297,11 +327,15 @@ def _forward(
         )
         divergence = (jnp.square(mean) + variance - 1 - jnp.log(variance)).sum(1) / 2
         divergence = divergence.mean()
-        # A completing latent is to be probable, too; it has no variance.
-        improbable = jnp.square(completing).sum(1).mean() / 2
+        # A completing latent is to be probable among those; it has no variance.
+        away = (completing - codes.mean).T
+        away = solve_triangular(factor, away, lower=True)
+        improbable = jnp.square(away).sum(0).mean() / 2
+        apart = mean - codes.mean
+        moments = Codes(mean.mean(0), apart.T @ apart / half)
         cost = (divergence + improbable / 2) / shown.whole[0].size
         parts = Decoded(*jnp.split(decoded, [half, 2 * half]))
-        return (parts, cost), (d_stats, e_stats, divergence)
+        return (parts, cost), (d_stats, e_stats, divergence, moments)
 
     return forward
 

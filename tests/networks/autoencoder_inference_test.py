@@ -36,6 +36,11 @@ def networks(architecture):
     drawn = random_weights(jax.eval_shape(init, jax.random.key(0)))
     drawn[0]["params"]["noise"] = jnp.float32(NOISE)
     drawn[0]["params"]["components"] *= 5.0  # Of the size of a picture's contrast.
+    random = np.random.default_rng(3)
+    length = architecture.latent_size
+    factor = np.tril(0.1 * random.normal(size=(length, length))) + 0.6 * np.eye(length)
+    prior = {"mean": random.normal(size=length), "factor": factor}
+    drawn[0]["prior"] = jax.tree.map(np.float32, prior)
     return drawn
 
 
@@ -58,7 +63,7 @@ def test_values_and_gradients_are_those_of_the_trained_networks(architecture):
         wide = functools.partial(jnp.asarray, dtype=jnp.float64)
         of_g, of_e, of_c = jax.tree.map(wide, (decoder, encoder, critic))
         weights = inference.decoder_weights(of_g, jnp.float64)
-        of_encoder = inference.encoder_weights(of_e, weights.linear, jnp.float64)
+        of_encoder = inference.encoder_weights(of_e, of_g, jnp.float64)
         of_critic = discriminator_weights(of_c, jnp.float64)
 
         def ours(z):
@@ -68,15 +73,18 @@ def test_values_and_gradients_are_those_of_the_trained_networks(architecture):
             return inference.judge(of_critic, made)[0], (made, guess)
 
         def theirs(z):
+            center, factor = of_g["prior"]["mean"], of_g["prior"]["factor"]
+            code = center + factor @ z
             made = jnp.clip(
-                Decoder(architecture).apply(of_g, z[None], train=False), -1, 1
+                Decoder(architecture).apply(of_g, code[None], train=False), -1, 1
             )
             guess = autoencoder.linear_guess(of_g["params"], made, mask)
             seen = autoencoder.see(made, wide(mask))
             correction, _ = Encoder(architecture).apply(of_e, seen, train=False)
             marked = jnp.concatenate([made, jnp.zeros_like(made[..., :1])], -1)
             logit = Critic(architecture).apply(of_c, marked, train=False)
-            return logit[0], (made[0], (guess + correction)[0])
+            found = jnp.linalg.solve(factor, (guess + correction)[0] - center)
+            return logit[0], (made[0], found)
 
         z = wide(np.random.default_rng(0).normal(size=architecture.latent_size))
         found, expected = (
@@ -118,9 +126,8 @@ def test_the_linear_guess_is_the_solution_of_least_squares(mask):
 
 def test_guesses_of_a_batch_are_those_of_each():
     decoder, encoder, _ = networks(SMALL)
-    weights = inference.decoder_weights(decoder)
     correct = functools.partial(
-        inference.correct, inference.encoder_weights(encoder, weights.linear)
+        inference.correct, inference.encoder_weights(encoder, decoder)
     )
     images = pictures(SMALL, 3)
     known = np.stack([hole(name, 16) for name in ("center", "left", "random80")])

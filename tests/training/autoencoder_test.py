@@ -113,6 +113,7 @@ def test_the_step_counts_what_it_says():
     mean = guess[0] + correction[:8]
     latents = mean + np.sqrt(variance) * jax.random.normal(key_noise, mean.shape)
     sampled = jax.random.normal(key_sample, (4, SIZE.latent_size))
+    sampled *= np.sqrt(1 - noise / (noise + np.square(rows).sum(1)))  # As guesses.
     given = np.concatenate([latents, guess[1] + correction[8:], sampled])
     decoded, _ = networks.Decoder(SIZE).apply(
         decoder, given, train=True, mutable=["batch_stats"]
@@ -131,7 +132,9 @@ def test_the_step_counts_what_it_says():
         opinion(whole[0::2], 0) - opinion(decoded[0:8:2], 0),
         opinion(whole[1::2], 0) - opinion(decoded[16:], 0),
     ]
-    _, found = autoencoder.train_step(init(), batch(0), DISTANCE, config=AUTOENCODER)
+    after, found = autoencoder.train_step(
+        init(), batch(0), DISTANCE, config=AUTOENCODER
+    )
     expected = {
         "squared_error": np.square(decoded[:8] - whole).mean(),
         "completion_error": np.square(decoded[8:16] - holed).mean(),
@@ -143,6 +146,11 @@ def test_the_step_counts_what_it_says():
     for name, value in expected.items():
         assert getattr(found, name) == pytest.approx(float(value), rel=1e-3), name
     assert found.slope > 0
+    kept = AUTOENCODER.ema_decay
+    np.testing.assert_allclose(after.codes.mean, (1 - kept) * mean.mean(0), rtol=1e-3)
+    explained = np.square(rows).sum(1) / (noise + np.square(rows).sum(1))
+    covariance = kept * np.diag(explained) + (1 - kept) * mean.T @ mean / 8
+    np.testing.assert_allclose(after.codes.covariance, covariance, rtol=1e-3, atol=1e-6)
 
 
 def test_it_gets_better_and_repeats_itself():
