@@ -20,13 +20,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from inpaint_jax.networks.dcgan import (
     GRID,
-    NORMAL,
     SLOPE,
     BatchNorm,
     Convolution,
+    Dense,
     convolution_name,
     dense_name,
     downward,
@@ -56,15 +57,18 @@ class Decoder(nn.Module):
 
     Attributes:
       architecture: Sizes.
+      dtype: As for ``dcgan.Generator``; the linear part is not rounded.
       axis_name: As for ``dcgan.Generator``.
     """
 
     architecture: Architecture
+    dtype: DTypeLike | None = None
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool) -> jax.Array:
         size, side = self.architecture, coarse_side(self.architecture)
+        dtype = self.dtype
         zeros = nn.initializers.zeros
         mean = self.param("mean", zeros, (side, side, 3), jnp.float32)
         shape = size.latent_size, side, side, 3
@@ -74,26 +78,21 @@ class Decoder(nn.Module):
         coarse = mean + jnp.tensordot(z, components, 1)
 
         first, *inner = reversed(channels(size))
-        dense = nn.Dense(
-            GRID * GRID * first,
-            use_bias=False,
-            kernel_init=NORMAL,
-            name=dense_name(0),
-        )
+        dense = Dense(GRID * GRID * first, dtype, use_bias=False, name=dense_name(0))
         x = jnp.moveaxis(dense(z).reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        norm = functools.partial(BatchNorm, None, self.axis_name)
+        norm = functools.partial(BatchNorm, self.axis_name)
         x = nn.leaky_relu(norm(name=norm_name(0))(x, train), SLOPE)
         for layer, features in enumerate(inner):
             if x.shape[0] == side:
                 x = jnp.concatenate([x, jnp.moveaxis(coarse, 0, 2)], -1)
-            x = Convolution(features, "up", None, name=convolution_name(layer))(x)
+            x = Convolution(features, "up", dtype, name=convolution_name(layer))(x)
             x = nn.leaky_relu(norm(name=norm_name(layer + 1))(x, train), SLOPE)
         if x.shape[0] == side:
             x = jnp.concatenate([x, jnp.moveaxis(coarse, 0, 2)], -1)
         last = convolution_name(len(inner))
         # Almost nothing at first: training begins with the linear part.
         small = nn.initializers.normal(0.002)
-        x = Convolution(3, "up", None, use_bias=True, kernel_init=small, name=last)(x)
+        x = Convolution(3, "up", dtype, use_bias=True, kernel_init=small, name=last)(x)
         return enlarge(coarse, size.image_size) + jnp.moveaxis(x, 2, 0)
 
 
@@ -105,10 +104,12 @@ class Encoder(nn.Module):
 
     Attributes:
       architecture: Sizes; ``width`` is the encoder's own.
+      dtype: As for ``dcgan.Generator``.
       axis_name: As for ``dcgan.Generator``.
     """
 
     architecture: Architecture
+    dtype: DTypeLike | None = None
     axis_name: str | None = None
 
     @nn.compact
@@ -116,9 +117,10 @@ class Encoder(nn.Module):
         size = self.architecture
         # Hardly a correction at first.
         small = nn.initializers.normal(1e-4)
-        dense = nn.Dense(2 * size.latent_size, kernel_init=small, name=dense_name(0))
-        norm = functools.partial(BatchNorm, None, self.axis_name)
-        found = downward(seen, train, channels(size), dense, norm)
+        outputs, name = 2 * size.latent_size, dense_name(0)
+        dense = Dense(outputs, self.dtype, kernel_init=small, name=name)
+        norm = functools.partial(BatchNorm, self.axis_name)
+        found = downward(seen, train, channels(size), dense, norm, self.dtype)
         correction, log_variance = jnp.split(found, 2, axis=1)
         return correction, log_variance
 
@@ -131,15 +133,17 @@ class Critic(nn.Module):
 
     Attributes:
       architecture: Sizes; ``width`` is the critic's own.
+      dtype: As for ``dcgan.Generator``.
     """
 
     architecture: Architecture
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        dense = nn.Dense(1, kernel_init=NORMAL, name=dense_name(0))
+        dense = Dense(1, self.dtype, name=dense_name(0))
         sizes = channels(self.architecture)
-        return downward(image, train, sizes, dense, None)[:, 0]
+        return downward(image, train, sizes, dense, None, self.dtype)[:, 0]
 
 
 def see(image: jax.Array, mask: jax.Array) -> jax.Array:

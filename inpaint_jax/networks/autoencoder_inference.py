@@ -13,13 +13,9 @@ from jax.scipy.linalg import solve_triangular
 from jax.typing import DTypeLike
 
 from inpaint_jax.networks import autoencoder, inference
-from inpaint_jax.networks.dcgan import (
-    SLOPE,
-    Variables,
-    at_least_float32,
-    dense_name,
-)
+from inpaint_jax.networks.dcgan import SLOPE, Variables, dense_name
 from inpaint_jax.networks.inference import Weights, upsample
+from inpaint_jax.networks.products import at_least_float32
 
 
 class Linear(NamedTuple):
@@ -122,25 +118,24 @@ def features(weights: DecoderWeights, z: jax.Array) -> jax.Array:
     """``[L]`` to features ``[s, s, C + 3]``: the body's, and the linear image."""
     linear, body = jax.lax.stop_gradient(weights)
     coarse = linear.mean + jnp.tensordot(z, linear.components, 1)
-    x = jnp.tensordot(z.astype(body.dense.dtype), body.dense, 1) + body.biases[0]
-    x = jax.nn.leaky_relu(x, SLOPE)
+    x = jax.nn.leaky_relu(inference.grid(body, z), SLOPE)
     for kernel, bias in zip(body.kernels, body.biases[1:], strict=True):
         if x.shape[0] == coarse.shape[0]:
             break
         x = jax.nn.leaky_relu(upsample(x, kernel) + bias, SLOPE)
-    return jnp.concatenate([at_least_float32(x), at_least_float32(coarse)], -1)
+    return jnp.concatenate([x, coarse], -1)
 
 
 @jax.jit
 def render(weights: DecoderWeights, features: jax.Array) -> jax.Array:
     """Features ``[s, s, C + 3]`` to an image ``[S, S, 3]`` in [-1, 1]."""
     body = jax.lax.stop_gradient(weights.body)
-    coarse, x = features[..., -3:], features.astype(body.dense.dtype)
+    coarse, x = features[..., -3:], features
     first = (features.shape[0] // autoencoder.GRID).bit_length() - 1
     *inner, last = list(zip(body.kernels, body.biases[1:], strict=True))[first:]
     for kernel, bias in inner:
         x = jax.nn.leaky_relu(upsample(x, kernel) + bias, SLOPE)
-    x = at_least_float32(upsample(x, last[0]) + last[1])
+    x = upsample(x, last[0]) + last[1]
     image = autoencoder.enlarge(coarse, x.shape[0]) + x
     return jnp.clip(image, -1.0, 1.0)
 

@@ -27,8 +27,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from inpaint_jax.networks import winograd
+from inpaint_jax.networks.products import at_least_float32, multiply
 
 KERNEL_SIZE = 5
 _TAPS = KERNEL_SIZE**2
@@ -43,52 +45,63 @@ class Kernel(NamedTuple):
 
     Attributes:
       patches: ``[C, 25 * N]`` to upsample, ``[25 * C, N]`` to downsample.
-      tiles: ``[36, 4 * N, C]`` to upsample, ``[36, 4 * C, N]`` to downsample (the
-        larger image's channels first); None for few channels, and in 16 bits.
+      tiles: ``[P, 4 * N, C]`` to upsample, ``[P, 4 * C, N]`` to downsample (the larger
+        image's channels first), for tiles of 4x4 (P = 36) or, where products have
+        factors of 16 bits, of 2x2 (P = 16); None for few channels.
     """
 
     patches: jax.Array
     tiles: jax.Array | None
 
 
-def upsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
+def upsample(
+    image: jax.Array, kernel: jax.Array | Kernel, dtype: DTypeLike | None = None
+) -> jax.Array:
     """5x5 or 4x4 transposed convolution with stride 2 and ``SAME`` padding.
 
     Args:
       image: ``[H, W, B, C]``.
       kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or the result of
         ``arrange_upsample`` for one.
+      dtype: Type that the factors of products are rounded to; None: that of the kernel.
 
     Returns:
-      ``[2H, 2W, B, N]``, as ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``.
+      ``[2H, 2W, B, N]``, as ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``; at
+      least float32.
     """
     if not isinstance(kernel, Kernel):
-        kernel = arrange_upsample(kernel)
+        kernel = arrange_upsample(kernel, dtype)
     if not isinstance(kernel, Kernel):
-        return lax.conv_transpose(
+        dtype = dtype or kernel.dtype
+        image, kernel = image.astype(dtype), kernel.astype(dtype)
+        convolved = lax.conv_transpose(
             image, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
         )
+        return at_least_float32(convolved)
     height, width, batch, _ = image.shape
-    if kernel.tiles is not None and _tiles_pay(height, width, batch):
-        blocks = winograd.convolve(image, kernel.tiles.swapaxes(1, 2))
+    if kernel.tiles is not None and _tiles_pay(kernel.tiles, height, width, batch):
+        blocks = winograd.convolve(image, kernel.tiles.swapaxes(1, 2), dtype)
         channels = blocks.shape[-1] // 4
         blocks = blocks.reshape(height, width, batch, 2, 2, channels)
         blocks = blocks.transpose(0, 3, 1, 4, 2, 5)
         return blocks.reshape(2 * height, 2 * width, batch, channels)
-    return _add_patches(image @ kernel.patches)
+    return _add_patches(multiply(image, kernel.patches, dtype))
 
 
-def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
+def downsample(
+    image: jax.Array, kernel: jax.Array | Kernel, dtype: DTypeLike | None = None
+) -> jax.Array:
     """5x5 or 4x4 convolution with stride 2 and ``SAME`` padding.
 
     Args:
       image: ``[H, W, B, C]``, H and W even.
       kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or the result of
         ``arrange_downsample`` for one.
+      dtype: As for ``upsample``.
 
     Returns:
       ``[H/2, W/2, B, N]``, as ``lax.conv_general_dilated(image, kernel, (2, 2),
-      "SAME")``.
+      "SAME")``; at least float32.
 
     Raises:
       ValueError: H or W is odd.
@@ -96,65 +109,77 @@ def downsample(image: jax.Array, kernel: jax.Array | Kernel) -> jax.Array:
     if image.shape[0] % 2 or image.shape[1] % 2:
         raise ValueError(f"height and width must be even, not {image.shape[:2]}")
     if not isinstance(kernel, Kernel):
-        kernel = arrange_downsample(kernel)
+        kernel = arrange_downsample(kernel, dtype)
     if not isinstance(kernel, Kernel):
-        return lax.conv_general_dilated(
+        dtype = dtype or kernel.dtype
+        image, kernel = image.astype(dtype), kernel.astype(dtype)
+        convolved = lax.conv_general_dilated(
             image, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
         )
+        return at_least_float32(convolved)
     height, width, batch = image.shape[0] // 2, image.shape[1] // 2, image.shape[2]
-    if kernel.tiles is not None and _tiles_pay(height, width, batch):
+    if kernel.tiles is not None and _tiles_pay(kernel.tiles, height, width, batch):
         channels = image.shape[-1]
         blocks = image.reshape(height, 2, width, 2, batch, channels)
         blocks = blocks.transpose(0, 2, 4, 1, 3, 5)
         blocks = blocks.reshape(height, width, batch, 4 * channels)
-        return winograd.convolve(blocks, kernel.tiles)
-    return _take_patches(image) @ kernel.patches
+        return winograd.convolve(blocks, kernel.tiles, dtype)
+    return multiply(_take_patches(image), kernel.patches, dtype)
 
 
-def arrange_upsample(kernel: jax.Array) -> jax.Array | Kernel:
-    """Arranges a kernel for ``upsample`` on a CPU; elsewhere returns it unchanged."""
+def arrange_upsample(
+    kernel: jax.Array, dtype: DTypeLike | None = None
+) -> jax.Array | Kernel:
+    """Arranges a kernel for ``upsample`` on a CPU; elsewhere returns it unchanged.
+
+    Args:
+      kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``.
+      dtype: Type that the factors of products will be rounded to, on which the form of
+        the layer depends; None: the kernel's. Whoever keeps the result for long rounds
+        it, too.
+    """
     if jax.default_backend() != "cpu":
         return kernel
     if kernel.shape[0] < KERNEL_SIZE:  # Its taps are the last ones of a larger kernel.
         kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
     inputs, outputs = kernel.shape[2:]
     flipped = jnp.flip(kernel, (0, 1)).transpose(2, 0, 1, 3)
-    tiles = None
-    if _suits_tiles(kernel):
-        # Output pixel 2m + p depends on the small pixels m - 1, m, m + 1 through taps
-        # 1, 3 and none (p = 0), or 0, 2, 4 (p = 1).
-        tiles = winograd.transform_kernel(
-            kernel.swapaxes(2, 3), ((1, 3, None), (0, 2, 4))
-        )
-        tiles = tiles.reshape(-1, 4 * outputs, inputs)
+    # Output pixel 2m + p depends on the small pixels m - 1, m, m + 1 through taps
+    # 1, 3 and none (p = 0), or 0, 2, 4 (p = 1).
+    tiles = _tiles(kernel.swapaxes(2, 3), ((1, 3, None), (0, 2, 4)), dtype)
     return Kernel(flipped.reshape(inputs, _TAPS * outputs), tiles)
 
 
-def arrange_downsample(kernel: jax.Array) -> jax.Array | Kernel:
-    """Arranges a kernel for ``downsample`` on a CPU; elsewhere returns it unchanged."""
+def arrange_downsample(
+    kernel: jax.Array, dtype: DTypeLike | None = None
+) -> jax.Array | Kernel:
+    """Arranges a kernel for ``downsample``, as ``arrange_upsample`` does."""
     if jax.default_backend() != "cpu":
         return kernel
     if kernel.shape[0] < KERNEL_SIZE:  # Its taps are the first ones of a larger kernel.
         kernel = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
     inputs, outputs = kernel.shape[2:]
-    tiles = None
-    if _suits_tiles(kernel):
-        # Small pixel m depends on the large pixels 2m - 1 to 2m + 3. Written as
-        # 2m' + p these are p = 0 with taps 1 (m' = m) and 3 (m' = m + 1), and p = 1
-        # with taps 0, 2, 4.
-        tiles = winograd.transform_kernel(kernel, ((None, 1, 3), (0, 2, 4)))
-        tiles = tiles.reshape(-1, 4 * inputs, outputs)
+    # Small pixel m depends on the large pixels 2m - 1 to 2m + 3. Written as 2m' + p
+    # these are p = 0 with taps 1 (m' = m) and 3 (m' = m + 1), and p = 1 with taps
+    # 0, 2, 4.
+    tiles = _tiles(kernel, ((None, 1, 3), (0, 2, 4)), dtype)
     return Kernel(kernel.reshape(_TAPS * inputs, outputs), tiles)
 
 
-def _suits_tiles(kernel: jax.Array) -> bool:
-    """Whether tiles may pay for this kernel, and are exact enough (not in 16 bits)."""
-    return min(kernel.shape[2:]) >= _FEW_CHANNELS and kernel.dtype.itemsize >= 4
+def _tiles(
+    kernel: jax.Array, taps: winograd.Taps, dtype: DTypeLike | None
+) -> jax.Array | None:
+    """A kernel ``[5, 5, C, N]`` for tiles; None where patches are always faster."""
+    if min(kernel.shape[2:]) < _FEW_CHANNELS:
+        return None
+    exact = jnp.dtype(dtype or kernel.dtype).itemsize >= 4
+    tiles = winograd.transform_kernel(kernel, taps, 4 if exact else 2)
+    return tiles.reshape(-1, 4 * kernel.shape[2], kernel.shape[3])
 
 
-def _tiles_pay(height: int, width: int, batch: int) -> bool:
+def _tiles_pay(tiles: jax.Array, height: int, width: int, batch: int) -> bool:
     """Whether tiles are faster for a batch of small images of this size."""
-    tile = winograd.TILE
+    tile = winograd.tile_of(tiles)
     if height % tile or width % tile:
         return False
     return batch * (height // tile) * (width // tile) >= _FEW_ROWS

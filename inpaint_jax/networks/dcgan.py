@@ -14,11 +14,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import traverse_util
 from jax.typing import DTypeLike
 
 from inpaint_jax.networks.convolutions import KERNEL_SIZE, downsample, upsample
+from inpaint_jax.networks.products import multiply
 from inpaint_jax.types import Architecture
 
 Variables = Mapping[str, Any]
@@ -61,9 +61,8 @@ NORM = "BatchNorm_0"
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation with Radford's settings; statistics in float32 at least."""
+    """Batch normalisation with Radford's settings."""
 
-    dtype: DTypeLike | None
     axis_name: str | None
 
     @nn.compact
@@ -72,13 +71,33 @@ class BatchNorm(nn.Module):
             use_running_average=not train,
             momentum=0.9,
             epsilon=NORM_EPSILON,
-            dtype=self.dtype,
             axis_name=self.axis_name,
             scale_init=lambda key, shape, dtype: (
                 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
             ),
             name=NORM,
         )(x)
+
+
+class Dense(nn.Module):
+    """A dense layer."""
+
+    features: int
+    dtype: DTypeLike | None
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = NORMAL
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel)
+        x = multiply(x, kernel, self.dtype)
+        if self.use_bias:
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (self.features,), jnp.float32)
+            x = x + bias.astype(x.dtype)
+        return x
 
 
 class Convolution(nn.Module):
@@ -95,8 +114,9 @@ class Convolution(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
-        x = (upsample if self.direction == "up" else downsample)(x, kernel)
+        x, kernel = nn.dtypes.promote_dtype(x, kernel)
+        layer = upsample if self.direction == "up" else downsample
+        x = layer(x, kernel, self.dtype)
         if self.use_bias:
             zeros = nn.initializers.zeros
             bias = self.param("bias", zeros, (self.features,), jnp.float32)
@@ -112,8 +132,8 @@ class Generator(nn.Module):
 
     Attributes:
       architecture: Sizes.
-      dtype: What layers compute in; parameters, BatchNorm's statistics and the images
-        are at least float32. None means the latents' own.
+      dtype: Type that the factors of matrix products are rounded to; all else is at
+        least float32. None: they are not rounded.
       axis_name: Name of the mesh's axis over which a batch is split, so that BatchNorm
         takes its statistics over the whole batch. With None it takes them over the
         part that it is given.
@@ -127,22 +147,17 @@ class Generator(nn.Module):
     def __call__(self, z: jax.Array, train: bool) -> jax.Array:
         first, *inner = reversed(_channels(self.architecture))
         dtype = self.dtype
-        x = nn.Dense(
-            GRID * GRID * first,
-            use_bias=False,
-            kernel_init=NORMAL,
-            dtype=dtype,
-            name=dense_name(0),
-        )(z)
+        dense = Dense(GRID * GRID * first, dtype, use_bias=False, name=dense_name(0))
+        x = dense(z)
         x = jnp.moveaxis(x.reshape(z.shape[0], GRID, GRID, first), 0, 2)
-        x = nn.relu(BatchNorm(dtype, self.axis_name, name=norm_name(0))(x, train))
+        x = nn.relu(BatchNorm(self.axis_name, name=norm_name(0))(x, train))
         for layer, features in enumerate(inner):
             x = Convolution(features, "up", dtype, name=convolution_name(layer))(x)
-            norm = BatchNorm(dtype, self.axis_name, name=norm_name(layer + 1))
+            norm = BatchNorm(self.axis_name, name=norm_name(layer + 1))
             x = nn.relu(norm(x, train))
         last = convolution_name(len(inner))
         x = Convolution(3, "up", dtype, use_bias=True, name=last)(x)
-        return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
+        return jnp.moveaxis(jnp.tanh(x), 2, 0)
 
 
 class Discriminator(nn.Module):
@@ -154,7 +169,7 @@ class Discriminator(nn.Module):
 
     Attributes:
       architecture: Sizes.
-      dtype: As for ``Generator``; the outputs are at least float32.
+      dtype: As for ``Generator``.
       axis_name: As for ``Generator``.
       outputs: Number of outputs.
     """
@@ -166,10 +181,8 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, image: jax.Array, train: bool) -> jax.Array:
-        dense = nn.Dense(
-            self.outputs, kernel_init=NORMAL, dtype=self.dtype, name=dense_name(0)
-        )
-        norm = functools.partial(BatchNorm, self.dtype, self.axis_name)
+        dense = Dense(self.outputs, self.dtype, name=dense_name(0))
+        norm = functools.partial(BatchNorm, self.axis_name)
         channels = _channels(self.architecture)
         return downward(image, train, channels, dense, norm, self.dtype)
 
@@ -183,7 +196,7 @@ class Encoder(nn.Module):
 
     Attributes:
       architecture: Sizes; ``width`` is the encoder's own.
-      dtype: As for ``Generator``; the correction is at least float32.
+      dtype: As for ``Generator``.
       axis_name: As for ``Generator``.
     """
 
@@ -196,10 +209,9 @@ class Encoder(nn.Module):
         # Almost no correction at first: training is slow to recover from random ones.
         small = nn.initializers.normal(0.001)
         outputs = self.architecture.latent_size
-        dense = nn.Dense(
-            outputs, kernel_init=small, dtype=self.dtype, name=dense_name(0)
-        )
-        norm = functools.partial(BatchNorm, self.dtype, self.axis_name)
+        name = dense_name(0)
+        dense = Dense(outputs, self.dtype, kernel_init=small, name=name)
+        norm = functools.partial(BatchNorm, self.axis_name)
         channels = _channels(self.architecture)
         return downward(image, train, channels, dense, norm, self.dtype)
 
@@ -230,7 +242,7 @@ class ContextEncoder(nn.Module):
         norms, convolutions = itertools.count(), itertools.count()
 
         def normalise(x: jax.Array) -> jax.Array:
-            norm = BatchNorm(dtype, self.axis_name, name=norm_name(next(norms)))
+            norm = BatchNorm(self.axis_name, name=norm_name(next(norms)))
             return norm(x, train)
 
         def convolve(
@@ -251,20 +263,13 @@ class ContextEncoder(nn.Module):
             (dense_name(0), size.latent_size, leaky_relu),
             (dense_name(1), height * width * innermost, nn.relu),
         ):
-            dense = nn.Dense(
-                features, False, dtype=dtype, kernel_init=NORMAL, name=name
-            )
+            dense = Dense(features, dtype, use_bias=False, name=name)
             x = activation(normalise(dense(x)))
         x = jnp.moveaxis(x.reshape(batch, height, width, innermost), 0, 2)
         for features in reversed(channels[:-1]):
             x = nn.relu(normalise(convolve(x, features, "up")))
         x = convolve(x, 3, "up", bias=True)
-        return jnp.moveaxis(jnp.tanh(at_least_float32(x)), 2, 0)
-
-
-def at_least_float32(x: jax.Array) -> jax.Array:
-    """Converts ``x`` to float32 if it has fewer bits."""
-    return x.astype(np.promote_types(x.dtype, np.float32))
+        return jnp.moveaxis(jnp.tanh(x), 2, 0)
 
 
 def flatten(tree: Variables) -> dict[str, jax.Array]:
@@ -287,7 +292,7 @@ def downward(
     image: jax.Array,
     train: bool,
     channels: Sequence[int],
-    dense: nn.Dense,
+    dense: Dense,
     norm: Callable[..., BatchNorm] | None,
     dtype: DTypeLike | None = None,
 ) -> jax.Array:
@@ -314,4 +319,4 @@ def downward(
             x = norm(name=norm_name(layer - 1))(x, train)
         x = nn.leaky_relu(x, SLOPE)
     x = jnp.moveaxis(x, 2, 0).reshape(image.shape[0], -1)
-    return at_least_float32(dense(x))
+    return dense(x)

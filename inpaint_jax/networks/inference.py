@@ -29,11 +29,11 @@ from inpaint_jax.networks.dcgan import (
     NORM_EPSILON,
     SLOPE,
     Variables,
-    at_least_float32,
     convolution_name,
     dense_name,
     norm_name,
 )
+from inpaint_jax.networks.products import multiply
 
 _Kernel = jax.Array | Kernel
 _Layer = Callable[[jax.Array, _Kernel], jax.Array]
@@ -58,7 +58,7 @@ def generator_weights(variables: Variables, dtype: DTypeLike = jnp.float32) -> W
 
     Args:
       variables: ``{"params", "batch_stats"}``.
-      dtype: What to compute in.
+      dtype: Type of the factors of matrix products; all else is at least float32.
     """
     params = variables["params"]
     *inner, last = _convolutions(variables)
@@ -99,6 +99,13 @@ def generate(weights: Weights, z: jax.Array) -> jax.Array:
     return render(weights, features(weights, z))
 
 
+def grid(weights: Weights, z: jax.Array) -> jax.Array:
+    """The dense layer of a generator: ``[L]`` to ``[4, 4, C]``, at least float32."""
+    length, *shape = weights.dense.shape
+    x = multiply(z, weights.dense.reshape(length, -1)).reshape(shape)
+    return x + weights.biases[0]
+
+
 @jax.jit
 def features(weights: Weights, z: jax.Array) -> jax.Array:
     """The generator's first half: ``[L]`` to its features ``[8, 8, C]``, not negative.
@@ -106,21 +113,19 @@ def features(weights: Weights, z: jax.Array) -> jax.Array:
     They are at least float32. ``render`` turns them into an image.
     """
     weights = jax.lax.stop_gradient(weights)
-    x = jnp.tensordot(z.astype(weights.dense.dtype), weights.dense, 1)
-    x = jax.nn.relu(x + weights.biases[0])
-    x = jax.nn.relu(upsample(x, weights.kernels[0]) + weights.biases[1])
-    return at_least_float32(x)
+    x = jax.nn.relu(grid(weights, z))
+    return jax.nn.relu(upsample(x, weights.kernels[0]) + weights.biases[1])
 
 
 @jax.jit
 def render(weights: Weights, features: jax.Array) -> jax.Array:
     """The generator's second half: ``[8, 8, C]`` to ``[S, S, 3]``, at least float32."""
     weights = jax.lax.stop_gradient(weights)
-    x = features.astype(weights.dense.dtype)
+    x = features
     for kernel, bias in zip(weights.kernels[1:-1], weights.biases[2:-1], strict=True):
         x = jax.nn.relu(upsample(x, kernel) + bias)
     x = upsample(x, weights.kernels[-1]) + weights.biases[-1]
-    return jnp.tanh(at_least_float32(x))
+    return jnp.tanh(x)
 
 
 @jax.jit
@@ -131,10 +136,10 @@ def critic(weights: Weights, image: jax.Array) -> jax.Array:
     """
     weights = jax.lax.stop_gradient(weights)
     *inner, last = weights.biases
-    x = image.astype(weights.dense.dtype)
+    x = image
     for kernel, bias in zip(weights.kernels, inner, strict=True):
         x = jax.nn.leaky_relu(downsample(x, kernel) + bias, SLOPE)
-    return at_least_float32(x.reshape(-1) @ weights.dense + last)
+    return multiply(x.reshape(-1), weights.dense) + last
 
 
 def _convolutions(variables: Variables) -> list[Variables]:
@@ -156,13 +161,17 @@ def _arranged(
     dense: jax.Array,
     kernels: list[jax.Array],
     biases: list[jax.Array],
-    arrange: Callable[[jax.Array], _Kernel],
+    arrange: Callable[[jax.Array, DTypeLike], _Kernel],
     dtype: DTypeLike,
 ) -> Weights:
+    def rounded(tree: Any) -> Any:
+        return jax.tree.map(lambda x: x.astype(dtype), tree)
+
+    high = jnp.promote_types(dtype, jnp.float32)
     return Weights(
-        dense.astype(dtype),
-        tuple(arrange(kernel.astype(dtype)) for kernel in kernels),
-        tuple(bias.astype(dtype) for bias in biases),
+        rounded(dense),
+        tuple(rounded(arrange(kernel.astype(high), dtype)) for kernel in kernels),
+        tuple(bias.astype(high) for bias in biases),
     )
 
 

@@ -423,9 +423,9 @@ def _networks(
     config: AutoencoderConfig, axis_name: str | None
 ) -> tuple[Decoder, Encoder, Critic]:
     return (
-        Decoder(config.architecture, axis_name),
-        Encoder(config.of_width(config.encoder_width), axis_name),
-        Critic(config.of_width(config.critic_width)),
+        Decoder(config.architecture, config.dtype, axis_name),
+        Encoder(config.of_width(config.encoder_width), config.dtype, axis_name),
+        Critic(config.of_width(config.critic_width), config.dtype),
     )
 
 
