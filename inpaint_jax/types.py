@@ -29,9 +29,6 @@ in [-1, 1]."""
 
 Schedule = Literal["constant", "cosine", "root"]
 
-PRECISIONS = ("float32", "bfloat16")
-"""Number types that networks can compute in."""
-
 
 class LatentSpace(Protocol):
     """What a search needs of a latent space. Every function takes ONE latent."""

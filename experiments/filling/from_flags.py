@@ -23,13 +23,14 @@ def read_method(model_name: str, candidates: int = 1) -> Method:
     """
     method_flags.check()
     parts = model_flags.read(model_name)
-    model = make_model(parts, precision=search_flags.PRECISION.value)
+    number_type = search_flags.precision_of_networks()
+    model = make_model(parts, precision=number_type)
     with program.usage_errors():
         search = Search(
             search_flags.name(model),
             search_flags.config(model),
             search_flags.refinement(),
-            search_flags.PRECISION.value,
+            number_type,
         )
     training = None
     if method_flags.TRAIN_DATASET.value is not None:

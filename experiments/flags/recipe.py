@@ -5,9 +5,9 @@ from typing import Any
 
 from absl import flags
 
+from experiments.flags import precision
 from inpaint_jax.pretrained.runs import KINDS
 from inpaint_jax.training import recipes
-from inpaint_jax.types import PRECISIONS
 
 MODEL = flags.DEFINE_enum(
     "model",
@@ -94,8 +94,9 @@ _OVERRIDES = (
     flags.DEFINE_enum(
         "precision",
         None,
-        PRECISIONS,
-        "Number type that the networks compute in. bfloat16 is for GPUs and TPUs.",
+        precision.CHOICES,
+        "Number type of the factors of the networks' products. Default: auto, the "
+        "faster one on this machine, where the model has a choice.",
     ),
     flags.DEFINE_integer(
         "seed", None, "Seed of all random choices.", upper_bound=2**31 - 1
@@ -117,6 +118,8 @@ def read_recipe() -> recipes.Recipe:
     for name in given:
         if name not in known:
             raise ValueError(f"--{name} is not for --model={MODEL.value}")
+    if "precision" in known:
+        given["precision"] = precision.choose(given.get("precision", "auto"))
     if MODEL.value == "dcgan":
         recipe = recipes.RECIPES[_RECIPE.value]
         of_discriminator = recipe.discriminator_learning_rate

@@ -5,7 +5,8 @@ from typing import Any
 
 from absl import flags
 
-from inpaint_jax.types import PRECISIONS, SEARCHES, Model, RefineConfig, SearchConfig
+from experiments.flags import precision
+from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 AUTO = "auto"
 """Value of ``--search`` for the configuration that suits the model."""
@@ -36,12 +37,12 @@ _REFINE = flags.DEFINE_integer(
     "those of the search. 0: none, as in the paper.",
     lower_bound=0,
 )
-PRECISION = flags.DEFINE_enum(
+_PRECISION = flags.DEFINE_enum(
     "precision",
-    "float32",
-    PRECISIONS,
-    "Number type that the networks compute in. bfloat16 is for GPUs and TPUs; a CPU is "
-    "slower with it.",
+    "auto",
+    precision.CHOICES,
+    "Number type of the factors of the networks' products. auto: the faster one here, "
+    "which is bfloat16 on GPUs, TPUs and processors with a unit for it.",
 )
 
 NAMES = (
@@ -53,6 +54,11 @@ NAMES = (
     "refine",
     "precision",
 )
+
+
+def precision_of_networks() -> str:
+    """The number type that is meant, ``float32`` or ``bfloat16``."""
+    return precision.choose(_PRECISION.value)
 
 
 def name(model: Model) -> str:

@@ -81,10 +81,9 @@ def decoder_weights(
     body = inference.generator_weights({**variables, "params": params}, dtype)
     # What the body adds for the mean, which is this far from 0.
     away = solve_triangular(factor, center, lower=True)
-    first, *biases = body.biases
-    first = first + jnp.tensordot(away, at_least_float32(body.dense), 1)
-    biases = first.astype(body.biases[0].dtype), *biases
-    return DecoderWeights(linear, body._replace(biases=biases))
+    first, *others = body.biases
+    first += jnp.tensordot(away, at_least_float32(body.dense), 1)
+    return DecoderWeights(linear, body._replace(biases=(first, *others)))
 
 
 def encoder_weights(

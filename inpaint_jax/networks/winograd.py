@@ -173,7 +173,7 @@ def _evaluation(taps: Taps, tile: int) -> np.ndarray:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _input_transform(x: jax.Array, tile: int) -> jax.Array:
-    """``[H, W, B, C]`` to its tiles' values at the points, ``[n, n, H/m, W/m, B, C]``."""
+    """``[H, W, B, C]`` to its tiles' values, ``[n, n, H/m, W/m, B, C]``."""
     matrix = _FORMS[tile].input
 
     def tiles(x: jax.Array, axis: int) -> list[jax.Array]:

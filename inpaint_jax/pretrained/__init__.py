@@ -16,11 +16,12 @@ import jax
 from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
 from inpaint_jax.networks import autoencoder_inference, inference
 from inpaint_jax.networks.dcgan import Variables, dense_name
+from inpaint_jax.networks.precision import choose
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.search import directions
-from inpaint_jax.types import PRECISIONS, Architecture, Critic, Metadata, Metric, Model
+from inpaint_jax.types import Architecture, Critic, Metadata, Metric, Model
 
 _FOLDER = Path(__file__).parent
 KINDS = ("dcgan", "autoencoder")
@@ -44,16 +45,18 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
       name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
         training run (its best checkpoint, or the newest if none was evaluated; the
         averaged generator).
-      precision: One of ``types.PRECISIONS``, the number type that both networks compute
-        in. Their images and logits, and so the losses, are float32 either way. bfloat16
-        is for GPUs and TPUs; a CPU is slower with it.
+      precision: Number type of the factors of the networks' products: ``float32``,
+        ``bfloat16``, or ``auto``, which is the faster one here (``precision.choose``).
+        Images, logits and losses are float32 in any case.
 
     Raises:
       ModelError: There is no such model or precision, or the model's file is damaged or
         of another format.
     """
-    if precision not in PRECISIONS:
-        raise ModelError(f"precision must be one of {PRECISIONS}, not {precision!r}")
+    try:
+        precision = choose(precision)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
     return make_model(read_parts(name), precision=precision)
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Protocol, get_args
 
 from jax.typing import DTypeLike
 
-from inpaint_jax.types import PRECISIONS, Architecture, check_counts
+from inpaint_jax.networks.precision import PRECISIONS
+from inpaint_jax.types import Architecture, check_counts
 
 GENERATOR_LOSSES = ("non_saturating", "saturating")
 
@@ -74,6 +75,17 @@ def _check_type(field: dataclasses.Field[Any], value: Any) -> None:
             raise ValueError(f"{field.name} must be {what}, not {value!r}")
 
 
+def _check_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision must be one of {', '.join(PRECISIONS)}, not {precision}"
+        )
+
+
+def _rounded_to(precision: str) -> DTypeLike | None:
+    return None if precision == "float32" else precision
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The recipe of a DCGAN; by default the paper's.
@@ -94,8 +106,8 @@ class TrainConfig:
       batch_norm_groups: Number of parts into which BatchNorm divides a batch, each
         normalised by its own statistics. 1: the whole batch, on any number of devices;
         a multiple of the number of devices: devices exchange no statistics.
-      precision: Number type that the networks compute in, one of ``types.PRECISIONS``;
-        parameters, BatchNorm statistics, losses and Adam are float32 in any case.
+      precision: Number type of the factors of the networks' products, one of
+        ``precision.PRECISIONS``; all else is float32 in any case.
       seed: Seed of weights, latents, flips and order of the images.
 
     Raises:
@@ -130,16 +142,12 @@ class TrainConfig:
                 f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, "
                 f"not {self.generator_loss}"
             )
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(PRECISIONS)}, not "
-                f"{self.precision}"
-            )
+        _check_precision(self.precision)
 
     @property
     def dtype(self) -> DTypeLike | None:
-        """The number type that the networks compute in; None: that of their inputs."""
-        return None if self.precision == "float32" else self.precision
+        """What factors of products are rounded to; None: they are not."""
+        return _rounded_to(self.precision)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +170,7 @@ class AutoencoderConfig:
       penalty: Weight of the critic's squared slope, at real images and at others.
       ema_decay: Decay per step of the weights' moving average, after warm-up.
       flip: Whether images are mirrored at random.
+      precision: As for ``TrainConfig``; of decoder, encoder and critic.
       seed: Seed of weights, latents, masks, flips and order of the images.
 
     Raises:
@@ -183,11 +192,13 @@ class AutoencoderConfig:
     penalty: float = 0.1
     ema_decay: float = 0.999
     flip: bool = True
+    precision: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_common(self)
         check_counts(self, "encoder_width", "critic_width", "settled")
+        _check_precision(self.precision)
         if self.batch_size % 8:
             raise ValueError(
                 f"batch_size must be a multiple of 8, not {self.batch_size}: an eighth "
@@ -201,6 +212,11 @@ class AutoencoderConfig:
         ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+
+    @property
+    def dtype(self) -> DTypeLike | None:
+        """What factors of products are rounded to; None: they are not."""
+        return _rounded_to(self.precision)
 
     def of_width(self, width: int) -> Architecture:
         """The architecture at another network's width."""

@@ -131,9 +131,12 @@ def test_bfloat16_is_near(architecture):
         # Arranging is compiled, or each of its many sums would be by itself.
         of_g = jax.jit(inference.generator_weights, static_argnums=1)(g, dtype)
         of_d = jax.jit(inference.discriminator_weights, static_argnums=1)(d, dtype)
-        assert {leaf.dtype for leaf in jax.tree.leaves((of_g, of_d))} == {
-            jnp.dtype(dtype)
-        }
+        for weights in (of_g, of_d):
+            stored = weights.dense, weights.kernels
+            assert {leaf.dtype for leaf in jax.tree.leaves(stored)} == {
+                jnp.dtype(dtype)
+            }
+            assert {bias.dtype for bias in weights.biases} == {jnp.dtype("float32")}
         images = jax.vmap(lambda z: inference.generate(of_g, z))(z)
         return images, jax.vmap(lambda x: inference.critic(of_d, x))(images)
 
