@@ -6,7 +6,8 @@
 
 All contenders are timed in turn, in one process, after a check that their results
 agree. Prints one JSON object per line: first the machine and the GFLOP/s of its matrix
-product, then a row for each contender. Run it on an otherwise idle machine.
+product, then a row for each contender. Without PyTorch its rows are left out. Run it on
+an otherwise idle machine.
 """
 
 import importlib.util
@@ -22,8 +23,8 @@ from experiments.runtime import program
 from inpaint_jax.types import Architecture
 
 _WANTED = {
-    "search": ("torch",),
-    "train": ("torch",),
+    "search": (),
+    "train": (),
     "blend": ("pyamg", "scipy"),
     "startup": (),
 }
@@ -75,7 +76,7 @@ def main() -> int:
 
 def _rows(architecture: Architecture, peak: float) -> Iterator[dict[str, Any]]:
     repetitions = _REPETITIONS.value
-    # Imported as needed, because --only=blend does not need PyTorch.
+    # Imported as needed, because each needs other packages.
     if "search" in _ONLY.value:
         from benchmarks import search_step
 

@@ -1,21 +1,14 @@
-"""The same DCGAN in PyTorch and in plain JAX.
-
-``TorchGenerator`` and ``TorchDiscriminator``: PyTorch, with this project's weights.
-``tutorial_generate`` and ``tutorial_critic``: JAX in the style of tutorials.
-"""
+"""The same DCGAN in PyTorch, with this project's weights."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
-from jax import lax
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.tutorial import kernels_of, norm_of
 from inpaint_jax.networks.dcgan import GRID, NORM_EPSILON, SLOPE, Variables
 from inpaint_jax.types import Architecture
-
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def to_torch(images: jax.Array | np.ndarray) -> Tensor:
@@ -35,7 +28,7 @@ class TorchGenerator(nn.Module):
     def __init__(self, architecture: Architecture, variables: Variables) -> None:
         super().__init__()
         params = variables["params"]
-        kernels = _kernels(variables)
+        kernels = kernels_of(variables)
         channels = [kernel.shape[2] for kernel in kernels] + [3]
         self.dense = nn.Linear(
             architecture.latent_size, GRID**2 * channels[0], bias=False
@@ -74,7 +67,7 @@ class TorchDiscriminator(nn.Module):
         super().__init__()
         params = variables["params"]
         self.layers = nn.ModuleList()
-        kernels = _kernels(variables)
+        kernels = kernels_of(variables)
         for i, kernel in enumerate(kernels):
             inputs, outputs = kernel.shape[2:]
             layer = nn.Conv2d(inputs, outputs, 5, 2, padding=2, bias=i == 0)
@@ -98,52 +91,8 @@ class TorchDiscriminator(nn.Module):
         return self.dense(x.flatten(1))
 
 
-def tutorial_generate(variables: Variables, z: jax.Array) -> jax.Array:
-    """``[L]`` to ``[S, S, 3]`` by plain ``lax.conv_transpose`` and BatchNorm."""
-    params = variables["params"]
-    kernels = _kernels(variables)
-    x = (z @ params["Dense_0"]["kernel"]).reshape(1, GRID, GRID, -1)
-    for i, kernel in enumerate(kernels):
-        x = jax.nn.relu(_normalise(variables, i, x))
-        x = lax.conv_transpose(x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS)
-    return jnp.tanh(x + params[f"_Convolution_{len(kernels) - 1}"]["bias"])[0]
-
-
-def tutorial_critic(variables: Variables, image: jax.Array) -> jax.Array:
-    """``[S, S, 3]`` to logits ``[2]`` by strided ``lax.conv_general_dilated``."""
-    params = variables["params"]
-    x = image[None]
-    for i, kernel in enumerate(_kernels(variables)):
-        x = lax.conv_general_dilated(
-            x, kernel, (2, 2), "SAME", dimension_numbers=_DIMENSIONS
-        )
-        if i == 0:
-            x = x + params["_Convolution_0"]["bias"]
-        else:
-            x = _normalise(variables, i - 1, x)
-        x = jax.nn.leaky_relu(x, SLOPE)
-    return x.reshape(-1) @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"]
-
-
-def _normalise(variables: Variables, layer: int, x: jax.Array) -> jax.Array:
-    scale, bias, mean, variance = _norm(variables, layer)
-    return (x - mean) / jnp.sqrt(variance + NORM_EPSILON) * scale + bias
-
-
-def _norm(variables: Variables, layer: int) -> tuple[jax.Array, ...]:
-    params = variables["params"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
-    running = variables["batch_stats"][f"_BatchNorm_{layer}"]["BatchNorm_0"]
-    return params["scale"], params["bias"], running["mean"], running["var"]
-
-
-def _kernels(variables: Variables) -> list[jax.Array]:
-    params = variables["params"]
-    count = sum(name.startswith("_Convolution_") for name in params)
-    return [params[f"_Convolution_{i}"]["kernel"] for i in range(count)]
-
-
 def _batch_norm(variables: Variables, layer: int) -> nn.BatchNorm2d:
-    values = _norm(variables, layer)
+    values = norm_of(variables, layer)
     norm = nn.BatchNorm2d(values[0].size, eps=NORM_EPSILON)
     targets = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     for target, value in zip(targets, values, strict=True):

@@ -6,12 +6,9 @@ latents with the same weights; before anything is timed their losses and gradien
 compared in float64.
 """
 
-import concurrent.futures
 import functools
-import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from benchmarks import peers, timing, torch_search
+from benchmarks import timing, tutorial
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import GRID, Variables
@@ -39,7 +36,7 @@ _CONFIG = SearchConfig()
 _TOLERANCE = 1e-4
 
 _OURS, _TUTORIAL = "inpaint_jax", "jax tutorial"
-_ALL = (_OURS, _OURS + " bfloat16", _TUTORIAL, *torch_search.KINDS)
+_IN_JAX = (_OURS, _OURS + " bfloat16", _TUTORIAL)
 
 _Answer = tuple[np.ndarray, np.ndarray]  # Gradient of the last step, losses of all.
 _Call = Callable[[int], _Answer]
@@ -66,6 +63,8 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """A row on the agreement of contenders, then one for each batch size and contender.
 
+    Without PyTorch it is left out.
+
     Args:
       architecture: Sizes of the networks.
       batch_sizes: Numbers of images at once.
@@ -78,7 +77,9 @@ def measure(
     flops = search_step_flops(architecture)
     for batch in batch_sizes:
         problem = Problem(architecture, batch)
-        names = [n for n in _ALL if n != _TUTORIAL or batch <= effort.tutorial_limit]
+        names = _names()
+        if batch > effort.tutorial_limit:
+            names.remove(_TUTORIAL)
         contenders, compiled = problem.contenders(variables, names)
         # As many steps as fit into the time, because a fixed number takes some
         # contenders a hundred times as long as others.
@@ -105,6 +106,15 @@ def measure(
             }
 
 
+def _names() -> list[str]:
+    """All contenders; those in PyTorch if it is installed."""
+    if not timing.has_torch():
+        return list(_IN_JAX)
+    from benchmarks import torch_search
+
+    return [*_IN_JAX, *torch_search.KINDS]
+
+
 def peak_memory(
     architecture: Architecture,
     variables: tuple[Variables, Variables],
@@ -112,25 +122,19 @@ def peak_memory(
     name: str,
 ) -> int:
     """MiB of memory of a process that only runs two steps of a contender."""
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        arrays = jax.device_get(variables)
-        return pool.submit(_peak_memory, architecture, arrays, batch, name).result()
+    arrays = jax.device_get(variables)
+    return timing.peak_memory(_two_steps, architecture, arrays, batch, name)
 
 
-def _peak_memory(
+def _two_steps(
     architecture: Architecture,
     arrays: tuple[Variables, Variables],
     batch: int,
     name: str,
-) -> int:
+) -> None:
     variables = jax.tree.map(jnp.asarray, arrays)
     contenders, _ = Problem(architecture, batch).contenders(variables, [name])
     contenders[name](2)
-    # Not by getrusage, which on Linux includes the parent's memory at the fork.
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) // 1024
 
 
 def compare(
@@ -148,13 +152,13 @@ def compare(
     with jax.enable_x64(True):
         contenders, _ = Problem(architecture, 16, jnp.float64).contenders(
             jax.tree.map(lambda x: x.astype(jnp.float64), variables),
-            [name for name in _ALL if "bfloat16" not in name],
+            [name for name in _names() if "bfloat16" not in name],
         )
         exact = contenders[_TUTORIAL](1)
         for name, call in contenders.items():
             for what, error in _errors(call(1), exact).items():
                 assert error.max() < _TOLERANCE, f"{name}: {what} off by {error.max()}"
-    contenders, _ = Problem(architecture, 16).contenders(variables, _ALL)
+    contenders, _ = Problem(architecture, 16).contenders(variables, _names())
     for name, call in contenders.items():
         errors = _errors(call(1), exact)
         if "bfloat16" not in name:
@@ -214,7 +218,9 @@ class Problem:
         calls: dict[str, _Call] = {}
         compiled: dict[str, dict[str, Any]] = {}
         for name in names:
-            if name in torch_search.KINDS:
+            if name not in _IN_JAX:
+                from benchmarks import torch_search
+
                 search_all = torch_search.TorchSearch(
                     self.architecture, variables, self.images, self.weights, name
                 )
@@ -290,10 +296,7 @@ def _prepared(variables: tuple[Variables, Variables], dtype: DTypeLike) -> _Netw
 
 def _tutorial(variables: tuple[Variables, Variables]) -> _Networks:
     bind = jax.tree_util.Partial
-    return (
-        bind(peers.tutorial_generate, variables[0]),
-        bind(peers.tutorial_critic, variables[1]),
-    )
+    return bind(tutorial.generate, variables[0]), bind(tutorial.critic, variables[1])
 
 
 def _seconds(call: _Call) -> float:

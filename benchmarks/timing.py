@@ -1,15 +1,21 @@
 """Timing of contenders: in turn, in one process, repeatedly."""
 
+import concurrent.futures
 import importlib.metadata
+import importlib.util
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from inpaint_jax.networks import precision
 
 
 def alternate(
@@ -58,6 +64,26 @@ def memory(compiled: jax.stages.Compiled) -> dict[str, float]:
     }
 
 
+def peak_memory(function: Callable[..., object], *arguments: Any) -> int:
+    """MiB of memory of a process that only calls a function, of a module."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_call_and_look, function, *arguments).result()
+
+
+def _call_and_look(function: Callable[..., object], *arguments: Any) -> int:
+    function(*arguments)
+    # Not by getrusage, which on Linux includes the parent's memory at the fork.
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed (for some versions of Python there is none)."""
+    return importlib.util.find_spec("torch") is not None
+
+
 def machine() -> dict[str, Any]:
     """Description of the machine and of the software versions."""
     return {
@@ -66,6 +92,8 @@ def machine() -> dict[str, Any]:
         "device": str(jax.devices()[0].device_kind),
         "python": platform.python_version(),
         "jaxlib": importlib.metadata.version("jaxlib"),
+        "torch": importlib.metadata.version("torch") if has_torch() else None,
+        "auto_precision": precision.choose(precision.AUTO),
     }
 
 
