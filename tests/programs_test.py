@@ -243,7 +243,6 @@ def test_the_time_to_a_first_result(start):
 @pytest.mark.parametrize(
     ("module", "arguments", "package"),
     [
-        ("benchmarks", ["--only=train"], "torch"),
         ("benchmarks", ["--only=blend"], "pyamg"),
         (
             "benchmarks.yardstick",
