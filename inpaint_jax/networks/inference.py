@@ -167,7 +167,7 @@ def _arranged(
     def rounded(tree: Any) -> Any:
         return jax.tree.map(lambda x: x.astype(dtype), tree)
 
-    high = jnp.promote_types(dtype, jnp.float32)
+    high = jnp.dtype(dtype if jnp.dtype(dtype).itemsize >= 4 else jnp.float32)
     return Weights(
         rounded(dense),
         tuple(rounded(arrange(kernel.astype(high), dtype)) for kernel in kernels),
