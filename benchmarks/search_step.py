@@ -108,11 +108,16 @@ def measure(
 
 def _names() -> list[str]:
     """All contenders; those in PyTorch if it is installed."""
+    return [*_IN_JAX, *torch_names()]
+
+
+def torch_names() -> list[str]:
+    """The contenders in PyTorch; none if it is not installed."""
     if not timing.has_torch():
-        return list(_IN_JAX)
+        return []
     from benchmarks import torch_search
 
-    return [*_IN_JAX, *torch_search.KINDS]
+    return list(torch_search.KINDS)
 
 
 def peak_memory(

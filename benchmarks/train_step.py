@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from benchmarks.search_step import search_step_flops
+from benchmarks.search_step import search_step_flops, torch_names
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import Architecture
 
@@ -27,7 +27,7 @@ _ROUNDED = 0.05  # The same where factors are rounded.
 
 _OURS = "inpaint_jax"
 _LOW = " bfloat16"
-_TORCH = ("torch", "torch channels_last", "torch" + _LOW)
+_IN_JAX = (_OURS, _OURS + _LOW)
 
 _Step = Callable[[], np.ndarray]
 
@@ -36,10 +36,8 @@ def measure(
     architecture: Architecture, batch: int, repetitions: int, peak: float
 ) -> Iterator[dict[str, Any]]:
     """A row for every contender; without PyTorch it is left out."""
-    names = [_OURS, _OURS + _LOW, *(_TORCH if timing.has_torch() else ())]
-    compiled = {
-        name: _compile(_config(architecture, batch, name)) for name in names[:2]
-    }
+    names = [*_IN_JAX, *torch_names()]
+    compiled = {name: _compile(_config(architecture, batch, name)) for name in _IN_JAX}
     calls = {name: contender(architecture, batch, name) for name in names}
     for step, tolerance in enumerate(_TOLERANCES):
         expected = calls[_OURS]()
@@ -72,7 +70,7 @@ def contender(architecture: Architecture, batch: int, name: str) -> _Step:
     """A training from the first step, a step a call; a step returns both losses."""
     config = _config(architecture, batch, name)
     images = _images(config)
-    if name in _TORCH:
+    if name not in _IN_JAX:
         from benchmarks import torch_training
 
         return torch_training.steps(config, images, name)

@@ -93,11 +93,7 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = nn.dtypes.promote_dtype(x, kernel)
         x = multiply(x, kernel, self.dtype)
-        if self.use_bias:
-            zeros = nn.initializers.zeros
-            bias = self.param("bias", zeros, (self.features,), jnp.float32)
-            x = x + bias.astype(x.dtype)
-        return x
+        return _add_bias(self, x) if self.use_bias else x
 
 
 class Convolution(nn.Module):
@@ -117,11 +113,14 @@ class Convolution(nn.Module):
         x, kernel = nn.dtypes.promote_dtype(x, kernel)
         layer = upsample if self.direction == "up" else downsample
         x = layer(x, kernel, self.dtype)
-        if self.use_bias:
-            zeros = nn.initializers.zeros
-            bias = self.param("bias", zeros, (self.features,), jnp.float32)
-            x = x + bias.astype(x.dtype)
-        return x
+        return _add_bias(self, x) if self.use_bias else x
+
+
+def _add_bias(layer: Dense | Convolution, x: jax.Array) -> jax.Array:
+    """Adds the layer's bias to what it calculated; to be called in its own method."""
+    zeros = nn.initializers.zeros
+    bias = layer.param("bias", zeros, (layer.features,), jnp.float32)
+    return x + bias.astype(x.dtype)
 
 
 class Generator(nn.Module):

@@ -39,7 +39,9 @@ class Recipe(Protocol):
 
 
 def check_common(recipe: Recipe) -> None:
-    """Checks the fields of every recipe, and ``beta1`` and ``ema_decay`` if present.
+    """Checks the fields of every recipe, and those that several have, if present.
+
+    These are ``beta1``, ``ema_decay`` and ``precision``.
 
     Raises:
       ValueError: A value is of the wrong type or out of range.
@@ -56,6 +58,11 @@ def check_common(recipe: Recipe) -> None:
         value = getattr(recipe, name, 0.0)
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), not {value}")
+    precision = getattr(recipe, "precision", "float32")
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision must be one of {', '.join(PRECISIONS)}, not {precision}"
+        )
 
 
 def _check_type(field: dataclasses.Field[Any], value: Any) -> None:
@@ -73,13 +80,6 @@ def _check_type(field: dataclasses.Field[Any], value: Any) -> None:
             not isinstance(value, numbers_of) or is_bool != (kind is bool)
         ):
             raise ValueError(f"{field.name} must be {what}, not {value!r}")
-
-
-def _check_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise ValueError(
-            f"precision must be one of {', '.join(PRECISIONS)}, not {precision}"
-        )
 
 
 def _rounded_to(precision: str) -> DTypeLike | None:
@@ -142,7 +142,6 @@ class TrainConfig:
                 f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, "
                 f"not {self.generator_loss}"
             )
-        _check_precision(self.precision)
 
     @property
     def dtype(self) -> DTypeLike | None:
@@ -198,7 +197,6 @@ class AutoencoderConfig:
     def __post_init__(self) -> None:
         check_common(self)
         check_counts(self, "encoder_width", "critic_width", "settled")
-        _check_precision(self.precision)
         if self.batch_size % 8:
             raise ValueError(
                 f"batch_size must be a multiple of 8, not {self.batch_size}: an eighth "
