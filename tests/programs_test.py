@@ -220,6 +220,25 @@ def test_the_training_step_beside_its_peers(start):
 
 
 @pytest.mark.slow
+def test_without_pytorch_its_rows_are_left_out(environment, tmp_path):
+    code = (
+        "import runpy, sys; sys.modules.update(torch=None); "
+        "runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code, "--only=train", *SMALL_NETWORKS],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=True,
+    ).stdout
+    rows = [json.loads(line) for line in said.splitlines()]
+    timed = [row["contender"] for row in rows if row.get("what") == "training step"]
+    assert timed == ["inpaint_jax", "inpaint_jax bfloat16"]
+
+
+@pytest.mark.slow
 @needs("pyamg", "scipy")
 def test_the_blend_beside_its_peers(start):
     small = ("--blend_images=4", "--repetitions=1")
