@@ -128,13 +128,15 @@ def main() -> int:
         raise program.UsageError(f"{_DATASET.value}: give at least 4 images")
 
     # --- Measure ----------------------------------------------------------------------
-    real = pixels.to_float(dataset.images)
+    shown = np.asarray(dataset.images)
+    real = pixels.to_float(shown)
     principal = None
     if training is not None:  # First: it may lack its package, and searches take long.
         count = latents.size(model.latents)
-        reconstructed = dataset.images[: config.reconstructions]
+        reconstructed = shown[: config.reconstructions]
         with program.usage_errors():
-            ceiling = linear.principal_ceiling(training.images, reconstructed, count)
+            fitted = np.asarray(training.images)
+            ceiling = linear.principal_ceiling(fitted, reconstructed, count)
         principal = {"components": count, "psnr": float(ceiling.mean())}
     groups = math.ceil(min(config.reconstructions, len(real)) / generators.GROUP)
     with tqdm(total=groups * config.steps, unit="step", disable=None) as bar:
@@ -159,7 +161,7 @@ def main() -> int:
         row["principal"] = principal
     if features is not None:
         row["fid"] = inception.frechet_inception_distance(
-            pixels.to_uint8(found.samples), dataset.images, features
+            pixels.to_uint8(found.samples), shown, features
         )
 
     # --- Write ------------------------------------------------------------------------

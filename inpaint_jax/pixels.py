@@ -3,9 +3,10 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def to_float(image: np.ndarray) -> np.ndarray:
+def to_float(image: ArrayLike) -> np.ndarray:
     """Maps uint8 to float32 in [-1, 1], any shape. ``to_uint8`` is the inverse."""
     return np.asarray(image, np.float32) / np.float32(127.5) - np.float32(1)
 

@@ -53,27 +53,42 @@ def raw_png(width, height, data=b"", *, kind=2, depth=8, **chunks):
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def prepare(tfds, name, folder, file_format="array_record"):
-    """Writes the four portraits as tensorflow-datasets would write the real data.
+def portraits(name):
+    """The four portraits as a data set's: by id, the file's content and a box."""
+    result = {}
+    for i, portrait_name in enumerate(PORTRAITS):
+        with Image.open(DEMO / f"{portrait_name}.png") as image:
+            small = image.resize((32, 32)) if name == "svhn_cropped" else image
+            file = io.BytesIO()
+            small.save(file, "PNG")
+        id = f"test_{i:06d}" if name == "svhn_cropped" else f"{i:05d}"
+        result[id] = file.getvalue(), (0.25, 0.5, 0.75, 1.0)
+    return result
+
+
+def prepare(tfds, name, folder, file_format="array_record", pictures=None):
+    """Writes pictures as tensorflow-datasets would write the real data.
 
     Args:
       tfds: The module, an option.
       name: ``celeb_a``, ``svhn_cropped`` or ``cars196``.
       folder: Its ``data_dir``.
       file_format: How records are stored.
+      pictures: By id, the content of a file and its box, as shares of the sides; None:
+        the four portraits.
     """
     cls = tfds.builder_cls(name)
     info = {
-        "celeb_a": lambda i: {
+        "celeb_a": lambda id, box: {
             "attributes": dict.fromkeys(cls_features("attributes"), False),
             "landmarks": dict.fromkeys(cls_features("landmarks"), 0),
-            "identity": {"Identity_No": i},
+            "identity": {"Identity_No": 0},
         },
-        "svhn_cropped": lambda i: {"label": i, "id": f"test_{i:06d}"},
-        "cars196": lambda i: {
-            "label": i,
-            "id": f"{i:05d}",
-            "bbox": tfds.features.BBox(ymin=0.25, xmin=0.5, ymax=0.75, xmax=1.0),
+        "svhn_cropped": lambda id, box: {"label": 0, "id": id},
+        "cars196": lambda id, box: {
+            "label": 0,
+            "id": id,
+            "bbox": tfds.features.BBox(*box),
         },
     }[name]
     features = tfds.builder(name, data_dir=folder).info.features
@@ -82,13 +97,8 @@ def prepare(tfds, name, folder, file_format="array_record"):
         return features[key].keys()
 
     def examples(self):
-        for i, portrait_name in enumerate(PORTRAITS):
-            with Image.open(DEMO / f"{portrait_name}.png") as image:
-                small = image.resize((32, 32)) if name == "svhn_cropped" else image
-                file = io.BytesIO()
-                small.save(file, "PNG")
-            file.seek(0)
-            yield i, {"image": file, **info(i)}
+        for id, (data, box) in (pictures or portraits(name)).items():
+            yield id, {"image": io.BytesIO(data), **info(id, box)}
 
     body = {
         "name": name,

@@ -109,7 +109,7 @@ class Training:
     @functools.cached_property
     def images(self) -> np.ndarray:
         """``[N, S, S, 3]`` uint8."""
-        return dataset_flags.read(self.source).images
+        return np.asarray(dataset_flags.read(self.source).images)
 
     @functools.cached_property
     def digest(self) -> str:

@@ -8,9 +8,16 @@ from inpaint_jax.data import datasets
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Folder or bucket (gs://...) in which tensorflow-datasets has prepared celeb_a, "
-    "svhn_cropped or cars196 (tfds build); images:PATH needs none. Default: "
-    "~/tensorflow_datasets.",
+    "Folder with the data set's own files (img_align_celeba.zip, train_32x32.mat, "
+    "cars_train.tgz, ..., packed or unpacked); or folder or bucket (gs://...) in which "
+    "tensorflow-datasets has prepared it. images:PATH needs none. Default: "
+    "$TFDS_DATA_DIR, or ~/tensorflow_datasets.",
+)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir",
+    None,
+    "Folder for what is decoded of archives, which is done once. Default: "
+    "inpaint_jax/data in $XDG_CACHE_HOME or ~/.cache.",
 )
 
 
@@ -19,8 +26,8 @@ def define_dataset() -> flags.FlagHolder[str]:
     return flags.DEFINE_string(
         "dataset",
         None,
-        "celeb_a, svhn_cropped or cars196 (through tensorflow-datasets), or "
-        "images:PATH with PATH a folder, a zip or a glob of them.",
+        "celeb_a, svhn_cropped or cars196 (from --data_dir), or images:PATH with PATH "
+        "a folder, a zip or a glob of them, or a folder of parquet shards.",
         required=True,
     )
 
@@ -48,15 +55,21 @@ def open_source(
 ) -> datasets.Source:
     """Opens a data set from ``--data_dir`` (``datasets.open_source``).
 
+    Says what is unusual about its files. Archives are decoded with a progress bar.
     Only a data set has bounding boxes; for picture files the box is the whole frame.
     """
     if crop == "box" and name.startswith("images:"):
         crop = "none"
-    return datasets.open_source(
+    source = datasets.open_source(
         name,
         split=split,
         data_dir=_DATA_DIR.value,
         crop=crop,
         size=size,
         limit=limit,
+        cache_dir=_CACHE_DIR.value,
+        progress=True,
     )
+    for note in source.notes:
+        program.warn(note)
+    return source

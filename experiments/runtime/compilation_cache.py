@@ -12,6 +12,8 @@ from pathlib import Path
 import jax
 from absl import flags, logging
 
+from inpaint_jax.data.cache import user_folder
+
 _SLACK = 5.0  # Seconds by which a file server's clock may differ.
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
@@ -36,7 +38,7 @@ def use() -> None:
     if given is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return  # JAX reads it itself.
     try:
-        folder = Path(given).expanduser() if given else _default() / "inpaint_jax"
+        folder = Path(given).expanduser() if given else user_folder()
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         status = folder.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder.
@@ -87,12 +89,6 @@ def _drop_damaged(folder: Path) -> None:
     with contextlib.suppress(OSError):  # There is no folder yet, or no space.
         stamp.touch()
         os.utime(stamp, (began, began))
-
-
-def _default() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says that a relative path is invalid.
-    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
 
 
 def _machine() -> str:

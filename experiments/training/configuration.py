@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.runtime import program
 from inpaint_jax.data.datasets import Dataset
+from inpaint_jax.data.rows import chunks
 from inpaint_jax.training import recipes
 
 
@@ -86,5 +87,6 @@ def _digest(*sets: Dataset | None) -> str:
     for dataset in sets:
         if dataset is not None:
             digest.update(str(dataset.images.shape).encode())
-            digest.update(np.ascontiguousarray(dataset.images).data)
+            for chunk in chunks(dataset.images):
+                digest.update(np.ascontiguousarray(chunk).data)
     return digest.hexdigest()

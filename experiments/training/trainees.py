@@ -14,6 +14,7 @@ from experiments.training.trainee import JUDGED, SAMPLES, Judged, Row, to_judge_
 from inpaint_jax import masks
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.data import datasets
+from inpaint_jax.data.rows import Rows, chunks
 from inpaint_jax.networks import dcgan, inference
 from inpaint_jax.parallel import replicate
 from inpaint_jax.pixels import to_float
@@ -85,6 +86,12 @@ class Dcgan:
         )
 
 
+def _mean_color(images: np.ndarray | Rows) -> np.ndarray:
+    """The mean of all pixels, ``[3]`` float64; few images are in memory at a time."""
+    sums = [chunk.sum((0, 1, 2), dtype=np.float64) for chunk in chunks(images)]
+    return np.sum(sums, axis=0) / np.prod(images.shape[:3])
+
+
 class ContextEncoder:
     """The context encoder; its criterion is the squared error in the holes."""
 
@@ -98,7 +105,7 @@ class ContextEncoder:
         held_back: datasets.Dataset,
     ):
         self.recipe = recipe
-        self._color = to_float(dataset.images.mean((0, 1, 2), dtype=np.float64))
+        self._color = to_float(_mean_color(dataset.images))
         self._images = to_judge_with(held_back)
         shown = held_back if len(held_back) else dataset
         self._shown = to_float(shown.images[: SAMPLES // 2])

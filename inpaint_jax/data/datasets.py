@@ -1,26 +1,26 @@
 """Data sets by name, as arrays with ids.
 
-The paper's three data sets are read with tensorflow-datasets, without TensorFlow;
-``images:PATH`` reads a folder, a file, zips or a pattern of these. A data set is
-decoded once and kept as 8-bit pixels: all of CelebA takes 2 GB.
+The paper's three data sets are read from the files that their owners publish, or as
+tensorflow-datasets has prepared them; ``images:PATH`` reads a folder, a file, zips or a
+pattern of these, or parquet shards. A data set is decoded once and kept as 8-bit
+pixels: all of CelebA takes 2.5 GB. Those of archives are kept on the disk (``cache``).
 """
 
 import collections
 import concurrent.futures
-import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import tqdm
-from absl import logging
 
+from inpaint_jax.data import cache, originals, parquet, prepared
 from inpaint_jax.data.decoding import read_picture
-from inpaint_jax.data.files import ImageError, Picture, find_pictures, printable
+from inpaint_jax.data.files import DataError, ImageError, Picture, find_pictures
 from inpaint_jax.data.images import crop_and_resize, parse_crop
+from inpaint_jax.data.prepared import Read
+from inpaint_jax.data.rows import Rows
 from inpaint_jax.names import checksum
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
@@ -28,24 +28,15 @@ _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
 _CHUNK = 64  # Pictures per task; all tasks are queued at once, so few are better.
 
 
-class DataError(ValueError):
-    """A fault of a data set's name, split or files, in one printable line."""
-
-    def __init__(self, line: str):
-        super().__init__(printable(line))
-
-
-_Read = Callable[[int], tuple[str, np.ndarray]]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures held in memory.
+    """Decoded pictures, in memory or mapped from the disk.
 
     Attributes:
       name: Name of the data set, as passed to ``load``.
       split: Name of the split, as passed to ``load``.
-      images: ``[N, S, S, 3]`` uint8.
+      images: ``[N, S, S, 3]`` uint8. ``Rows`` if it is the larger part of a data set
+        that is mapped.
       ids: N strings, unique; the same picture has the same id in every run.
       crop: The crop of the original pictures: ``center``, ``none``, a number of pixels,
         or ``box``.
@@ -54,7 +45,7 @@ class Dataset:
 
     name: str
     split: str
-    images: np.ndarray
+    images: np.ndarray | Rows
     ids: tuple[str, ...]
     crop: str = ""
     failed: tuple[str, ...] = ()
@@ -65,7 +56,7 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A data set whose pictures are read one by one, when they are needed.
+    """A data set whose pictures are read one by one, or mapped from the disk.
 
     Attributes:
       name: Name of the data set, as passed to ``open_source``.
@@ -78,6 +69,8 @@ class Source:
         raises ``ImageError`` when the picture cannot be read, and may be called from
         several threads.
       pictures: The files of ``images:PATH``; otherwise None.
+      cached: The decoded pictures, if they are mapped from the disk; otherwise None.
+      notes: What is unusual about its files, a line each.
     """
 
     name: str
@@ -86,8 +79,10 @@ class Source:
     size: int
     count: int
     ids: tuple[str, ...] | None
-    read: _Read
+    read: Read
     pictures: tuple[Picture, ...] | None = None
+    cached: cache.Cached | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.count
@@ -112,29 +107,38 @@ def open_source(
     crop: str | int | None = None,
     size: int = 64,
     limit: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: bool = False,
 ) -> Source:
-    """Opens a data set without reading any picture.
+    """Opens a data set.
+
+    Files, and what tensorflow-datasets has prepared, are not read before they are asked
+    for. Archives are decoded now, unless the cache has them already.
 
     Args:
       name: ``celeb_a``, ``svhn_cropped``, ``cars196``, or ``images:PATH`` with a path
-        or pattern as ``pictures.find_pictures`` takes it.
-      split: Name of a split in tensorflow-datasets (``train``, ``validation``,
-        ``test``, ``extra``, or a slice such as ``train[:1000]``). ``images:`` has no
-        splits and only records the name.
-      data_dir: Folder in which tensorflow-datasets has prepared its data; None: its
-        default folder. ``images:`` does not use it.
+        or pattern as ``pictures.find_pictures`` takes it, or parquet shards.
+      split: Name of a split (``train``, ``validation``, ``test``, ``extra``, or a slice
+        such as ``train[:1000]`` or ``train[50%:]``). ``images:`` has no splits and only
+        records the name.
+      data_dir: Folder with the data set's own files (``originals``), or in which
+        tensorflow-datasets has prepared it; None: the default folder of that.
+        ``images:`` does not use it.
       crop: As for ``images.crop_and_resize``, or ``box`` for ``cars196``. None: the
         paper's crop, which is the centre square for faces and ``images:``, the bounding
         box for cars, and the whole frame for house numbers.
       size: Side of the images.
       limit: Number of pictures to take from the beginning; None: all.
+      cache_dir: Folder for what is decoded of archives; None: the user's (``cache``).
+      progress: Whether to show a progress bar while archives are decoded, if standard
+        error is a terminal.
 
     Returns:
       A ``Source``, in the data set's own order.
 
     Raises:
-      DataError: The name, split or crop is unknown, the data is not prepared, the extra
-        ``tfds`` is not installed, or the split is empty.
+      DataError: The name, split or crop is unknown, the data is not there or damaged,
+        an extra that it needs is not installed, or the split is empty.
     """
     kind, _, path = name.partition(":")
     if (not path and name not in _CROPS) or (path and kind != "images"):
@@ -151,21 +155,80 @@ def open_source(
         except ImageError as error:
             raise DataError(f"{name}: {error}") from error
 
-    pictures: list[Picture] | None = None
+    rows = slice(limit)
     if path:
-        pictures, read = _open_pictures(path, crop, size)
-        count = len(pictures)
+        shards = _shards_of(path)
+        if not shards:
+            pictures, read = _open_pictures(path, crop, size)
+            pictures = pictures[:limit]
+            ids = tuple(picture.id for picture in pictures)
+            return Source(
+                name, split, str(crop), size, len(ids), ids, read, tuple(pictures)
+            )
+        original, label = parquet.open_shards(shards), "images"
     else:
-        with _hushed():
-            count, read = _open_tfds(name, split, data_dir, crop, size)
+        folder = _folder_of(data_dir)
+        if prepared.is_there(name, folder) or not originals.is_there(name, folder):
+            return _open_prepared(name, split, folder, crop, size, limit)
+        whole, rows_of = originals.parse_split(split)
+        original, label = originals.open_split(name, whole, folder), f"{name}-{whole}"
+    found = cache.load(
+        original, label, crop=crop, size=size, folder=cache_dir, progress=progress
+    )
+    if not path:
+        rows = rows_of(len(found.ids))
+    images, ids = found.images[rows][:limit], found.ids[rows][:limit]
+    if not ids:
+        raise DataError(f"{name}: the split {split!r} is empty")
+    return Source(
+        name,
+        split,
+        str(crop),
+        size,
+        len(ids),
+        ids,
+        lambda index: (ids[index], np.array(images[index])),
+        cached=found._replace(images=images, ids=ids),
+        notes=original.notes,
+    )
+
+
+def _folder_of(data_dir: str | os.PathLike[str] | None) -> str:
+    if data_dir is None:
+        data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return os.path.expanduser(data_dir)
+
+
+def _open_prepared(
+    name: str, split: str, folder: str, crop: str | int, size: int, limit: int | None
+) -> Source:
+    """A source of what tensorflow-datasets has prepared."""
+    try:
+        with prepared.hushed():
+            count, read = prepared.open_split(name, split, folder, crop, size)
+    except DataError as error:
+        if prepared.is_there(name, folder):
+            raise
+        raise DataError(
+            f"{name} is not in {folder}: expected are {originals.guide(name)}; or "
+            f"prepare it: {prepared.command(name, folder)}"
+        ) from error
     count = count if limit is None else min(count, limit)
     if not count:
         raise DataError(f"{name}: the split {split!r} is empty")
-    if pictures is None:
-        return Source(name, split, str(crop), size, count, None, read)
-    del pictures[count:]
-    ids = tuple(picture.id for picture in pictures)
-    return Source(name, split, str(crop), size, count, ids, read, tuple(pictures))
+    return Source(name, split, str(crop), size, count, None, read)
+
+
+def _shards_of(path: str) -> list[str]:
+    """Parquet shards at a path that has no picture files; empty if it has some."""
+    shards = parquet.find_shards(path)
+    if not shards or os.path.isfile(path):
+        return shards
+    try:
+        find_pictures([path])
+    except ImageError:
+        return shards
+    return []
 
 
 def load(
@@ -176,9 +239,10 @@ def load(
     crop: str | int | None = None,
     size: int = 64,
     limit: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Dataset:
-    """Reads a data set into memory, cropped and resized.
+    """Reads a data set, cropped and resized.
 
     Pictures that cannot be read are left out; one line in the log says so.
 
@@ -189,6 +253,7 @@ def load(
       crop: As for ``open_source``.
       size: As for ``open_source``.
       limit: As for ``open_source``.
+      cache_dir: As for ``open_source``.
       progress: Whether to show a progress bar if standard error is a terminal.
 
     Returns:
@@ -203,13 +268,20 @@ def load(
       (1000, 64, 64, 3)
     """
     source = open_source(
-        name, split=split, data_dir=data_dir, crop=crop, size=size, limit=limit
+        name,
+        split=split,
+        data_dir=data_dir,
+        crop=crop,
+        size=size,
+        limit=limit,
+        cache_dir=cache_dir,
+        progress=progress,
     )
     return read(source, progress=progress)
 
 
 def read(source: Source, *, progress: bool = False) -> Dataset:
-    """Reads all of a source into memory.
+    """Reads all of a source into memory, unless it is mapped from the disk.
 
     Args:
       source: The data set.
@@ -222,7 +294,10 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
     Raises:
       DataError: No picture can be read.
     """
-    with _hushed():
+    if source.cached is not None:
+        _, mapped, all_ids, reasons = source.cached
+        return Dataset(source.name, source.split, mapped, all_ids, source.crop, reasons)
+    with prepared.hushed():
         images, ids, failed = _read_all(source, progress)
     if failed and len(failed) == len(source):
         counts = f"{len(failed)} of {len(source)} pictures could not be read"
@@ -232,21 +307,7 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
     return Dataset(source.name, source.split, images, ids, source.crop, reasons)
 
 
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    # tensorflow-datasets warns of things that do not matter here: that OpenCV is not
-    # installed, or that a folder holds no data yet (for which a DataError says more).
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-
-
-def _open_pictures(
-    path: str, crop: str | int, size: int
-) -> tuple[list[Picture], _Read]:
+def _open_pictures(path: str, crop: str | int, size: int) -> tuple[list[Picture], Read]:
     try:
         pictures = find_pictures([path])
     except ImageError as error:
@@ -264,75 +325,6 @@ def _open_pictures(
         return picture.id, image
 
     return pictures, read
-
-
-def _open_tfds(
-    name: str,
-    split: str,
-    data_dir: str | os.PathLike[str] | None,
-    crop: str | int,
-    size: int,
-) -> tuple[int, _Read]:
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DataError(
-            f"{name} needs tensorflow-datasets: pip install 'inpaint_jax[tfds]';"
-            " or give images:PATH"
-        ) from error
-
-    builder = None
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        source = builder.as_data_source(split)
-        count = len(source)
-    except Exception as error:
-        reason = _tfds_reason(name, split, builder, data_dir, error)
-        raise DataError(reason) from error
-
-    def read(index: int) -> tuple[str, np.ndarray]:
-        # CelebA's records have no id; their order is fixed when the data is prepared.
-        id = f"{split}-{index:06d}"
-        try:
-            example = source[index]
-            given = example.get("id", id)
-            id = given.decode() if isinstance(given, bytes) else str(given)
-            box = example["bbox"] if crop == "box" else None
-            image = crop_and_resize(
-                example["image"],
-                crop="none" if crop == "box" else crop,
-                size=size,
-                box=box,
-            )
-        except Exception as error:  # A damaged record can raise anything.
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ImageError(f"{id}: {reason}") from error
-        return id, image
-
-    return count, read
-
-
-def _tfds_reason(
-    name: str, split: str, builder: Any, data_dir: Any, error: Exception
-) -> str:
-    """The reason, in one line, why tensorflow-datasets could not open a data set."""
-    place = os.path.expanduser(data_dir or os.path.join("~", "tensorflow_datasets"))
-    command = (
-        f"tfds build {name} --file_format=array_record --data_dir={place}"
-        " (this one step needs tensorflow)"
-    )
-    splits = list(builder.info.splits) if builder is not None else []
-    if builder is not None and not splits:
-        return f"{name} is not prepared in {place}; prepare it: {command}"
-    if isinstance(error, NotImplementedError):
-        return (
-            f"{name} in {place} is not stored as array_record; prepare it in another"
-            f" folder: {command}"
-        )
-    if splits and split.partition("[")[0] not in splits:
-        return f"{name} has no split {split!r}: give {', '.join(splits)}"
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{name}: cannot read the split {split!r}: {reason}"
 
 
 def _read_all(
@@ -385,7 +377,8 @@ def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
       count: Number of images to hold back.
 
     Returns:
-      The rest, and the ``count`` images held back; both in the source's order.
+      The rest, and the ``count`` images held back; both in the source's order. The
+      rest of a data set that is mapped from the disk is still there (``Rows``).
 
     Raises:
       DataError: One of the two would be empty.
@@ -396,10 +389,21 @@ def hold_back(dataset: Dataset, count: int) -> tuple[Dataset, Dataset]:
     taken = np.zeros(len(dataset), bool)
     taken[np.argsort(digests, kind="stable")[:count]] = True
 
-    return select(dataset, ~taken), select(dataset, taken)
+    held_back = select(dataset, taken)
+    if not isinstance(dataset.images, np.memmap):
+        return select(dataset, ~taken), held_back
+    left = np.flatnonzero(~taken)
+    rest = dataclasses.replace(
+        dataset,
+        images=Rows(dataset.images, left),
+        ids=tuple(dataset.ids[row] for row in left),
+    )
+    return rest, held_back
 
 
 def select(dataset: Dataset, chosen: np.ndarray) -> Dataset:
-    """Selects the images where ``chosen``, ``[N]`` bool, is True."""
-    ids = tuple(dataset.ids[row] for row in np.flatnonzero(chosen))
-    return dataclasses.replace(dataset, images=dataset.images[chosen], ids=ids)
+    """Selects the images where ``chosen``, ``[N]`` bool, is True, into memory."""
+    rows = np.flatnonzero(chosen)
+    ids = tuple(dataset.ids[row] for row in rows)
+    images = np.asarray(dataset.images[rows])
+    return dataclasses.replace(dataset, images=images, ids=ids)

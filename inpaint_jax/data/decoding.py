@@ -29,9 +29,26 @@ from PIL import (
 from inpaint_jax.data.files import ImageError, Picture, open_zip
 from inpaint_jax.data.formats import formats_for, is_raw, why_not_read, why_unknown
 
-PictureLike = Picture | str | os.PathLike[str] | Image.Image | np.ndarray
-"""A picture from ``find_pictures``, a file's path, a PIL image, or an array of 8 bits,
-``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (transparency last)."""
+
+class Encoded(NamedTuple):
+    """A picture file that was read already.
+
+    Attributes:
+      name: Its name, for messages, with its suffix.
+      data: Its content.
+    """
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PictureLike = Picture | Encoded | str | os.PathLike[str] | Image.Image | np.ndarray
+"""A picture from ``find_pictures``, the content of a file, a file's path, a PIL image,
+or an array of 8 bits, ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]``
+(transparency last)."""
 
 MAX_PIXELS = 250_000_000  # Telephones have 200 million; more is a decompression bomb.
 MAX_BYTES = 1 << 30
@@ -104,7 +121,7 @@ def decoded(picture: PictureLike, *, at_least: int | None = None) -> Iterator[De
     """
     try:
         with contextlib.ExitStack() as stack:
-            if isinstance(picture, Picture | str | os.PathLike):
+            if isinstance(picture, Picture | Encoded | str | os.PathLike):
                 image: Image.Image = stack.enter_context(_open(picture))
             else:
                 image = _as_image(picture)
@@ -137,7 +154,7 @@ def has_transparency(picture: Picture | str | os.PathLike[str]) -> bool:
 def _name(picture: Any) -> str:
     if isinstance(picture, Image.Image):
         return str(getattr(picture, "filename", "")) or "an image given"
-    if isinstance(picture, Picture | str | os.PathLike):
+    if isinstance(picture, Picture | Encoded | str | os.PathLike):
         return str(picture)
     return "an array given"
 
@@ -165,16 +182,18 @@ def _as_image(given: Any) -> Image.Image:
 # --- opening -----------------------------------------------------------------
 
 
-def _open(picture: Picture | str | os.PathLike[str]) -> ImageFile.ImageFile:
+def _open(picture: Picture | Encoded | str | os.PathLike[str]) -> ImageFile.ImageFile:
     """Opens a file without decoding its pixels.
 
     ``PIL.Image.open`` refuses pictures of more than twice a bound of pixels, which is a
     setting of the whole process and not ours to change. Therefore this function tries
     the formats one by one.
     """
-    if not isinstance(picture, Picture):
+    if not isinstance(picture, Picture | Encoded):
         picture = Picture(id="", stem="", path=os.fspath(picture))
-    name = picture.member or picture.path
+    name = picture.name
+    if isinstance(picture, Picture):
+        name = picture.member or picture.path
     if is_raw(name):  # Pillow would read the thumbnail.
         raise ImageError(why_not_read(name))
     data = _without_long_texts(_read_bytes(picture))
@@ -188,8 +207,10 @@ def _open(picture: Picture | str | os.PathLike[str]) -> ImageFile.ImageFile:
     raise ImageError(why_unknown(name, data))
 
 
-def _read_bytes(picture: Picture) -> bytes:
-    if picture.member is None:
+def _read_bytes(picture: Picture | Encoded) -> bytes:
+    if isinstance(picture, Encoded):
+        size, read = len(picture.data), lambda: picture.data
+    elif picture.member is None:
         size, read = os.path.getsize(picture.path), Path(picture.path).read_bytes
     else:
         archive = open_zip(picture.path)

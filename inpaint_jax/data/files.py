@@ -36,6 +36,13 @@ class ImageError(ValueError):
         super().__init__(printable(line))
 
 
+class DataError(ValueError):
+    """A fault of a data set's name, split or files, in one printable line."""
+
+    def __init__(self, line: str):
+        super().__init__(printable(line))
+
+
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """The place of a picture file. Nothing is read until ``read_picture``.

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from inpaint_jax.data.decoding import PictureLike, decoded
+from inpaint_jax.data.decoding import Encoded, PictureLike, decoded
 from inpaint_jax.data.files import ImageError, Picture
 
 # A quarter of the range at either end is near black or near white. It includes the
@@ -64,7 +64,7 @@ def read_missing(
     if known not in ("black", "white"):
         raise ImageError(f"known={known!r}: give black or white")
     only_alpha = isinstance(mask, Picture) and mask.only_alpha
-    if isinstance(mask, Picture | str | os.PathLike | Image.Image):
+    if isinstance(mask, Picture | Encoded | str | os.PathLike | Image.Image):
         with decoded(mask) as found:
             missing = _missing(_of_image(*found), known, only_alpha)
             return _fitted(missing, image_size)

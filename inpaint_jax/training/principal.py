@@ -25,12 +25,12 @@ class Principal(NamedTuple):
 
 
 def principal_components(
-    images: np.ndarray, count: int, side: int, *, flip: bool = False
+    images: Any, count: int, side: int, *, flip: bool = False
 ) -> Principal:
     """Fits a linear model with normal latents to images of less resolution.
 
     Args:
-      images: ``[N, S, S, 3]`` uint8.
+      images: ``[N, S, S, 3]`` uint8: an array, or what is cut into slices like one.
       count: Number L of components, fewer than ``3 * side**2``.
       side: s, a divisor of S: the images are averaged over blocks.
       flip: Whether the mirrored images count as well.

@@ -274,9 +274,10 @@ def test_prepared_house_numbers_are_enlarged(tfds, tmp_path):
 
 
 def test_splits_and_preparation_are_explained(tfds, tmp_path):
-    reason = f"svhn_cropped is not prepared in {tmp_path}; prepare it: tfds build"
+    reason = f"svhn_cropped is not in {tmp_path}: expected are train_32x32.mat, "
     command = f" svhn_cropped --file_format=array_record --data_dir={tmp_path} "
-    with pytest.raises(DataError, match=f"^{re.escape(reason + command)}") as caught:
+    how = f"{re.escape('; or prepare it: tfds build')}{re.escape(command)}"
+    with pytest.raises(DataError, match=f"^{re.escape(reason)}.*{how}") as caught:
         datasets.load("svhn_cropped", data_dir=tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -321,7 +322,7 @@ def test_loading_is_quiet_and_leaves_the_log_as_it_was(tfds, tmp_path, caplog):
     try:
         caplog.clear()
         datasets.load("svhn_cropped", data_dir=tmp_path)
-        with pytest.raises(DataError, match="is not prepared"):
+        with pytest.raises(DataError, match="is not in"):
             datasets.load("cars196", data_dir=tmp_path)
         assert not caplog.records
         assert logging.get_verbosity() == logging.INFO
@@ -329,7 +330,8 @@ def test_loading_is_quiet_and_leaves_the_log_as_it_was(tfds, tmp_path, caplog):
         logging.set_verbosity(before)
 
 
-def test_the_missing_extra_is_named(monkeypatch):
+def test_the_missing_extra_is_named(tfds, tmp_path, monkeypatch):
+    prepare(tfds, "celeb_a", tmp_path)
     real = builtins.__import__
 
     def without_tfds(name, *args, **kwargs):
@@ -339,5 +341,9 @@ def test_the_missing_extra_is_named(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_tfds)
     with pytest.raises(DataError, match=r"pip install 'inpaint_jax\[tfds\]'"):
-        datasets.load("celeb_a")
+        datasets.load("celeb_a", data_dir=tmp_path)
+    with pytest.raises(
+        DataError, match=r"celeb_a is not in .*: expected are img_align"
+    ):
+        datasets.load("celeb_a", data_dir=tmp_path / "nothing")
     assert len(datasets.load(f"images:{DEMO}")) == 4
