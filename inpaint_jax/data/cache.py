@@ -101,8 +101,10 @@ def load(
     entry = base / f"{label}-{crop}-{size}-{digest(whole)[:16]}"
     if not entry.exists():
         with _writing(entry):
-            # Compiled code lies beside it and must be the user's own.
-            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder is None:
+                # Compiled code lies beside it and must be the user's own.
+                base.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            base.mkdir(parents=True, exist_ok=True)
         _make(entry, original, crop, size, progress)
     return _open(entry, size)
 
@@ -114,7 +116,7 @@ def _open(entry: Path, size: int) -> Cached:
         images = np.load(entry / _IMAGES, mmap_mode="r")
         if images.shape != (len(ids), size, size, 3) or images.dtype != np.uint8:
             raise ValueError("its parts do not fit together")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{entry}: damaged ({error}): delete that folder") from error
     return Cached(entry, images, ids, failed)
 
