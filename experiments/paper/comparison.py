@@ -30,7 +30,7 @@ _COMPARISON = flags.DEFINE_string(
     "comparison",
     str(Path(__file__).with_suffix(".toml")),
     "TOML file that lists data sets and their networks. Default: the paper's three, "
-    "from tensorflow-datasets.",
+    "from --data_dir.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", "outputs/compare", "Folder of the comparison, with all its cells."

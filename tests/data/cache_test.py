@@ -214,9 +214,7 @@ def test_a_folder_that_others_have_changed_is_named(tmp_path, name):
     path = load(original(5), tmp_path).path
     for content in (b"", b"{}", json.dumps({"ids": ["1"], "failed": []}).encode()):
         (path / name).write_bytes(content)
-        with pytest.raises(
-            DataError, match=r"damaged .*: delete that"
-        ) as caught:
+        with pytest.raises(DataError, match=r"damaged .*: delete that") as caught:
             load(original(5), tmp_path)
         assert str(path) in str(caught.value)
     shutil.rmtree(path)

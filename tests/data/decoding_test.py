@@ -455,3 +455,13 @@ def test_pillows_remarks_are_not_heard(tmp_path):
         afresh = runpy.run_path(decoding.__file__)
         for path in odd:
             assert afresh["read_picture"](path).shape == (20, 30, 3)
+
+
+def test_the_content_of_a_file_is_read_as_the_file(tmp_path):
+    data = encoded(seed=3)
+    (tmp_path / "a.png").write_bytes(data)
+    image = read_picture(decoding.Encoded("a.png", data))
+    np.testing.assert_array_equal(image, read_picture(tmp_path / "a.png"))
+    for content, reason in ((b"", "the file is empty"), (b"x", "not a picture")):
+        with pytest.raises(ImageError, match=f"in a tar: {reason}"):
+            read_picture(decoding.Encoded("in a tar", content))

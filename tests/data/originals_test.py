@@ -474,6 +474,17 @@ def test_cars_that_are_no_images_or_not_there(load, folder, layout):
     assert len(loaded.failed) == 3
 
 
+def test_a_face_whose_bytes_have_changed(load, folder):
+    path = layouts.celeb_a(folder, faces_of(range(1, 5)))
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        data[archive.infolist()[2].header_offset + 300] ^= 1
+    path.write_bytes(data)
+    loaded = load("celeb_a")
+    assert loaded.ids == ("000001", "000003", "000004")
+    assert "000002.jpg: Bad CRC-32" in loaded.failed[0]
+
+
 def test_nothing_but_what_is_no_image(load, folder):
     layouts.celeb_a(folder, {"000001": b"x", "000002": b"x"})
     with pytest.raises(
