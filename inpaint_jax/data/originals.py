@@ -60,8 +60,8 @@ _GUIDES = {
     "celeb_a": _Guide(
         "img_align_celeba.zip or the folder img_align_celeba, and "
         "list_eval_partition.txt or .csv",
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, Kaggle's "
-        "jessicali9530/celeba-dataset, or torchvision",
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, torchvision, or Kaggle's "
+        "jessicali9530/celeba-dataset, whose archive.zip is to be unpacked",
     ),
     "svhn_cropped": _Guide(
         "train_32x32.mat, test_32x32.mat and, for the split extra, extra_32x32.mat",
@@ -70,8 +70,9 @@ _GUIDES = {
     "cars196": _Guide(
         "cars_train.tgz and cars_test.tgz or folders of these names, and "
         "cars_train_annos.mat and cars_test_annos_withlabels.mat or car_devkit.tgz",
-        "Kaggle's jessicali9530/stanford-cars-dataset, or the places that "
-        "https://github.com/pytorch/vision/issues/7545 lists",
+        "the places that https://github.com/pytorch/vision/issues/7545 lists, or "
+        "Kaggle's jessicali9530/stanford-cars-dataset, whose archive.zip is to be "
+        "unpacked",
     ),
 }
 
