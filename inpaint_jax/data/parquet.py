@@ -1,5 +1,6 @@
 """Pictures in parquet shards, as Hugging Face stores its data sets."""
 
+import collections
 import glob
 import os
 import re
@@ -13,7 +14,8 @@ from inpaint_jax.data.files import DataError, ImageError
 _SUFFIX = ".parquet"
 _BATCH = 64  # Pictures that are in memory at once, read from a shard.
 _MOST_BYTES = 32 << 20
-_SHARD = re.compile(r"(.+)-\d+-of-\d+")
+# As in train-00000-of-00002, or with a checksum behind it.
+_SHARD = re.compile(r"(.+)-\d+-of-\d+(?:-[0-9a-f]+)?")
 
 
 def find_shards(path: str) -> list[str]:
@@ -41,22 +43,30 @@ def open_shards(shards: list[str]) -> Original:
 
     Raises:
       DataError: The extra ``parquet`` is not installed, a shard is damaged or has no
-        such column, or the shards are of several splits.
+        such column, two shards have one name, the shards are of several splits, or they
+        have no rows.
     """
     splits = {x[1] for x in map(_SHARD.fullmatch, map(_name, shards)) if x}
+    folder = os.path.dirname(shards[0]) or "."
     if len(splits) > 1:
+        one = "train" if "train" in splits else min(splits)
         raise DataError(
-            f"{os.path.dirname(shards[0])} has shards of {', '.join(sorted(splits))}: "
-            f"give those of one, as images:{os.path.dirname(shards[0])}/"
-            f"{min(splits)}-*{_SUFFIX}"
+            f"{folder} has shards of {', '.join(sorted(splits))}: give those of one, "
+            f"as images:{folder}/{one}-*{_SUFFIX}"
+        )
+    twice = [x for x, n in collections.Counter(map(_name, shards)).items() if n > 1]
+    if twice:
+        raise DataError(
+            f"there are several shards {twice[0]}{_SUFFIX}: give those of one folder, "
+            f"as images:{folder}"
         )
     columns, ids = [], list[str]()
     for shard in shards:
         file = _open(shard)
         columns.append(_column(shard, file.schema_arrow))
         ids += [f"{_name(shard)}-{row:06d}" for row in range(file.metadata.num_rows)]
-    if len(set(ids)) < len(ids):
-        raise DataError(f"{shards[0]}: another shard has the same name")
+    if not ids:
+        raise DataError(f"{shards[0]}: no pictures there")
 
     def tasks(done: Collection[int]) -> Iterator[Task]:
         index = 0
@@ -67,7 +77,7 @@ def open_shards(shards: list[str]) -> Original:
                 index += 1
 
     fingerprint = digest(mark_of(shard) for shard in shards)
-    return Original(tuple(ids), fingerprint, tasks, os.path.dirname(shards[0]) or ".")
+    return Original(tuple(ids), fingerprint, tasks, folder)
 
 
 def _name(shard: str) -> str:

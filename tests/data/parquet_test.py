@@ -77,10 +77,32 @@ def test_shards_of_several_splits_are_refused(load, tmp_path):
     for split in ("train", "test"):
         shard(tmp_path / "x" / f"{split}-00000-of-00001.parquet", [encoded()])
     with pytest.raises(
-        DataError, match=r"shards of test, train: give .*/test-\*\.parq"
+        DataError, match=r"shards of test, train: give .*/train-\*\.parq"
     ):
         load(tmp_path / "x")
     assert len(load(tmp_path / "x" / "train-*.parquet")) == 1
+    for split in ("train", "test"):  # As older versions of Hugging Face's name them.
+        shard(
+            tmp_path / "y" / f"{split}-00000-of-00001-0a1b2c3d4e.parquet", [encoded()]
+        )
+    with pytest.raises(DataError, match="shards of test, train: give those of one"):
+        load(tmp_path / "y")
+
+
+def test_shards_of_one_name_are_refused(load, tmp_path):
+    for split in ("test", "train"):  # As the conversions of Hugging Face lie there.
+        shard(tmp_path / "x" / split / "0000.parquet", [encoded()])
+    with pytest.raises(DataError, match=r"several shards 0000\.parquet: give those of"):
+        load(tmp_path / "x")
+    assert load(tmp_path / "x" / "train").ids == ("0000-000000",)
+
+
+def test_no_rows_are_no_pictures(load, tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), path)
+    with pytest.raises(DataError, match=r"a\.parquet: no pictures there"):
+        load(path)
+    assert not list(tmp_path.glob("cache/*"))
 
 
 def test_shards_of_something_else_are_refused(load, tmp_path):
