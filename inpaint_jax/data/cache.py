@@ -148,19 +148,33 @@ def _locked(partial: Path) -> Iterator[None]:
             partial.mkdir(exist_ok=True)
             try:
                 file = (partial / _LOCK).open("w")
-            except FileNotFoundError:  # It was finished and renamed this very moment.
+            except FileNotFoundError:  # It was renamed or deleted this very moment.
                 continue
-        break
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.warning("another process decodes %s: waiting for it", partial.stem)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            reason = f"{partial.parent}: cannot be locked ({error.strerror})"
-            raise DataError(f"{reason}: give a local folder for it") from error
-        yield
+        with file:
+            _wait_for(file, partial)
+            if _is_at(file, partial / _LOCK):
+                yield
+                return
+
+
+def _wait_for(file: IO[str], partial: Path) -> None:
+    """Locks a file, after another process if need be."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logging.warning("another process decodes %s: waiting for it", partial.stem)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        reason = f"{partial.parent}: cannot be locked ({error.strerror})"
+        raise DataError(f"{reason}: give a local folder for it") from error
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether a path still leads to a file, which another process may have moved."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

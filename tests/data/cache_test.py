@@ -192,6 +192,39 @@ def test_the_second_waits_for_the_first_and_says_so(tmp_path, warned):
     check(load(original(5), tmp_path), range(5))
 
 
+def test_whoever_waited_for_a_run_that_failed_decodes_alone(tmp_path, warned):
+    begun, goes_on = threading.Event(), threading.Event()
+    errors = []
+
+    def tasks(done):
+        begun.set()
+        assert goes_on.wait(60)
+        raise DataError("damaged")
+        yield
+
+    def fail():
+        try:
+            load(original(5)._replace(tasks=tasks), tmp_path)
+        except DataError as error:
+            errors.append(str(error))
+
+    def second():
+        found.append(load(original(5), tmp_path))
+
+    found = []
+    threads = [threading.Thread(target=fail), threading.Thread(target=second)]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    while not warned:
+        time.sleep(0.01)
+    goes_on.set()
+    for thread in threads:
+        thread.join()
+    assert errors == ["damaged"]
+    check(found[0], range(5))
+
+
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(self, result):
         with cache._writing(self.folder):
