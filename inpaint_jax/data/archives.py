@@ -21,6 +21,8 @@ from inpaint_jax.data.formats import looks_like_picture
 
 _DEPTH = 4  # As in celeba/CelebA/Img/img_align_celeba.zip.
 _ENDS = 1 << 20  # Bytes at each end of a large file that tell it from others.
+_GZIP = b"\x1f\x8b"
+_CHECKED = (_GZIP, b"MATLAB ")  # Beginnings of files that end in checksums.
 # Pictures of a tar wait in memory for their turn, so they must be small; the largest
 # published one has 5 MB.
 _MOST_BYTES = 32 << 20
@@ -224,7 +226,7 @@ def read_member(path: str, name: str) -> bytes | None:
 def _members(path: str) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
     """Each member of a tar, and a function that reads it before the next one."""
     with _as_damage(path), open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
+        zipped = raw.read(2) == _GZIP
         raw.seek(0)
         plain: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
         with tarfile.open(fileobj=plain, mode="r|") as archive:
@@ -267,18 +269,21 @@ def digest(parts: Iterable[str]) -> str:
 def mark_of(path: str) -> str:
     """What changes with a file's content: its size, and a checksum of its two ends.
 
-    Reading all of a gigabyte would take as long as a start may. Compressed files have
-    a checksum of all that they hold near their end.
+    Reading all of a gigabyte would take as long as a start may. Compressed tars and
+    MATLAB files have a checksum of all that they hold near their end; for other files
+    the time of their last change counts as well.
 
     Raises:
       DataError: The file cannot be read.
     """
     try:
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            ends = hashlib.sha256(file.read(_ENDS))
-            file.seek(max(size - _ENDS, 0))
+            status = os.fstat(file.fileno())
+            first = file.read(_ENDS)
+            ends = hashlib.sha256(first)
+            file.seek(max(status.st_size - _ENDS, 0))
             ends.update(file.read())
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
-    return f"{size} {ends.hexdigest()}"
+    mark = f"{status.st_size} {ends.hexdigest()}"
+    return mark if first.startswith(_CHECKED) else f"{mark} {status.st_mtime_ns}"
