@@ -43,10 +43,9 @@ def read(source: datasets.Source) -> datasets.Dataset:
     """Reads a data set with a progress bar; says what cannot be read."""
     dataset = datasets.read(source, progress=True)
     if dataset.failed:
-        failed, count = len(dataset.failed), len(dataset) + len(dataset.failed)
         program.warn(
-            f"{source.name}: {failed} of {count} pictures could not be read and are "
-            f"left out; the first: {dataset.failed[0]}"
+            f"{source.name}: {len(dataset.failed)} of {len(source)} pictures could not "
+            f"be read and are left out; the first: {dataset.failed[0]}"
         )
     return dataset
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
@@ -46,13 +46,14 @@ class Cached(NamedTuple):
       path: Its folder.
       images: ``[N, S, S, 3]`` uint8, mapped from the disk and read-only.
       ids: N ids.
-      failed: The reason for each picture that could not be read and was left out.
+      failed: The reason for each picture that could not be read and was left out, by
+        its id, in the data set's order.
     """
 
     path: Path
     images: np.ndarray
     ids: tuple[str, ...]
-    failed: tuple[str, ...]
+    failed: Mapping[str, str]
 
 
 def user_folder() -> Path:
@@ -112,7 +113,7 @@ def load(
 def _open(entry: Path, size: int) -> Cached:
     try:
         about = json.loads((entry / _ABOUT).read_text())
-        ids, failed = tuple(about["ids"]), tuple(about["failed"])
+        ids, failed = tuple(about["ids"]), dict(about["failed"])
         images = np.load(entry / _IMAGES, mmap_mode="r")
         if images.shape != (len(ids), size, size, 3) or images.dtype != np.uint8:
             raise ValueError("its parts do not fit together")
@@ -275,14 +276,15 @@ class _Writer:
         for index in set(range(count)) - self.done:
             lost = original.ids[index]
             self.failed[index] = f"{original.place}: has no picture {lost}"
-        reasons = [self.failed[index] for index in sorted(self.failed)]
-        if len(reasons) == count:
+        failed = {original.ids[i]: self.failed[i] for i in sorted(self.failed)}
+        if len(failed) == count:
             counts = f"{count} of {count} pictures could not be read"
-            raise DataError(f"{original.place}: {counts}; the first: {reasons[0]}")
+            first = next(iter(failed.values()))
+            raise DataError(f"{original.place}: {counts}; the first: {first}")
         kept = [i for i in range(count) if i not in self.failed]
-        about = {"ids": [original.ids[i] for i in kept], "failed": reasons}
+        about = {"ids": [original.ids[i] for i in kept], "failed": failed}
         with _writing(self.folder):
-            if reasons:
+            if failed:
                 self._drop_holes(kept)
             else:  # A last image that is all that is missing would cut the file off.
                 self._file.truncate(self._first + int(np.prod(self.shape)))

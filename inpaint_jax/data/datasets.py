@@ -69,7 +69,8 @@ class Source:
         raises ``ImageError`` when the picture cannot be read, and may be called from
         several threads.
       pictures: The files of ``images:PATH``; otherwise None.
-      cached: The decoded pictures, if they are mapped from the disk; otherwise None.
+      cached: Those of its pictures that could be decoded, if they are mapped from the
+        disk; otherwise None.
       notes: What is unusual about its files, a line each.
     """
 
@@ -155,7 +156,6 @@ def open_source(
         except ImageError as error:
             raise DataError(f"{name}: {error}") from error
 
-    rows = slice(limit)
     if path:
         shards = _shards_of(path)
         if not shards:
@@ -166,20 +166,20 @@ def open_source(
                 name, split, str(crop), size, len(ids), ids, read, tuple(pictures)
             )
         original, label = parquet.open_shards(shards), "images"
+        ids = original.ids[:limit]
     else:
         folder = _folder_of(data_dir)
         if prepared.is_there(name, folder) or not originals.is_there(name, folder):
             return _open_prepared(name, split, folder, crop, size, limit)
         whole, rows_of = originals.parse_split(split)
         original, label = originals.open_split(name, whole, folder), f"{name}-{whole}"
+        ids = original.ids[rows_of(len(original.ids))][:limit]
+    if not ids:
+        raise DataError(f"{name}: the split {split!r} is empty")
     found = cache.load(
         original, label, crop=crop, size=size, folder=cache_dir, progress=progress
     )
-    if not path:
-        rows = rows_of(len(found.ids))
-    images, ids = found.images[rows][:limit], found.ids[rows][:limit]
-    if not ids:
-        raise DataError(f"{name}: the split {split!r} is empty")
+    cached, read = _part_of(found, ids)
     return Source(
         name,
         split,
@@ -187,10 +187,27 @@ def open_source(
         size,
         len(ids),
         ids,
-        lambda index: (ids[index], np.array(images[index])),
-        cached=found._replace(images=images, ids=ids),
+        read,
+        cached=cached,
         notes=original.notes,
     )
+
+
+def _part_of(found: cache.Cached, ids: tuple[str, ...]) -> tuple[cache.Cached, Read]:
+    """The part of a decoded split with these ids, which follow one another there."""
+    failed = {id: found.failed[id] for id in ids if id in found.failed}
+    kept = tuple(id for id in ids if id not in failed)
+    first = found.ids.index(kept[0]) if kept else 0
+    images = found.images[first : first + len(kept)]
+    row_of = {id: row for row, id in enumerate(kept)}
+
+    def read(index: int) -> tuple[str, np.ndarray]:
+        id = ids[index]
+        if id in failed:
+            raise ImageError(failed[id])
+        return id, np.array(images[row_of[id]])
+
+    return found._replace(images=images, ids=kept, failed=failed), read
 
 
 def _folder_of(data_dir: str | os.PathLike[str] | None) -> str:
@@ -295,15 +312,15 @@ def read(source: Source, *, progress: bool = False) -> Dataset:
       DataError: No picture can be read.
     """
     if source.cached is not None:
-        _, mapped, all_ids, reasons = source.cached
-        return Dataset(source.name, source.split, mapped, all_ids, source.crop, reasons)
-    with prepared.hushed():
-        images, ids, failed = _read_all(source, progress)
-    if failed and len(failed) == len(source):
-        counts = f"{len(failed)} of {len(source)} pictures could not be read"
-        first = failed[min(failed)]
-        raise DataError(f"{source.name}: {counts}; the first: {first}")
-    reasons = tuple(failed[index] for index in sorted(failed))
+        images, ids = source.cached.images, source.cached.ids
+        reasons = tuple(source.cached.failed.values())
+    else:
+        with prepared.hushed():
+            images, ids, failed = _read_all(source, progress)
+        reasons = tuple(failed[index] for index in sorted(failed))
+    if reasons and len(reasons) == len(source):
+        counts = f"{len(reasons)} of {len(source)} pictures could not be read"
+        raise DataError(f"{source.name}: {counts}; the first: {reasons[0]}")
     return Dataset(source.name, source.split, images, ids, source.crop, reasons)
 
 

@@ -121,7 +121,7 @@ def open_split(name: str, split: str, folder: str) -> Original:
     if len(opened.ids) != published:
         note = (
             f"{name}: {opened.place} has {len(opened.ids):,} pictures of the split "
-            f"{split!r}, of which {published:,} are published"
+            f"{split!r}; {published:,} are published"
         )
         opened = opened._replace(notes=(*opened.notes, note))
     return opened

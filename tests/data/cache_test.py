@@ -104,7 +104,7 @@ def test_what_was_done_is_not_done_again(tmp_path, monkeypatch):
     found = load(original(100, bad={1}, asked=asked), tmp_path)
     assert 0 < len(asked) < 60
     check(found, [0, *range(2, 100)])
-    assert found.failed == ("1: bad",)
+    assert found.failed == {"000001": "1: bad"}
     asked.clear()
     check(load(original(100, bad={1}, asked=asked), tmp_path), [0, *range(2, 100)])
     assert not asked
@@ -296,4 +296,4 @@ def test_a_picture_without_a_box_is_left_out(tmp_path):
     given = Original(("a", "b"), "x", tasks, "the files")
     found = cache.load(given, "x", crop="box", size=8, folder=tmp_path)
     assert found.ids == ("a",)
-    assert found.failed == ("b.png: has no box",)
+    assert found.failed == {"b": "b.png: has no box"}

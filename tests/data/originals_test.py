@@ -190,7 +190,7 @@ def test_without_its_partition_the_official_ranges_are_used(load, folder):
     about, counts = opened.notes
     assert "no list_eval_partition.txt or list_eval_partition.csv in" in about
     assert "train to 162770, validation to 182637" in about
-    assert "has 2 pictures of the split 'test', of which 19,962 are published" in counts
+    assert "has 2 pictures of the split 'test'; 19,962 are published" in counts
 
 
 def test_a_partition_may_say_otherwise(load, folder):
@@ -225,6 +225,14 @@ def test_parts_of_a_split(load, folder):
     part = load("celeb_a", "train[50%:]", limit=2)
     assert part.ids == whole.ids[5:7]
     np.testing.assert_array_equal(part.images, whole.images[5:7])
+    bad = faces_of(range(1, 11)) | {"000003": b"no picture", "000009": b"x"}
+    layouts.celeb_a(folder, bad)
+    part = load("celeb_a", "train[:5]")  # What cannot be read counts, but nowhere else.
+    assert part.ids == ("000001", "000002", "000004", "000005")
+    assert len(part.failed) == 1
+    np.testing.assert_array_equal(part.images, whole.images[[0, 1, 3, 4]])
+    with pytest.raises(DataError, match="1 of 1 pictures could not be read; the first"):
+        load("celeb_a", "train[2:3]")
     with pytest.raises(DataError, match=r"the split 'train\[:0\]' is empty"):
         load("celeb_a", "train[:0]")
     with pytest.raises(

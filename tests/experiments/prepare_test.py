@@ -63,7 +63,7 @@ def test_a_training_on_each_layout(program, folder, tmp_path, name, layout):
     flags = (f"--dataset={name}", f"--data_dir={folder}", f"--cache_dir={tmp_path}/c")
     first = program("train", *flags, *SMALL, f"--workdir={tmp_path}/run", "--steps=1")
     assert f"24 images of {name}, 0 to judge with" in first.stdout
-    assert "pictures of the split 'train', of which" in first.stderr
+    assert "has 24 pictures of the split 'train'; " in first.stderr
     (entry,) = (tmp_path / "c").iterdir()
     assert entry.name.startswith(f"{name}-train-")
     times = {path.name: path.stat().st_mtime_ns for path in entry.iterdir()}
@@ -161,9 +161,13 @@ def test_pictures_are_not_prepared(program, noise_folder):
     assert "is read as it is: only archives are decoded ahead of time" in said.stderr
 
 
-def test_an_evaluation_of_archives(program, folder, tmp_path, tiny_model_file):
-    layouts.celeb_a(folder, faces(6) | {"182638": faces(1)["000001"]}, "kaggle")
-    program(
+@pytest.mark.parametrize("bad", [False, True])
+def test_an_evaluation_of_archives(program, folder, tmp_path, tiny_model_file, bad):
+    pictures = faces(6) | {"182638": faces(1)["000001"]}
+    if bad:
+        pictures["000002"] = pictures["000005"] = b"no picture"
+    layouts.celeb_a(folder, pictures, "kaggle")
+    said = program(
         "evaluate",
         "--dataset=celeb_a",
         f"--data_dir={folder}",
@@ -174,7 +178,13 @@ def test_an_evaluation_of_archives(program, folder, tmp_path, tiny_model_file):
         "--mask=center",
         "--method=harmonic",
         f"--workdir={tmp_path}/run",
+        check=False,
     )
+    assert said.returncode == bad
     lines = "".join(path.read_text() for path in tmp_path.glob("run/parts/*.jsonl"))
-    ids = sorted(json.loads(line)["id"] for line in lines.splitlines())
-    assert ids == ["000001", "000002", "000003"]
+    rows = [json.loads(line) for line in lines.splitlines()]
+    ids = sorted(row["id"] for row in rows if "failed" not in row)
+    assert ids == (["000001", "000003"] if bad else ["000001", "000002", "000003"])
+    reasons = [row["failed"] for row in rows if "failed" in row]
+    assert len(reasons) == bad
+    assert all("000002.jpg: not a picture" in reason for reason in reasons)
