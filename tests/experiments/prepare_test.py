@@ -5,10 +5,11 @@ import os
 import re
 import time
 
+import commands
 import layouts
 import numpy as np
 import pytest
-from conftest import TIME_LIMIT
+from conftest import ROOT, TIME_LIMIT
 from files import noise
 
 SMALL = (
@@ -188,3 +189,35 @@ def test_an_evaluation_of_archives(program, folder, tmp_path, tiny_model_file, b
     reasons = [row["failed"] for row in rows if "failed" in row]
     assert len(reasons) == bad
     assert all("000002.jpg: not a picture" in reason for reason in reasons)
+
+
+READERS = ("README.md", "BUILD.md", "docs/train.md", "docs/evaluate.md")
+SMALLER = {
+    "prepare": ("--image_size=16",),
+    "train": (*SMALL, "--steps=1"),
+    "evaluate_generator": ("--reconstructions=2", "--steps=2"),
+    "evaluate": ("--batch_size=4", "--steps=2"),
+}
+
+
+def test_commands_of_documents_on_downloads(program, tmp_path):
+    found = [
+        command
+        for name in READERS
+        for command in commands.of_markdown((ROOT / name).read_text(), name)
+        if "--data_dir=downloads" in command.arguments
+    ]
+    assert {command.place.partition(":")[0] for command in found} == {*READERS}
+    told = dict.fromkeys((command.module, command.arguments) for command in found)
+    names = [module.removeprefix("experiments.") for module, _ in told]
+    assert {*names} == {*SMALLER}
+    one = faces(1)["000001"]
+    tested = {f"{i}": one for i in range(182_638, 182_642)}
+    layouts.celeb_a(tmp_path / "downloads", faces(24) | tested, "owner")
+    # The rows of SMALLER are in the order in which they need each other's results.
+    for name, (_, arguments) in sorted(
+        zip(names, told, strict=True), key=lambda each: [*SMALLER].index(each[0])
+    ):
+        smaller = (*SMALLER[name], "--cache_dir=cache")
+        program(name, *arguments, *smaller, cwd=tmp_path)
+    assert (tmp_path / "runs" / "celeb_a-random80" / "metrics.json").exists()
