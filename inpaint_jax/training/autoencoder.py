@@ -13,11 +13,10 @@ As in ``gan``, it is pure functions of a state.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.scipy.linalg import solve_triangular
 from jax.sharding import Mesh
@@ -26,7 +25,9 @@ from inpaint_jax import masks, parallel
 from inpaint_jax.networks import autoencoder
 from inpaint_jax.networks.autoencoder import Critic, Decoder, Encoder, see
 from inpaint_jax.networks.dcgan import Variables
+from inpaint_jax.training import autoencoder_losses as losses
 from inpaint_jax.training import updates
+from inpaint_jax.training.autoencoder_losses import Decoded, Perceptual, Shown
 from inpaint_jax.training.encoder import MASKS
 from inpaint_jax.training.principal import Principal
 from inpaint_jax.training.recipes import AutoencoderConfig
@@ -34,17 +35,6 @@ from inpaint_jax.training.updates import Network
 
 _WARM_UP = 200
 """Steps in which the learning rate rises."""
-_ERROR_WEIGHTS = np.array([0.5, 0.25], np.float32)
-"""Weights of the logarithms of the squared errors of images seen whole, where this is
-the likelihood, and of completed ones."""
-_PROBE = 0.03
-"""Standard deviation of the noise that probes how steep the critic is."""
-
-
-class Perceptual(Protocol):
-    """A distance of images: two batches ``[B, S, S, 3]`` in [-1, 1] to ``[B]``."""
-
-    def __call__(self, a: jax.Array, b: jax.Array) -> jax.Array: ...
 
 
 class AutoencoderState(NamedTuple):
@@ -170,38 +160,6 @@ def train_step(
     return updates.run_step(step, state, images, mesh, perceptual)
 
 
-class Shown(NamedTuple):
-    """A share of a batch as the networks get to see it.
-
-    Attributes:
-      whole: ``[N, S, S, 3]``, images that are seen whole.
-      holed: ``[N, S, S, 3]``, images that are seen through ``mask``.
-      mask: ``[S, S, 1]``, 1 = known, 0 = missing.
-    """
-
-    whole: jax.Array
-    holed: jax.Array
-    mask: jax.Array
-
-
-class Decoded(NamedTuple):
-    """What the decoder makes of latents.
-
-    Attributes:
-      whole: ``[N, S, S, 3]``, of the latents of images that were seen whole.
-      holed: ``[N, S, S, 3]``, of those that were seen through a hole.
-      sampled: ``[N / 2, S, S, 3]``, of samples.
-    """
-
-    whole: jax.Array
-    holed: jax.Array
-    sampled: jax.Array
-
-    def completed(self, shown: Shown) -> jax.Array:
-        """``[N, S, S, 3]``: the images with the decoded ones in their holes."""
-        return jnp.where(shown.mask > 0.5, shown.holed, self.holed)
-
-
 def _train_step(
     state: AutoencoderState,
     images: jax.Array,
@@ -229,13 +187,13 @@ def _train_step(
     )
     judge = _judge(config)
     critic = state.critic.variables["params"]
-    real, fake = _to_judge(shown, decoded)
+    real, fake = losses.to_judge(shown, decoded)
 
     def distances(decoded: Decoded) -> tuple[jax.Array, Any]:
-        return _distances(decoded, shown, perceptual, config, share)
+        return losses.distances(decoded, shown, perceptual, config, share)
 
     def adversarial_loss(decoded: Decoded) -> jax.Array:
-        _, fake = _to_judge(shown, decoded)
+        _, fake = losses.to_judge(shown, decoded)
         # Each against a real one (Jolicoeur-Martineau, 2019).
         return jax.nn.softplus(judge(critic, real) - judge(critic, fake)).mean()
 
@@ -251,8 +209,8 @@ def _train_step(
     encoder = updates.update(state.encoder, optimizer, gradients[1], stats[1])
 
     shape = share.devices * len(images) // 8, *images.shape[1:]
-    probe = share.take(_PROBE * jax.random.normal(key_probe, shape, jnp.float32))
-    c_gradient, (lead, slope) = jax.grad(_critic_loss, has_aux=True)(
+    probe = share.take(losses.PROBE * jax.random.normal(key_probe, shape, jnp.float32))
+    c_gradient, (lead, slope) = jax.grad(losses.critic_loss, has_aux=True)(
         critic, judge, real, fake, probe, config.penalty
     )
     updated = updates.update(state.critic, optimizer, share.mean(c_gradient), {})
@@ -340,75 +298,6 @@ def _forward(
     return forward
 
 
-def _distances(
-    decoded: Decoded,
-    shown: Shown,
-    perceptual: Perceptual,
-    config: AutoencoderConfig,
-    share: parallel.Share,
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """The loss of images beside their pictures; squared and perceptual distances."""
-    pairs = (decoded.whole, shown.whole), (decoded.holed, shown.holed)
-    errors = jnp.stack([jnp.square(a - b).mean() for a, b in pairs])
-    perceived = perceptual(
-        jnp.concatenate([decoded.whole, decoded.completed(shown)]),
-        jnp.concatenate([shown.whole, shown.holed]),
-    )
-    perceived = perceived.reshape(2, -1).mean(1)
-    # Its gradient is that of the logarithm of the whole batch's error.
-    rates = _ERROR_WEIGHTS / jax.lax.stop_gradient(share.mean(errors))
-    loss = rates @ errors
-    loss += config.perceptual_weight * perceived[0]
-    loss += config.completion_weight * perceived[1]
-    return loss, (errors, perceived)
-
-
-def _to_judge(shown: Shown, decoded: Decoded) -> tuple[jax.Array, jax.Array]:
-    """Real images ``[2 N, S, S, 4]`` and as many others, each of a kind with its like.
-
-    Completed images are judged beside their originals, with the mask. Of images that
-    were seen whole every other one makes room for a sample.
-    """
-    nothing = jnp.zeros_like(shown.mask)
-    even, odd = shown.whole[0::2], shown.whole[1::2]
-    real = _mark(shown.holed, shown.mask), _mark(even, nothing), _mark(odd, nothing)
-    fake = (
-        _mark(decoded.completed(shown), shown.mask),
-        _mark(decoded.whole[0::2], nothing),
-        _mark(decoded.sampled, nothing),
-    )
-    return jnp.concatenate(real), jnp.concatenate(fake)
-
-
-def _critic_loss(
-    params: Any,
-    judge: Callable[[Any, jax.Array], jax.Array],
-    real: jax.Array,
-    fake: jax.Array,
-    probe: jax.Array,
-    penalty: float,
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """The critic's loss; how much more real it finds real images; its squared slope.
-
-    The slope is measured by the change along a random direction, whose mean square it
-    is. (The exact slope is a derivative of a derivative, at more than twice the cost.)
-    """
-    half = len(real) // 2
-
-    def some(real: jax.Array, fake: jax.Array) -> jax.Array:
-        # As many of each kind as there are probes; of fakes, samples too.
-        even = real[half : half + half // 2]
-        return jnp.concatenate([real[:half:4], even[::2], fake[:half:4], fake[half::2]])
-
-    on_real, on_fake = judge(params, real), judge(params, fake)
-    lead = on_real - on_fake
-    noise = _mark(jnp.tile(probe, (5, 1, 1, 1)), jnp.zeros_like(real[0, ..., :1]))
-    moved = judge(params, some(real, fake) + noise) - some(on_real, on_fake)
-    slope = jnp.square(moved / _PROBE).mean()
-    loss = jax.nn.softplus(-lead).mean() + penalty / 2 * slope
-    return loss, (lead.mean(), slope)
-
-
 def _judge(config: AutoencoderConfig) -> Callable[[Any, jax.Array], jax.Array]:
     """The critic as a function of parameters and images."""
     _, _, network = _networks(config, None)
@@ -434,12 +323,6 @@ def _draw_mask(key: jax.Array, size: int) -> jax.Array:
     key_masks, key_choice = jax.random.split(key)
     each = masks.masks_in_turn(MASKS, key_masks, len(MASKS), (size, size))
     return each[jax.random.randint(key_choice, (), 0, len(MASKS), jnp.int32)]
-
-
-def _mark(images: jax.Array, known: jax.Array) -> jax.Array:
-    """The critic's input: images ``[B, S, S, 3]`` with the channel ``[S, S, 1]``."""
-    shape = (*images.shape[:-1], 1)
-    return jnp.concatenate([images, jnp.broadcast_to(known, shape)], -1)
 
 
 def _optimizer(config: AutoencoderConfig) -> optax.GradientTransformation:
