@@ -1,13 +1,14 @@
-"""Fills the holes of pictures, with the paper's search or a faster one.
+"""Fills the holes of photographs, with the paper's search or a faster one.
 
     python -m experiments.inpaint --mask=random80
-    python -m experiments.inpaint --input='photos/*.jpg' --mask=masks/ --candidates=4
     python -m experiments.inpaint --input=old.jpg --mask=scratches.png --output=new.png
+    python -m experiments.inpaint --input='photos/*.jpg' --mask=masks/ --candidates=4
 
-Writes into the output folder: completed/, masked/ and generated/ with a PNG for each
-picture, grid.png with the first 32 pictures, and results.json. All pictures have the
-model's size: a picture is cropped and resized before its hole is filled. The results of
-an earlier run there are replaced. All devices work at once.
+Faces are found, turned and scaled as the model wants them, filled, and put back: a
+photograph keeps its size, its mode and every known pixel. The output folder then holds
+completed/ with the photographs; frames/ with what the model saw of them, its holes, the
+generated image and the completed one; grid.png with the first 32; and results.json. The
+results of an earlier run there are replaced. All devices work at once.
 """
 
 import contextlib
@@ -22,7 +23,12 @@ from absl import flags
 import inpaint_jax
 from experiments.filling import from_flags, pipeline, report
 from experiments.filling.methods import Method
-from experiments.filling.problems import OfPictures, first_opaque
+from experiments.filling.photographs import (
+    Inputs,
+    OfPhotographs,
+    Restorer,
+    first_opaque,
+)
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
 from experiments.flags import model as model_flags
@@ -40,7 +46,7 @@ from inpaint_jax.data.pictures import (
     own_mask,
     without_masks,
 )
-from inpaint_jax.types import Model
+from inpaint_jax.photographs import outside
 
 _MODEL = model_flags.define_model()
 for _module in (
@@ -90,11 +96,29 @@ _OUTPUT = flags.DEFINE_string(
     "Folder for results; or, for one picture, a file (.png, .jpg ...) for the "
     "completed picture alone.",
 )
-_CROP = flags.DEFINE_string(
-    "crop",
+_FRAME = flags.DEFINE_string(
+    "frame",
+    "auto",
+    "What the model sees of a picture. face: every face that the hole touches, turned "
+    "and scaled as the model wants it (extra faces). center: the crop that the model "
+    "was trained with. whole: all of it, aspect ratio not kept. x,y,w,h: a rectangle, "
+    "in pixels. auto: face for a model of faces, if there is one to fill, otherwise "
+    "center. Masks with a name are drawn into the frame.",
+)
+_OUTSIDE = flags.DEFINE_enum(
+    "outside",
     None,
-    "center (the largest square), none (the whole frame) or a number of pixels (a "
-    "centre square). Default: the crop that the model was trained with.",
+    outside.WAYS,
+    "How to fill what lies outside the frames; leave: not at all. Default: telea where "
+    "OpenCV is installed, otherwise harmonic.",
+)
+_FORMATS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    None,
+    list(_FORMATS),
+    "Format of the completed pictures. Default: that of each picture. Only formats "
+    "without loss (all but jpg) keep known pixels bit for bit.",
 )
 _CANDIDATES = flags.DEFINE_integer(
     "candidates",
@@ -124,16 +148,24 @@ def main() -> int:
         )
     pictures, missing = _find_pictures(_INPUT.value)
     method = from_flags.read_method(_MODEL.value, _CANDIDATES.value)
-    problems = _find_problems(pictures, method.model)
+    problems = OfPhotographs(_find_inputs(pictures), method.model, _FRAME.value)
     job = pipeline.Job(problems, method, _SEED.value, _BATCH_SIZE.value)
 
     # --- Batch by batch: read, fill, measure, write ----------------------------------
     with contextlib.ExitStack() as held:
         destination = _choose_destination(problems, method, held)
-        found = report.Report(destination, [each.id for each in problems.pictures])
+        inputs = problems.inputs
+        found = report.Report(destination, [each.id for each in inputs.pictures])
         for given, reason in missing:
             found.fail(given, reason)
-        pipeline.fill(job, range(len(problems)), found.add, mesh=parallel.make_mesh())
+        restorer = Restorer(
+            problems,
+            _OUTSIDE.value or outside.default(),
+            _FORMATS[_FORMAT.value] if _FORMAT.value else "",
+            found.add,
+        )
+        mesh = parallel.make_mesh()
+        pipeline.fill(job, range(len(problems)), restorer.add, mesh=mesh)
         return found.close()
 
 
@@ -163,7 +195,7 @@ def _find_pictures(inputs: list[str]) -> tuple[list[Picture], list[tuple[str, st
     return found.pictures, missing + [(each.file, str(each)) for each in found.skipped]
 
 
-def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
+def _find_inputs(pictures: Sequence[Picture]) -> Inputs:
     """The pictures with their holes, and with their originals if there are any.
 
     Raises:
@@ -184,15 +216,7 @@ def _find_problems(pictures: Sequence[Picture], model: Model) -> OfPictures:
         name, mask_files = None, find_masks(path, pictures)
     if _ORIGINAL.value is not None:
         originals = find_masks(_ORIGINAL.value, pictures, kind="original")
-    return OfPictures(
-        pictures,
-        model.image_size,
-        _choose_crop(model),
-        name,
-        mask_files,
-        _MASK_KNOWN.value,
-        originals,
-    )
+    return Inputs(pictures, name, mask_files, _MASK_KNOWN.value, originals)
 
 
 def _as_path(mask: str) -> str | None:
@@ -228,15 +252,8 @@ def _own_masks(pictures: Sequence[Picture]) -> list[Picture | ImageError]:
     return [own_mask(picture) for picture in pictures]
 
 
-def _choose_crop(model: Model) -> str | int:
-    """The crop of the pictures: the flag's value, or that of the model's training."""
-    crop = _CROP.value or model.metadata.get("crop") or "center"
-    # Only a data set has bounding boxes; for a user's picture it is the whole frame.
-    return images.parse_crop("none" if crop == "box" else crop)
-
-
 def _choose_destination(
-    problems: OfPictures, method: Method, held: contextlib.ExitStack
+    problems: OfPhotographs, method: Method, held: contextlib.ExitStack
 ) -> report.Destination:
     """The file or the folder of ``--output``, locked for this run until it ends.
 
@@ -248,27 +265,29 @@ def _choose_destination(
         folder = program.make_folder(output, report.PICTURES)
         held.enter_context(program.lock(folder))
         for result in report.PICTURES:
-            program.refuse_input(folder / result, problems.files())
+            program.refuse_input(folder / result, problems.inputs.files())
         return report.ToFolder(folder, _config_row(problems, method))
-    if len(problems) > 1:
+    count = len(problems.inputs.pictures)
+    if count > 1:
         raise program.UsageError(
-            f"--output={output} is one picture, and the input is {len(problems)}: give "
-            "a folder"
+            f"--output={output} is one picture, and the input is {count}: give a folder"
         )
     images.writable_format(output)
     output = program.make_folder(output.parent) / output.name
     if output.is_dir():
         raise program.UsageError(f"--output={output} is a folder: give another name")
-    program.refuse_input(output, problems.files())
+    program.refuse_input(output, problems.inputs.files())
     return report.ToFile(output)
 
 
-def _config_row(problems: OfPictures, method: Method) -> dict[str, Any]:
+def _config_row(problems: OfPhotographs, method: Method) -> dict[str, Any]:
     """The run's configuration, for results.json."""
-    names = "input mask mask_known original limit model refine candidates batch_size"
-    values = {name: flags.FLAGS[name].value for name in [*names.split(), "seed"]}
-    mask = _MASK.value or problems.mask or "transparency"
-    return {**values, "mask": mask, "crop": str(problems.crop), **method.row()}
+    names = "input mask mask_known original limit model frame format refine candidates"
+    more = ["batch_size", "seed"]
+    values = {name: flags.FLAGS[name].value for name in [*names.split(), *more]}
+    values["mask"] = _MASK.value or problems.mask or "transparency"
+    values["outside"] = _OUTSIDE.value or outside.default()
+    return {**values, **method.row()}
 
 
 if __name__ == "__main__":

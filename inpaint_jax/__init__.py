@@ -31,6 +31,7 @@ from inpaint_jax.types import (
 from inpaint_jax.version import __version__
 
 if TYPE_CHECKING:
+    from inpaint_jax.photographs.repair import Repaired, repair
     from inpaint_jax.pretrained import (
         ModelError,
         Parts,
@@ -65,6 +66,7 @@ __all__ = [
     "Objective",
     "Parts",
     "RefineConfig",
+    "Repaired",
     "SearchConfig",
     "Seen",
     "Solution",
@@ -93,6 +95,7 @@ __all__ = [
     "psnr",
     "psnr_hole",
     "read_torch_dcgan",
+    "repair",
     "save_model",
     "search",
     "ssim",
@@ -101,6 +104,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "inpaint_jax.photographs.repair": ("Repaired", "repair"),
     "inpaint_jax.pretrained": (
         "ModelError",
         "Parts",
@@ -121,7 +125,7 @@ _LATER = {
     ),
     "inpaint_jax.pretrained.torch_dcgan": ("load_torch_dcgan", "read_torch_dcgan"),
 }
-"""What brings Flax along is imported when it is first asked for, by module."""
+"""What brings Flax or Pillow along is imported when it is asked for, by module."""
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ LIBRARY = (
     {"completion", "networks"},
     {"baselines", "training"},
     {"pretrained", "quality", "data"},
+    {"photographs"},
 )
 """Rooms of ``inpaint_jax``, from below; each may import what is below or beside it."""
 

@@ -104,12 +104,13 @@ def read(problems: Problems, indices: Sequence[int], size: int, seed: int) -> Ba
         size - len(read)
     )
     names = [problem.name for problem in filled]
+    known = np.ones((problems.size, problems.size, 1), np.float32)
+    masks = np.stack([known if p.mask is None else p.mask for p in filled])
     if problems.mask is None:
-        known = np.ones((problems.size, problems.size, 1), np.float32)
-        masks = np.stack([known if p.mask is None else p.mask for p in filled])
         keys = _keys(names, seed)[:, 1]
     else:
-        masks, keys = draw_masks(names, problems.mask, seed, nothing.shape[:2])
+        drawn, keys = draw_masks(names, problems.mask, seed, nothing.shape[:2])
+        masks = masks * drawn
     images = np.stack([problem.image for problem in filled])
     return Batch(kept, read, images, masks, keys, failed)
 

@@ -15,8 +15,14 @@ LOSSES = ("context_loss", "prior_loss")
 SIMILARITIES = ("psnr", "ssim", "psnr_hole")
 """Similarity of a completed image to its original."""
 
-FIGURES = ("missing", *LOSSES, *SIMILARITIES, "seconds")
+OF_PHOTOGRAPHS = ("psnr_photograph", "ssim_photograph", "outside")
+"""Similarities of a whole photograph, and the share of its hole outside all frames."""
+
+FIGURES = ("missing", *LOSSES, *SIMILARITIES, "seconds", *OF_PHOTOGRAPHS)
 """All figures that are summarised over images."""
+
+_STRIP = 512  # Rows that are measured at once.
+_BEYOND = 10  # Rows that the window of SSIM reaches further.
 
 _psnr, _psnr_hole = jax.jit(metrics.psnr), jax.jit(metrics.psnr_hole)
 _ssim = jax.jit(metrics.ssim)
@@ -42,6 +48,36 @@ def measure(
         figures["ssim"] = float(_ssim(result, image))
         figures["psnr_hole"] = float(_psnr_hole(result, image, mask))
     return figures
+
+
+def measure_photograph(original: np.ndarray, completed: np.ndarray) -> dict[str, Any]:
+    """PSNR and SSIM of a photograph, computed in strips to save memory.
+
+    Args:
+      original: ``[H, W, 3]`` uint8.
+      completed: ``[H, W, 3]`` uint8.
+
+    Returns:
+      ``psnr_photograph``, and ``ssim_photograph`` where the window of SSIM fits.
+    """
+    error, similarity, rows = 0.0, 0.0, 0
+    height, width = original.shape[:2]
+    for start in range(0, height, _STRIP):
+        # The window's positions in a strip reach into the next one.
+        part = slice(start, min(start + _STRIP, height))
+        a, b = original[part].astype(np.float64), completed[part]
+        error += float(np.square(a - b).sum())
+        wider = slice(start, part.stop + _BEYOND)
+        count = min(height, wider.stop) - start - _BEYOND
+        if min(count, width - _BEYOND) > 0:
+            pair = pixels.to_float(original[wider]), pixels.to_float(completed[wider])
+            similarity += count * float(_ssim(*pair))
+            rows += count
+    mean = error / original.size
+    return {
+        "psnr_photograph": 10 * math.log10(255**2 / mean) if mean else math.inf,
+        "ssim_photograph": similarity / rows if rows else None,
+    }
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

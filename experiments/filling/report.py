@@ -1,4 +1,4 @@
-"""Results of an inpainting run: PNGs, a contact sheet and results.json."""
+"""Results of an inpainting run: pictures, a contact sheet and results.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,16 +6,18 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+from PIL import Image, ImageOps
 
 from experiments.filling import measures, sheets
-from experiments.filling.batches import Failed, Filled, Result
+from experiments.filling.batches import Failed, Filled
+from experiments.filling.photographs import Restored
 from experiments.runtime import distributed, program
 from inpaint_jax import pixels
 from inpaint_jax.data import images, written
 
 GRID, RESULTS = "grid.png", "results.json"
 
-PICTURES = ("completed", "masked", "generated", "candidates", GRID)
+PICTURES = ("completed", "frames", "candidates", GRID)
 """Subfolders for the pictures that a run writes."""
 
 Rows = list[dict[str, Any]]
@@ -28,7 +30,7 @@ class Destination(Protocol):
     def shown(self) -> Path:
         """The file to look at in the end."""
 
-    def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
+    def write(self, results: Sequence[Restored], rows: Rows, failed: Rows) -> None:
         """Writes the results of a batch.
 
         Args:
@@ -57,8 +59,8 @@ class Report:
         """Notes a fault of a picture or an input."""
         self._failed.append({"id": id, "reason": reason})
 
-    def add(self, results: Sequence[Result]) -> None:
-        """Notes and writes the results of a batch."""
+    def add(self, results: Sequence[Restored | Failed]) -> None:
+        """Notes and writes results."""
         filled = []
         for result in results:
             id = self._ids[result.index]
@@ -66,9 +68,11 @@ class Report:
                 self.fail(id, result.reason)
                 continue
             filled.append(result)
-            if result.problem.warning:
+            for note in result.notes:
+                program.warn(note)
+            if result.warning:
                 self._in_part += 1
-                self.fail(id, result.problem.warning)
+                self.fail(id, result.warning)
             if result.row["missing"] in (0, 1):
                 what, made = "missing", "the picture itself"
                 if result.row["missing"]:
@@ -105,10 +109,11 @@ class ToFile:
     def __init__(self, path: Path) -> None:
         self.shown = path
 
-    def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
+    def write(self, results: Sequence[Restored], rows: Rows, failed: Rows) -> None:
         """Writes the picture."""
         for result in results:
-            images.write_picture(self.shown, result.completed[0])
+            content = result.encode(images.writable_format(self.shown))
+            program.write_bytes(self.shown, content)
 
 
 class ToFolder:
@@ -131,23 +136,30 @@ class ToFolder:
         """The sheet."""
         return self._folder / GRID
 
-    def write(self, results: Sequence[Filled], rows: Rows, failed: Rows) -> None:
+    def write(self, results: Sequence[Restored], rows: Rows, failed: Rows) -> None:
         """Writes a batch's pictures, and the sheet and results.json for all so far."""
         if not self._begun:
             self._begin()
         files = {
             path: picture
             for result in results
-            for path, picture in _pictures(result).items()
+            for each in result.filled
+            for path, picture in _pictures(each).items()
         }
+        photographs = {f"completed/{each.row['file']}": each for each in results}
         # The note comes first, so that it lists every file even if the run is killed.
-        written.add(self._folder, "inpaint", files)
+        written.add(self._folder, "inpaint", [*files, *photographs])
         for path, picture in files.items():
             images.write_png(self._folder / path, picture)
-        fresh = [_shown(each) for each in results[: sheets.ROWS - len(self._sheet)]]
+        for path, result in photographs.items():
+            place = program.make_folder((self._folder / path).parent)
+            encoded = result.encode(images.writable_format(path))
+            program.write_bytes(place / result.row["file"], encoded)
+        fresh = [row for each in results for row in _shown(each)]
+        fresh = fresh[: sheets.ROWS - len(self._sheet)]
         if fresh:
             self._sheet += fresh
-            unknown = results[0].problem.original is None
+            unknown = results[0].filled[0].problem.original is None
             first = "picture" if unknown else "original"
             sheets.write(self.shown, self._sheet, first=first)
         content = {
@@ -170,14 +182,15 @@ class ToFolder:
 
 
 def _pictures(result: Filled) -> dict[str, np.ndarray]:
-    """The images to write for a picture, by path in the folder."""
+    """The images to write for a frame, by path in the folder."""
     problem, file = result.problem, result.problem.file
     pictures = {
-        f"completed/{file}": result.completed[0],
-        f"masked/{file}": pixels.with_hole(problem.image, result.mask),
+        f"frames/picture/{file}": problem.image,
+        f"frames/masked/{file}": pixels.with_hole(problem.image, result.mask),
+        f"frames/completed/{file}": result.completed[0],
     }
     if result.generated is not None:
-        pictures[f"generated/{file}"] = result.generated
+        pictures[f"frames/generated/{file}"] = result.generated
     if _seeds(result):
         folder = f"candidates/{file.removesuffix('.png')}"
         for rank, candidate in enumerate(result.completed, start=1):
@@ -185,22 +198,43 @@ def _pictures(result: Filled) -> dict[str, np.ndarray]:
     return pictures
 
 
-def _shown(result: Filled) -> sheets.Shown:
-    """A picture's row in the sheet."""
-    problem = result.problem
-    losses = result.row.get("candidate_losses", ())
-    return sheets.Shown(
-        problem.id,
-        problem.image if problem.original is None else problem.original,
-        problem.image,
-        result.mask,
-        result.completed,
-        result.generated,
-        [
+def _shown(result: Restored) -> list[sheets.Shown]:
+    """The rows of a photograph's frames in the sheet."""
+    shown = []
+    for each in result.filled:
+        problem = each.problem
+        size = len(problem.image)
+        whole = result.completed.shape[:2] == (size, size)
+        thumbnails = [_thumbnail(rgb, 2 * size) for rgb in _both(result, whole)]
+        losses = each.row.get("candidate_losses", ())
+        captions = [
             f"seed {seed}: {loss:.1f}"
-            for seed, loss in zip(_seeds(result), losses, strict=True)
-        ],
-    )
+            for seed, loss in zip(_seeds(each), losses, strict=True)
+        ]
+        shown.append(
+            sheets.Shown(
+                problem.id,
+                problem.image if problem.original is None else problem.original,
+                problem.image,
+                each.mask,
+                each.completed,
+                each.generated,
+                captions,
+                thumbnails,
+            )
+        )
+    return shown
+
+
+def _both(result: Restored, whole: bool) -> list[np.ndarray]:
+    """The photograph before and after; nothing if the model saw all of it."""
+    return [] if whole else [result.given, result.completed]
+
+
+def _thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
+    """A picture ``[H, W, 3]`` in a white square ``[side, side, 3]``."""
+    fitted = ImageOps.pad(Image.fromarray(rgb), (side, side), color="white")
+    return np.asarray(fitted)
 
 
 def _seeds(result: Filled) -> Sequence[int]:

@@ -26,6 +26,8 @@ class Shown(NamedTuple):
       generated: ``[S, S, 3]`` uint8, the generated image of the best candidate, if
         there is one.
       captions: Texts below the images of ``completed``; may be empty.
+      photographs: ``[2S, 2S, 3]`` uint8 each, the photograph that it is a part of, with
+        its hole and completed; empty if it is all of it.
     """
 
     label: str
@@ -35,6 +37,7 @@ class Shown(NamedTuple):
     completed: Sequence[np.ndarray]
     generated: np.ndarray | None = None
     captions: Sequence[str] = ()
+    photographs: Sequence[np.ndarray] = ()
 
 
 def write(path: Path, shown: Sequence[Shown], *, first: str = "original") -> None:
@@ -43,17 +46,23 @@ def write(path: Path, shown: Sequence[Shown], *, first: str = "original") -> Non
     candidates = max(len(each.completed) for each in shown)
     columns = [first, "masked", *generated, "completed"]
     columns += [f"no. {rank}" for rank in range(2, candidates + 1)]
+    whole = any(each.photographs for each in shown)
+    columns = [*(["photograph", "restored"] if whole else []), *columns]
     rows, captions = [], []
     for each in shown:
         before = [each.original, pixels.with_hole(each.given, each.mask)]
         if each.generated is not None:
             before.append(each.generated)
-        rows.append([*before, *each.completed])
-        captions.append([""] * len(before) + list(each.captions))
+        cells = [cell.repeat(2, 0).repeat(2, 1) for cell in [*before, *each.completed]]
+        blank = np.full_like(cells[0], 255)
+        first_cells = list(each.photographs) or ([blank, blank] if whole else [])
+        rows.append([*first_cells, *cells])
+        captions.append([""] * len([*first_cells, *before]) + list(each.captions))
     sheet = grid(
         rows,
         column_labels=columns,
         row_labels=[each.label for each in shown],
         captions=captions if any(each.captions for each in shown) else None,
+        scale=1,
     )
     images.write_png(path, sheet)

@@ -12,8 +12,21 @@ _RADIUS = 3
 """Radius of the neighbourhood in pixels, as in OpenCV's own examples."""
 
 
-def _telea(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
+def fill_by_telea(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Telea's fill of one picture of any size.
+
+    Args:
+      image: ``[H, W, 3]`` or ``[H, W, 1]`` uint8.
+      hole: ``[H, W]`` bool.
+
+    Raises:
+      FillError: OpenCV is not installed.
+    """
     return _opencv("INPAINT_TELEA", image, hole)
+
+
+def _telea(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
+    return fill_by_telea(image, hole)
 
 
 def _navier_stokes(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:

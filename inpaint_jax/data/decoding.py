@@ -72,11 +72,17 @@ class Decoded(NamedTuple):
       format: Pillow's name of the file's format; empty for images and arrays.
       sixteen_bit_colours: Whether the file's colours have 16 bits, of which ``image``
         keeps the upper 8.
+      orientation: The EXIF orientation that the file's pixels have, 1 to 8; 1 is
+        upright.
+      options: What the file has to be saved with, to stay what it was: EXIF, colour
+        profile, resolution, a JPEG's tables.
     """
 
     image: Image.Image
     format: str
     sixteen_bit_colours: bool
+    orientation: int
+    options: dict[str, Any]
 
 
 def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.ndarray:
@@ -102,7 +108,7 @@ def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.nda
         path.
     """
     with decoded(picture, at_least=at_least) as found:
-        return _to_rgb(found.image)
+        return to_rgb(found.image)
 
 
 @contextlib.contextmanager
@@ -276,10 +282,28 @@ def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
     image.load()
     if halve and image.width == width:
         image = _halve(image)
+    orientation, options = 1, _options(image)
     with contextlib.suppress(Exception):  # A broken EXIF block leaves pixels intact.
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if turned != 1:
             image = ImageOps.exif_transpose(image)
-    return Decoded(image, format, sixteen)
+            orientation = turned
+    return Decoded(image, format, sixteen, orientation, options)
+
+
+def _options(image: Image.Image) -> dict[str, Any]:
+    """What a picture has beside its pixels, as ``PIL.Image.Image.save`` takes it."""
+    options = {
+        name: image.info[name]
+        for name in ("exif", "icc_profile", "dpi")
+        if image.info.get(name)
+    }
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # With its own tables a block of known pixels is compressed as it was before.
+        sampling = JpegImagePlugin.get_sampling(image)
+        options["qtables"] = image.quantization
+        options["subsampling"] = max(sampling, 0)
+    return options
 
 
 def _halve(image: Image.Image) -> Image.Image:
@@ -293,7 +317,8 @@ def _halve(image: Image.Image) -> Image.Image:
     return image.reduce(2)
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A picture of any mode as ``read_picture`` returns it, ``[H, W, 3]`` uint8."""
     if image.mode[0] in "IF":
         wide = np.asarray(image)
         grey = _to_eight_bits(wide)
@@ -305,15 +330,24 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _to_eight_bits(wide: np.ndarray) -> np.ndarray:
-    """Scales by the smallest usual white that no pixel of ``[H, W]`` exceeds."""
+def white_of(wide: np.ndarray) -> float:
+    """The smallest usual white that no pixel of ``[H, W]`` exceeds.
+
+    Raises:
+      ImageError: There is none.
+    """
     high = float(wide.max())
     whites: tuple[float, ...] = (65535, 2**31 - 1)
     if wide.dtype.kind == "f":
         whites = (1, 255, 65535)
         if not (np.isfinite(wide).all() and wide.min() >= 0 and high <= 65535):
             raise ImageError("float pixels outside 0..1, 0..255 and 0..65535")
-    white = next(white for white in whites if high <= white)
+    return next(white for white in whites if high <= white)
+
+
+def _to_eight_bits(wide: np.ndarray) -> np.ndarray:
+    """Scales greys ``[H, W]`` by ``white_of`` them."""
+    white = white_of(wide)
     grey = np.empty(wide.shape, np.uint8)
     for rows, of in zip(_strips(grey), _strips(wide), strict=True):
         rows[:] = np.rint(of.clip(0) * (255.0 / white))

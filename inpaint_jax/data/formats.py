@@ -35,6 +35,8 @@ nrw orf pef raf raw rw2 rwl sr2 srf srw x3f"""
 _OTHER_NAMES = """afphoto ai bpg clip cur dcm dds djvu dpx emf eps exr flif hdr icb icns
 ico jxl jxr kra ora pcd pct pcx pfm pict psb psd qoi ras sgi svg svgz vda vst wdp wmf
 xbm xcf xpm"""
+_VIDEO_NAMES = "3gp avi flv m4v mkv mov mp4 mpeg mpg mts ogv ts webm wmv"
+_VIDEO = frozenset(f".{name}" for name in _VIDEO_NAMES.split())
 _RAW = frozenset(f".{name}" for name in _RAW_NAMES.split())
 _NOT_READ = frozenset(f".{name}" for name in _OTHER_NAMES.split())
 _NO_HEIF = (
@@ -80,6 +82,8 @@ def why_unknown(name: str, data: bytes) -> str:
         return _NO_HEIF
     if data.startswith(_JXL_SIGNATURES):
         return why_not_read("x.jxl")
+    if suffix_of(name) in _VIDEO:
+        return "a video: give single pictures of it, as ffmpeg writes them"
     return why_not_read(name) or "not a picture, or of a format that is not supported"
 
 

@@ -18,12 +18,12 @@ from inpaint_jax.data.decoding import PictureLike, read_picture
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
 
-# Formats with lossy compression lose as little as possible.
-_OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 95},
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"lossless": True},
 }
+"""Options by format, so that lossy compression loses as little as possible."""
 
 # --- cropping ----------------------------------------------------------------
 
@@ -43,10 +43,14 @@ def parse_crop(crop: str | int) -> str | int:
     )
 
 
-def _region(
-    height: int, width: int, crop: str | int, box: Sequence[float] | None
+def region(
+    height: int, width: int, crop: str | int, box: Sequence[float] | None = None
 ) -> tuple[slice, slice]:
-    """The region of a picture that a crop keeps."""
+    """The rows and columns of a picture that a crop, or a ``box``, keeps.
+
+    Raises:
+      ImageError: The crop is unknown or larger than the picture.
+    """
     crop = parse_crop(crop)
     if box is not None:
         corners = np.clip(np.asarray(box, np.float64), 0, 1)
@@ -126,7 +130,7 @@ def crop_and_resize(
         rgb = image  # Not copied, as it may be large.
     else:
         rgb = read_picture(image)
-    rows, columns = _region(rgb.shape[0], rgb.shape[1], crop, box)
+    rows, columns = region(rgb.shape[0], rgb.shape[1], crop, box)
     return _resize(Image.fromarray(rgb[rows, columns]), size)
 
 
@@ -183,7 +187,7 @@ def crop_mask(
     Raises:
       ImageError: The crop is unknown or larger than the picture.
     """
-    rows, columns = _region(missing.shape[0], missing.shape[1], crop, None)
+    rows, columns = region(missing.shape[0], missing.shape[1], crop)
     kept = missing[rows, columns].astype(np.float32)
     return (_resize(Image.fromarray(kept), size) == 0).astype(np.float32)[..., None]
 
@@ -202,7 +206,7 @@ def share_outside(missing: np.ndarray, *, crop: str | int = "center") -> float:
     Raises:
       ImageError: The crop is unknown or larger than the picture.
     """
-    inside = missing[_region(missing.shape[0], missing.shape[1], crop, None)]
+    inside = missing[region(missing.shape[0], missing.shape[1], crop)]
     count = np.count_nonzero(missing)
     return 1 - np.count_nonzero(inside) / count if count else 0.0
 
@@ -256,9 +260,7 @@ def _write(path: str | os.PathLike[str], image: np.ndarray, format: str) -> None
     unfinished = path.parent / f".{path.name}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(flat).save(
-            unfinished, format=format, **_OPTIONS.get(format, {})
-        )
+        Image.fromarray(flat).save(unfinished, format=format, **OPTIONS.get(format, {}))
         unfinished.replace(path)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from inpaint_jax.data.decoding import Encoded, PictureLike, decoded
+from inpaint_jax.data.decoding import Decoded, Encoded, PictureLike, decoded
 from inpaint_jax.data.files import ImageError, Picture
 
 # A quarter of the range at either end is near black or near white. It includes the
@@ -66,7 +66,7 @@ def read_missing(
     only_alpha = isinstance(mask, Picture) and mask.only_alpha
     if isinstance(mask, Picture | Encoded | str | os.PathLike | Image.Image):
         with decoded(mask) as found:
-            missing = _missing(_of_image(*found), known, only_alpha)
+            missing = _missing(_of_image(found), known, only_alpha)
             return _fitted(missing, image_size)
     try:
         return _fitted(_missing(_of_array(np.asarray(mask)), known), image_size)
@@ -90,8 +90,9 @@ class _Pixels(NamedTuple):
     upper_bits: bool = False
 
 
-def _of_image(image: Image.Image, format: str, sixteen_bit_colours: bool) -> _Pixels:
-    alpha, lossy = None, format in _LOSSY
+def _of_image(found: Decoded) -> _Pixels:
+    image, lossy = found.image, found.format in _LOSSY
+    alpha = None
     if image.mode[0] in "IF":
         values = np.asarray(image)
         if "transparency" in image.info:
@@ -102,7 +103,7 @@ def _of_image(image: Image.Image, format: str, sixteen_bit_colours: bool) -> _Pi
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
     image = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    return _Pixels(np.asarray(image), alpha, lossy, sixteen_bit_colours)
+    return _Pixels(np.asarray(image), alpha, lossy, found.sixteen_bit_colours)
 
 
 def _of_array(array: np.ndarray) -> _Pixels:

@@ -45,18 +45,29 @@ def read(path):
     return np.asarray(Image.open(path))
 
 
+def frame_file(output, row):
+    """What the model saw of a picture, with its hole."""
+    return output / "frames" / "masked" / row["frames"][0]["file"]
+
+
 def test_the_default_pictures(inpaint):
     _, output = inpaint("--mask=random80")
     stems = sorted(path.stem for path in DEMO.glob("*.png"))
     assert len(stems) == 4
-    for folder in ("completed", "masked", "generated"):
+    for folder in ("completed", "frames/masked", "frames/generated"):
         assert sorted(path.stem for path in (output / folder).iterdir()) == stems
     for stem in stems:
-        masked = read(output / "masked" / f"{stem}.png")
-        completed = read(output / "completed" / f"{stem}.png")
+        masked = read(output / "frames/masked" / f"{stem}.png")
+        completed = read(output / "frames/completed" / f"{stem}.png")
         known = masked.any(axis=-1)
         assert 0.1 < known.mean() < 0.3
         np.testing.assert_array_equal(completed[known], masked[known])
+        photograph = read(output / "completed" / f"{stem}.png")
+        portrait = read(DEMO / f"{stem}.png")
+        assert photograph.shape == portrait.shape
+        # Above and below the square that the model sees nothing is changed.
+        for rows in (slice(0, 20), slice(198, 218)):
+            np.testing.assert_array_equal(photograph[rows], portrait[rows])
     assert read(output / "grid.png").shape[0] > 4 * 16
     found = results(output)
     assert found["config"]["mask"] == "random80"
@@ -153,7 +164,7 @@ def test_refinement_is_noted_and_leaves_known_pixels(inpaint, noise_folder):
     )
     assert results(output)["config"]["refine"] == 20
     for row in results(output)["images"]:
-        masked = read(output / "masked" / row["file"])
+        masked = read(output / "frames/masked" / row["file"])
         completed = read(output / "completed" / row["file"])
         known = masked.any(axis=-1)
         np.testing.assert_array_equal(completed[known], masked[known])
@@ -166,7 +177,7 @@ def test_a_mask_file_for_all_and_its_inverse(inpaint, noise_folder, tmp_path):
     Image.fromarray(255 - holes).save(tmp_path / "inverse.png")
     _, output = inpaint(f"--input={noise_folder}", f"--mask={tmp_path}/mask.png")
     for path in noise_folder.iterdir():
-        masked = read(output / "masked" / path.name)
+        masked = read(output / "frames/masked" / path.name)
         np.testing.assert_array_equal(masked[holes == 0], read(path)[holes == 0])
         assert not masked[holes > 0].any()
     first = results(output)["images"]
@@ -192,7 +203,7 @@ def test_a_folder_of_masks_and_one_that_lacks(inpaint, noise_folder, tmp_path):
     found = results(output)
     assert len(found["images"]) == 11
     assert [failure["id"] for failure in found["failed"]] == ["11"]
-    masked = read(output / "masked" / "04.png")
+    masked = read(output / "frames/masked" / "04.png")
     assert not masked[:, 4:7].any()
     assert masked[:, :4].any()
 
@@ -269,7 +280,7 @@ def test_degenerate_masks_warn_in_a_line(inpaint, noise_folder, tmp_path):
     result, output = inpaint(f"--input={picture}", f"--mask={tmp_path}/all.png")
     assert "nothing is known" in result.stderr
     np.testing.assert_array_equal(
-        read(output / "completed/03.png"), read(output / "generated/03.png")
+        read(output / "completed/03.png"), read(output / "frames/generated/03.png")
     )
 
 
@@ -293,7 +304,7 @@ def test_pictures_of_every_kind_in_a_zip(inpaint, tmp_path):
     found = results(output)
     assert found["summary"]["n"] == 6
     masked = {
-        row["id"].split("/")[-1]: read(output / "masked" / row["file"]).astype(int)
+        row["id"].split("/")[-1]: read(frame_file(output, row)).astype(int)
         for row in found["images"]
     }
     np.testing.assert_array_equal(masked["deep"], masked["grey"])
@@ -342,7 +353,7 @@ def bad_inputs(folder):
         (["--prior_weight=nan"], "prior_weight"),
         (["--refine=-1"], "refine"),
         (["--search=slow"], "search"),
-        (["--crop=round"], "crop"),
+        (["--frame=round"], "frame 'round': give auto, face"),
         (["--batch_size=0"], "batch_size"),
         (["--candidates=0"], "candidates"),
         (["--candidates=65"], "batch_size"),

@@ -66,7 +66,7 @@ def test_a_fill_leaves_no_generated_image_and_no_losses(inpaint, noise_folder):
     assert found["config"]["method"] == "harmonic"
     assert "context_loss" not in found["images"][0]
     assert found["summary"]["psnr"] > 5
-    assert not (output / "generated").exists()
+    assert not (output / "frames/generated").exists()
     for name in ("00.png", "11.png"):
         original, completed = (
             read(noise_folder / name),

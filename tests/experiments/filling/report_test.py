@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+FRAMES = ("completed", "generated", "masked", "picture")
 HARMONIC = ("--method=harmonic", "--mask=center")
 
 
@@ -130,22 +131,25 @@ def test_a_folder_holds_the_results_of_its_run(inpaint, noise_folder, tmp_path):
     (output / "completed" / "notes.txt").write_text("mine")
     (output / "candidates" / "00" / "mine.png").write_bytes(b"mine")
     result = inpaint(*search, "--limit=2", "--candidates=2")
-    # Of each of four pictures three candidates and three more; and the grid.
-    assert "out held 25 pictures of an earlier run: replaced\n" in result.stdout
+    # Of each of four pictures three candidates and five more; and the grid.
+    assert "out held 33 pictures of an earlier run: replaced\n" in result.stdout
     expected = ["candidates/00/mine.png", "completed/notes.txt", "grid.png"]
     expected += ["results.json"]
     for name in ("00", "01"):
         expected += [f"candidates/{name}/{rank}.png" for rank in (1, 2)]
-        expected += [f"{of}/{name}.png" for of in ("completed", "generated", "masked")]
+        expected += [f"completed/{name}.png"]
+        expected += [f"frames/{of}/{name}.png" for of in FRAMES]
     assert files(output) == sorted(expected)
     again = inpaint("--input=noise/05.png", "--output=out", *HARMONIC)
-    assert "out held 11 pictures of an earlier run: replaced\n" in again.stdout
+    assert "out held 15 pictures of an earlier run: replaced\n" in again.stdout
     assert files(output) == [
         "candidates/00/mine.png",
         "completed/05.png",
         "completed/notes.txt",
+        "frames/completed/05.png",
+        "frames/masked/05.png",
+        "frames/picture/05.png",
         "grid.png",
-        "masked/05.png",
         "results.json",
     ]
 
@@ -205,17 +209,18 @@ def wide(tmp_path):
 
 
 WIDE = ("--input=wide.png", "--mask=mask.png", "--method=harmonic", "--output=out")
+WIDE += ("--outside=leave",)
 
 
-def test_a_hole_outside_the_crop_is_a_failure(inpaint, wide, tmp_path):
+def test_a_hole_outside_the_frame_that_is_left_is_a_failure(inpaint, wide, tmp_path):
     wide((2, 10))
     Image.open(tmp_path / "wide.png").save(tmp_path / "other.png")
     result = inpaint(*WIDE, check=False)
     assert result.returncode == 2
     assert "wide.png: all of its hole lies outside" in result.stderr
-    assert "--crop=none" in result.stderr
+    assert "--frame=whole" in result.stderr
     assert not (tmp_path / "out" / "results.json").exists()
-    inpaint(*WIDE, "--crop=none")
+    inpaint(*WIDE, "--frame=whole")
     # Beside a picture that can be filled it costs itself only.
     folder = tmp_path / "masks"
     folder.mkdir()
@@ -230,7 +235,7 @@ def test_a_hole_outside_the_crop_is_a_failure(inpaint, wide, tmp_path):
     assert [row["id"] for row in found["failed"]] == ["wide"]
 
 
-def test_a_hole_across_the_edge_of_the_crop_is_filled_in_part(inpaint, wide, tmp_path):
+def test_a_hole_across_the_edge_of_the_frame_is_filled_in_part(inpaint, wide, tmp_path):
     wide((14, 22))
     result = inpaint(*WIDE, check=False)
     assert result.returncode == 1
@@ -242,7 +247,7 @@ def test_a_hole_across_the_edge_of_the_crop_is_filled_in_part(inpaint, wide, tmp
     (failure,) = found["failed"]
     assert failure["id"] == "wide"
     assert "25 % of its hole" in failure["reason"]
-    assert inpaint(*WIDE, "--crop=none").stderr == ""
+    assert inpaint(*WIDE, "--frame=whole").stderr == ""
 
 
 def test_pictures_need_a_mask_unless_they_are_transparent(
@@ -269,7 +274,8 @@ def test_pictures_need_a_mask_unless_they_are_transparent(
         assert row["psnr"] is row["ssim"] is row["psnr_hole"] is None
         original = read(noise_folder / row["file"])
         completed = read(tmp_path / "out" / "completed" / row["file"])
-        np.testing.assert_array_equal(completed[~hole], original[~hole])
+        np.testing.assert_array_equal(completed[~hole][:, :3], original[~hole])
+        assert (completed[..., 3] == 255).all()
     # One that could be transparent, and is not, costs itself.
     Image.open(noise_folder / "02.png").convert("RGBA").save(folder / "02.png")
     result = inpaint("--input=erased", "--method=harmonic", check=False)

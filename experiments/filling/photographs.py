@@ -1,0 +1,394 @@
+"""Photographs with holes: framed for the model, and put together again."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from experiments.filling import measures
+from experiments.filling.batches import Failed, Filled, Result
+from experiments.filling.problems import Place, Problem
+from experiments.runtime import program
+from inpaint_jax.data.decoding import has_transparency, to_rgb
+from inpaint_jax.data.mask_meaning import read_missing
+from inpaint_jax.data.pictures import ImageError, Picture, read_picture
+from inpaint_jax.photographs import faces, frames
+from inpaint_jax.photographs.composing import compose
+from inpaint_jax.photographs.photograph import Photograph
+from inpaint_jax.types import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Picture files, with masks that are drawn or read from files.
+
+    Attributes:
+      pictures: The files.
+      mask: Name of the masks, which are drawn into the frames; None: each picture has
+        its own mask file.
+      mask_files: The mask of each picture, or the error if it has none.
+      mask_known: Colour of known pixels in mask files.
+      originals: The undamaged original of each picture, or the error if it has none;
+        None: under a mask with a name a picture is its own original, otherwise there
+        are no originals.
+    """
+
+    pictures: Sequence[Picture]
+    mask: str | None = None
+    mask_files: Sequence[Picture | ImageError] | None = None
+    mask_known: str = "black"
+    originals: Sequence[Picture | ImageError] | None = None
+
+    def files(self) -> list[str]:
+        """The paths of all files that are read."""
+        read = [*self.pictures, *(self.mask_files or ()), *(self.originals or ())]
+        return [each.path for each in read if isinstance(each, Picture)]
+
+    def read_missing(self, index: int, shape: tuple[int, int]) -> np.ndarray | None:
+        """``[H, W]`` bool of a picture of ``shape``; None: its mask is drawn."""
+        if self.mask_files is None:
+            return None
+        file = _found(self.mask_files[index])
+        return read_missing(file, image_size=shape, known=self.mask_known)
+
+    def read_original(self, index: int, rgb: np.ndarray) -> np.ndarray | None:
+        """The original ``[H, W, 3]`` uint8 of a picture, or None."""
+        if self.originals is None:
+            return rgb if self.mask is not None else None
+        file = _found(self.originals[index])
+        whole = read_picture(file)
+        if whole.shape != rgb.shape:
+            raise ImageError(
+                f"the original {file} is {whole.shape[1]}x{whole.shape[0]} but the "
+                f"picture is {rgb.shape[1]}x{rgb.shape[0]}; they must have the same "
+                "size"
+            )
+        return whole
+
+    def is_own_mask(self, index: int) -> bool:
+        """Whether a picture's transparent pixels are its hole."""
+        if self.mask_files is None:
+            return False
+        file = self.mask_files[index]
+        return isinstance(file, Picture) and file.only_alpha
+
+
+class _Read(NamedTuple):
+    photograph: Photograph
+    rgb: np.ndarray
+    missing: np.ndarray | None
+
+
+class OfPhotographs:
+    """The frames of photographs, as problems.
+
+    Where faces are looked for, all pictures are read for that first.
+
+    Args:
+      inputs: The files.
+      model: The model that the frames are for.
+      frame: How to frame them, as for ``faces.choose``.
+
+    Attributes:
+      inputs: The files.
+      size: Side of the images.
+      mask: Name of the masks to draw, or None.
+
+    Raises:
+      ImageError: ``frame`` is unknown.
+      program.UsageError: It is ``face``, and the model is not of faces or there is no
+        detector.
+    """
+
+    def __init__(self, inputs: Inputs, model: Model, frame: str) -> None:
+        self.inputs, self.size, self.mask = inputs, model.image_size, inputs.mask
+        self._wanted = faces.wanted_by(model)
+        self._frame = frame
+        frames.parse(frame)
+        of_faces = self._wanted["places"] is not None
+        if frame == "face" and not of_faces:
+            raise program.UsageError(
+                f"--frame=face: {model.name} is not a model of faces; give center, "
+                "whole, or x,y,w,h in pixels"
+            )
+        if frame == "face" and not faces.is_installed():
+            raise program.UsageError(f"--frame=face: {faces.INSTALL} looks for faces")
+        if frame == "auto" and of_faces and not faces.is_installed():
+            self._frame = "center"
+            program.warn(
+                "faces are not looked for, and the centre squares are filled: "
+                f"{faces.INSTALL}, or --frame=center"
+            )
+        self._chosen: dict[int, faces.Chosen | ImageError] = {}
+        every = range(len(inputs.pictures))
+        if self._frame == "face" or (self._frame == "auto" and of_faces):
+            for index in tqdm(every, "looking for faces", disable=None, leave=False):
+                self._chosen[index] = self._attempt(index)
+        self._places = [
+            (index, number) for index in every for number in range(self.count(index))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def count(self, index: int) -> int:
+        """The number of frames of a picture, at least 1."""
+        chosen = self._chosen.get(index)
+        return len(chosen.frames) if isinstance(chosen, faces.Chosen) else 1
+
+    def picture_of(self, problem: int) -> int:
+        """The index of the picture that a problem is a frame of."""
+        return self._places[problem][0]
+
+    def note(self, index: int) -> str:
+        """What is unexpected in the frames of a picture, or empty."""
+        chosen = self._chosen.get(index)
+        return chosen.note if isinstance(chosen, faces.Chosen) else ""
+
+    def read(self, problem: int) -> Problem:
+        """Reads a frame of a picture, in any thread.
+
+        Raises:
+          ImageError: The picture, its mask or its original cannot be read.
+        """
+        index, number = self._places[problem]
+        return self.of_picture(index, lambda: self._read_frame(index, number))
+
+    def of_picture(self, index: int, work: Callable[[], Any]) -> Any:
+        """What ``work`` returns; its ``ImageError`` names the picture."""
+        picture = self.inputs.pictures[index]
+        try:
+            return work()
+        except ImageError as error:
+            reason = str(error)
+            if str(picture) not in reason:
+                reason = f"{picture}: {reason}"
+            raise ImageError(reason) from error
+
+    def read_picture(self, index: int) -> _Read:
+        """A picture and its hole."""
+        photograph = Photograph.read(self.inputs.pictures[index])
+        missing = self.inputs.read_missing(index, photograph.shape)
+        return _Read(photograph, photograph.rgb(), missing)
+
+    def _read_frame(self, index: int, number: int) -> Problem:
+        chosen = self._chosen.get(index)
+        if isinstance(chosen, ImageError):
+            raise chosen
+        picture, read = self.inputs.pictures[index], self.read_picture(index)
+        if chosen is None:
+            chosen = self._choose(read)
+        frame = chosen.frames[number]
+        nothing = np.zeros(read.photograph.shape, bool)
+        missing = nothing if read.missing is None else read.missing
+        image, mask = frames.cut(read.rgb, missing, frame, self.size)
+        original = self.inputs.read_original(index, read.rgb)
+        if original is not None:
+            original = frames.cut(original, nothing, frame, self.size)[0]
+        more = f"-{number + 1}" if number else ""
+        return Problem(
+            picture.id + more,
+            picture.name + more,
+            f"{picture.stem}{more}.png",
+            image,
+            mask,
+            original,
+            Place(index, number, frame),
+        )
+
+    def _choose(self, read: _Read) -> faces.Chosen:
+        return faces.choose(read.rgb, read.missing, frame=self._frame, **self._wanted)
+
+    def _attempt(self, index: int) -> faces.Chosen | ImageError:
+        try:
+            chosen = self.of_picture(
+                index, lambda: self._choose(self.read_picture(index))
+            )
+        except ImageError as error:
+            return error
+        assert isinstance(chosen, faces.Chosen)
+        return chosen
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A photograph whose hole was filled.
+
+    Attributes:
+      index: Index of the picture in the run.
+      filled: Its frames.
+      row: Id, file and figures as JSON values.
+      warning: What was not filled, or empty.
+      notes: What is unexpected, but no fault.
+      given: ``[H, W, 3]`` uint8, the picture with its hole black.
+      completed: ``[H, W, 3]`` uint8.
+      encode: Function from Pillow's name of a format, or an empty text, to the content
+        of the photograph's file.
+    """
+
+    index: int
+    filled: Sequence[Filled]
+    row: dict[str, Any]
+    warning: str
+    notes: Sequence[str]
+    given: np.ndarray
+    completed: np.ndarray
+    encode: Callable[[str], bytes]
+
+
+class Restorer:
+    """Gathers the frames of each photograph, and puts them back when all are there.
+
+    Args:
+      problems: The frames.
+      outside: How to fill what of a hole lies outside the frames, one of
+        ``outside.WAYS``.
+      suffix: Suffix of the completed pictures' files; empty: that of their own.
+      write: Called with the photographs, and failures, whose frames are all there.
+    """
+
+    def __init__(
+        self,
+        problems: OfPhotographs,
+        outside: str,
+        suffix: str,
+        write: Callable[[list[Restored | Failed]], object],
+    ) -> None:
+        self._problems, self._outside = problems, outside
+        self._suffix, self._write = suffix, write
+        self._parts: dict[int, list[Result]] = {}
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Takes the results of a batch."""
+        whole = []
+        for result in results:
+            index = self._problems.picture_of(result.index)
+            parts = self._parts.setdefault(index, [])
+            parts.append(result)
+            if len(parts) == self._problems.count(index):
+                whole.append(self._restore(index, self._parts.pop(index)))
+        self._write(whole)
+
+    def _restore(self, index: int, parts: Sequence[Result]) -> Restored | Failed:
+        failed = [each for each in parts if isinstance(each, Failed)]
+        if failed:
+            return Failed(index, failed[0].reason, failed[0].refused)
+        filled = [each for each in parts if isinstance(each, Filled)]
+        try:
+            restored: Restored = self._problems.of_picture(
+                index, lambda: self._compose(index, filled)
+            )
+        except ImageError as error:
+            return Failed(index, str(error))
+        return restored
+
+    def _compose(self, index: int, filled: Sequence[Filled]) -> Restored:
+        inputs = self._problems.inputs
+        picture, read = inputs.pictures[index], self._problems.read_picture(index)
+        photograph, missing = read.photograph, read.missing
+        placed = [each.problem.place for each in filled]
+        there = [place.frame for place in placed if place is not None]
+        if missing is None:
+            holes = [
+                frames.hole_of(each.mask, frame, photograph.shape)
+                for each, frame in zip(filled, there, strict=True)
+            ]
+            missing = np.any(holes, axis=0)
+        composed = compose(
+            photograph,
+            missing,
+            there,
+            [each.completed[0] for each in filled],
+            way=self._outside,
+            opaque=inputs.is_own_mask(index),
+        )
+        completed = to_rgb(composed.image)
+        original = inputs.read_original(index, read.rgb)
+        row = self._row(index, filled, there, composed.outside, original, completed)
+        notes = [self._problems.note(index), photograph.note]
+        warning, share = "", f"{100 * composed.outside:.3g} %"
+        if composed.outside and self._outside == "leave":
+            if composed.outside == 1:
+                raise ImageError(f"all of its hole lies outside the frame; {_HINT}")
+            warning = f"{share} of its hole lies outside the frame and is left; {_HINT}"
+        elif composed.outside:
+            notes.append(
+                f"{share} of its hole lies outside the frame and was filled by "
+                f"--outside={self._outside}"
+            )
+        return Restored(
+            index,
+            filled,
+            row,
+            f"{picture}: {warning}" if warning else "",
+            [f"{picture}: {note}" for note in notes if note],
+            np.where(missing[..., None], 0, read.rgb).astype(np.uint8),
+            completed,
+            lambda format: photograph.encode(composed.image, format),
+        )
+
+    def _row(
+        self,
+        index: int,
+        filled: Sequence[Filled],
+        there: Sequence[frames.Frame],
+        share: float,
+        original: np.ndarray | None,
+        completed: np.ndarray,
+    ) -> dict[str, Any]:
+        """The row of a picture: means of its frames' figures, and its own."""
+        picture = self._problems.inputs.pictures[index]
+        row = dict(filled[0].row)
+        if len(filled) > 1:
+            row = {"id": picture.id}
+            for name in filled[0].row:
+                values = [each.row[name] for each in filled]
+                if all(isinstance(value, int | float) for value in values):
+                    row[name] = math.fsum(values) / len(values)
+                elif name in measures.FIGURES:
+                    row[name] = None
+        figures: dict[str, Any] = dict.fromkeys(measures.OF_PHOTOGRAPHS)
+        if original is not None:
+            figures |= measures.measure_photograph(original, completed)
+        return {
+            **row,
+            "file": picture.stem + (self._suffix or _suffix_of(picture)),
+            **measures.for_json(figures),
+            "outside": share,
+            "frames": [
+                {**each.row, **dataclasses.asdict(frame)}
+                for each, frame in zip(filled, there, strict=True)
+            ],
+        }
+
+
+_HINT = "--frame=whole takes the whole picture"
+
+
+def _suffix_of(picture: Picture) -> str:
+    """The suffix of a picture's file where that can be written, otherwise .png."""
+    Image.init()
+    path = picture.member or picture.path
+    suffix = path[path.rfind(".") :] if "." in path else ""
+    return suffix if Image.EXTENSION.get(suffix.lower()) in Image.SAVE else ".png"
+
+
+def first_opaque(pictures: Sequence[Picture]) -> Picture | None:
+    """The first readable picture without transparency, or None."""
+    for picture in pictures:
+        try:
+            if not has_transparency(picture):
+                return picture
+        except ImageError:  # Reported when it is read.
+            continue
+    return None
+
+
+def _found(file: Picture | ImageError) -> Picture:
+    if isinstance(file, ImageError):
+        raise file
+    return file

@@ -1,0 +1,1 @@
+"""Photographs of any size, with holes in them."""

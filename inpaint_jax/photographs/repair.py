@@ -1,0 +1,128 @@
+"""A photograph and its hole in, the photograph with its hole filled out."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from inpaint_jax.completion import inpaint
+from inpaint_jax.data.decoding import PictureLike
+from inpaint_jax.data.files import ImageError
+from inpaint_jax.data.mask_meaning import read_missing
+from inpaint_jax.photographs import faces, frames, outside
+from inpaint_jax.photographs.composing import compose
+from inpaint_jax.photographs.photograph import Photograph
+from inpaint_jax.pixels import to_float, to_uint8
+from inpaint_jax.types import Model, Solution
+
+
+class Repaired(NamedTuple):
+    """A photograph whose hole was filled.
+
+    Attributes:
+      pictures: The photograph with its hole filled, the best answer first: PIL images,
+        or arrays if an array was given.
+      solution: What ``inpaint`` found in the F frames: ``[F, ...]``, and with
+        ``candidates=K`` ``[F, K, ...]``.
+      frames: The F frames in the photograph.
+      outside: The share of the missing pixels that lies outside all frames.
+      note: Why the frames are not what one might expect, or empty.
+    """
+
+    pictures: list[Any]
+    solution: Solution
+    frames: list[frames.Frame]
+    outside: float
+    note: str
+
+    @property
+    def picture(self) -> Any:
+        """The best answer."""
+        return self.pictures[0]
+
+
+def repair(
+    picture: PictureLike,
+    mask: PictureLike,
+    *,
+    model: Model,
+    key: jax.Array,
+    frame: str = "auto",
+    fill_outside: str | None = None,
+    candidates: int | None = None,
+    **options: Any,
+) -> Repaired:
+    """Fills the hole of a photograph of any size; all else stays as it is.
+
+    The model sees frames of the photograph: every face that the hole touches, turned
+    and scaled as the model wants it, or the centre. What it finds is blended into the
+    hole at the photograph's own resolution. Known pixels are those of the photograph,
+    bit for bit.
+
+    Args:
+      picture: A file, a PIL image of any mode, or an array ``[H, W]`` (uint8 or
+        uint16), ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8).
+      mask: The hole, a file, an image or an array as large as the picture: white, 255
+        or True where missing (``data.mask_meaning`` has all the rules).
+      model: The model to search.
+      key: A ``jax.random.key``. Consumed.
+      frame: ``auto``, ``face``, ``center``, ``whole`` or ``x,y,w,h``, as
+        ``faces.choose`` takes it.
+      fill_outside: How to fill what lies outside all frames, ``telea``, ``harmonic``
+        or ``leave``; None: Telea's method where OpenCV is installed, otherwise the
+        harmonic fill.
+      candidates: Number of answers.
+      **options: Further arguments of ``inpaint``: ``config``, ``refinement``,
+        ``progress`` and so on.
+
+    Returns:
+      The photograph, and what was found.
+
+    Raises:
+      ImageError: The picture or the mask cannot be read, or do not fit each other;
+        or there is no such frame.
+      FillError: ``telea`` without OpenCV.
+      ValueError: As for ``inpaint``, or ``fill_outside`` is none of these.
+    """
+    way = fill_outside or outside.default()
+    if way not in outside.WAYS:
+        raise ValueError(f"fill_outside must be one of {outside.WAYS}, not {way!r}")
+    photograph = Photograph.read(picture)
+    missing = read_missing(mask, image_size=photograph.shape)
+    if not missing.any():
+        raise ImageError("nothing is missing under the mask")
+    rgb = photograph.rgb()
+    chosen = faces.choose(rgb, missing, frame=frame, **faces.wanted_by(model))
+    seen = [frames.cut(rgb, missing, each, model.image_size) for each in chosen.frames]
+    solution = inpaint(
+        model,
+        to_float(np.stack([image for image, _ in seen])),
+        np.stack([known for _, known in seen]),
+        key,
+        candidates=candidates,
+        **options,
+    )
+    answers = np.asarray(solution.image)
+    if candidates is None:
+        answers = answers[:, None]
+    composed = [
+        compose(
+            photograph,
+            missing,
+            chosen.frames,
+            list(to_uint8(answers[:, rank])),
+            way=way,
+        )
+        for rank in range(answers.shape[1])
+    ]
+    given = picture if isinstance(picture, np.ndarray) else None
+    pictures = [_like(given, each.image) for each in composed]
+    return Repaired(pictures, solution, chosen.frames, composed[0].outside, chosen.note)
+
+
+def _like(given: np.ndarray | None, image: Image.Image) -> Any:
+    """An image, or an array if one was given."""
+    if given is None:
+        return image
+    return np.array(image).reshape(given.shape)
