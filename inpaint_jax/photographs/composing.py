@@ -75,7 +75,7 @@ def compose(
         inner = own[part]
         levels[part][inner] = (laid + correction)[inner].clip(0, 255)
         rest &= ~own
-    share = np.count_nonzero(rest) / np.count_nonzero(hole)
+    share = float(np.count_nonzero(rest) / np.count_nonzero(hole))
     levels = outside.fill(levels, rest, way)
     if way == "leave":
         hole &= ~rest
