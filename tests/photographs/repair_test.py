@@ -170,7 +170,7 @@ def test_a_face_cut_by_the_border_is_filled(model):
 
 @needs_detector
 def test_no_face_and_a_face_that_is_not_touched_are_said(model):
-    picture, _ = off_centre()
+    picture, (points,) = off_centre()
     missing = np.zeros((800, 1200), bool)
     missing[20:60, 900:1000] = True
     blank = Image.new("RGB", (1200, 800), (90, 110, 120))
@@ -179,9 +179,12 @@ def test_no_face_and_a_face_that_is_not_touched_are_said(model):
             repair(model, given, missing, frame="face")
         found = repair(model, given, missing)
         assert line in found.note
-        assert [frame.window for frame in found.frames] == [
-            (slice(0, 800), slice(200, 1000))
-        ]
+        (frame,) = found.frames
+        if given is blank:
+            assert frame.window == (slice(0, 800), slice(200, 1000))
+        else:  # No face is painted where there is none.
+            assert np.abs(frame.points(PLACES) - points).max() < 20
+            assert found.outside == 1
 
 
 @needs_detector
