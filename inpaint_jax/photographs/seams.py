@@ -38,9 +38,9 @@ def membrane(values: np.ndarray, hole: np.ndarray) -> np.ndarray:
       hole: ``[H, W]`` bool.
 
     Returns:
-      ``[H, W, C]`` float32: ``values`` where nothing is missing; in the hole within
-      about half a level of the exact solution, and within a hundredth at its edge; 0
-      in parts of the hole that touch no other pixel.
+      ``[H, W, C]`` float32: ``values`` where nothing is missing; in the hole about a
+      level at most from the exact solution, in photographs; 0 in parts of the hole
+      that touch no other pixel.
 
     References:
       Perez et al., Poisson image editing, ACM TOG, 2003; Agarwala, Efficient
