@@ -31,6 +31,7 @@ PROGRAMS = (
     {"runtime"},
     {"flags"},
     {"filling", "paper", "training"},
+    {"serving"},
 )
 """Rooms of ``experiments``, from below; the programs themselves are above."""
 

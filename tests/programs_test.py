@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 
 import layouts
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from commands import programs
 from conftest import ROOT
 from PIL import Image
+from served import Server
 
 TINY = ("--width=4", "--image_size=16", "--latent_size=8", "--batch_size=8")
 QUICK = ("--log_every=1", "--evaluate_every=0", "--steps=2")
@@ -122,6 +124,17 @@ def test_inpaint(start, tiny_model_file, pictures, tmp_path):
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert len(results["images"]) == 4
     assert len(list((tmp_path / "out" / "completed").iterdir())) == 4
+
+
+@started("experiments.serve")
+@pytest.mark.skipif(
+    importlib.util.find_spec("gradio") is None, reason="the extra web is not installed"
+)
+def test_serve(launch, tiny_model_file, tmp_path):
+    server = Server(launch, tmp_path, f"--model={tiny_model_file}", "--steps=2")
+    with urllib.request.urlopen(server.url) as page:
+        assert "inpaint_jax" in page.read().decode()
+    assert server.stop() == 0
 
 
 @started("experiments.evaluate")

@@ -107,7 +107,7 @@ def read(problems: Problems, indices: Sequence[int], size: int, seed: int) -> Ba
     known = np.ones((problems.size, problems.size, 1), np.float32)
     masks = np.stack([known if p.mask is None else p.mask for p in filled])
     if problems.mask is None:
-        keys = _keys(names, seed)[:, 1]
+        keys = keys_of(names, seed)
     else:
         drawn, keys = draw_masks(names, problems.mask, seed, nothing.shape[:2])
         masks = masks * drawn
@@ -136,6 +136,11 @@ def draw_masks(
     keys = _keys(names, seed)
     drawn = inpaint_jax.make_masks(mask, keys[:, 0], (shape[0], shape[1]))
     return np.asarray(drawn), keys[:, 1]
+
+
+def keys_of(names: Sequence[str], seed: int) -> jax.Array:
+    """The keys ``[N]`` of the method, for images of these names under given masks."""
+    return _keys(names, seed)[:, 1]
 
 
 def _keys(names: Sequence[str], seed: int) -> jax.Array:

@@ -77,6 +77,16 @@ class Inputs:
         return isinstance(file, Picture) and file.only_alpha
 
 
+def frame_name(picture: str, number: int) -> str:
+    """The name of a frame, from which its random keys are derived.
+
+    Args:
+      picture: Name of the picture.
+      number: Number of the frame in it, from 0.
+    """
+    return f"{picture}-{number + 1}" if number else picture
+
+
 class _Read(NamedTuple):
     photograph: Photograph
     rgb: np.ndarray
@@ -189,10 +199,10 @@ class OfPhotographs:
         original = self.inputs.read_original(index, read.rgb)
         if original is not None:
             original = frames.cut(original, nothing, frame, self.size)[0]
-        more = f"-{number + 1}" if number else ""
+        more = frame_name("", number)
         return Problem(
             picture.id + more,
-            picture.name + more,
+            frame_name(picture.name, number),
             f"{picture.stem}{more}.png",
             image,
             mask,

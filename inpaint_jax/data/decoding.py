@@ -144,6 +144,19 @@ def decoded(picture: PictureLike, *, at_least: int | None = None) -> Iterator[De
         raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
 
 
+def size_of(picture: Picture | str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a file's picture as it is stored; no pixel is decoded.
+
+    Raises:
+      ImageError: As for ``read_picture``, except for faults of the pixel data.
+    """
+    try:
+        with _open(picture) as image:
+            return image.size
+    except Exception as error:
+        raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
+
+
 def has_transparency(picture: Picture | str | os.PathLike[str]) -> bool:
     """Whether a file holds transparency; no pixel is decoded.
 

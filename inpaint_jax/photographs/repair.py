@@ -1,5 +1,6 @@
 """A photograph and its hole in, the photograph with its hole filled out."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -43,11 +44,11 @@ class Repaired(NamedTuple):
 
 
 def repair(
-    picture: PictureLike,
+    picture: PictureLike | Photograph,
     mask: PictureLike,
     *,
     model: Model,
-    key: jax.Array,
+    key: jax.Array | Callable[[int], jax.Array],
     frame: str = "auto",
     fill_outside: str | None = None,
     candidates: int | None = None,
@@ -62,11 +63,13 @@ def repair(
 
     Args:
       picture: A file, a PIL image of any mode, or an array ``[H, W]`` (uint8 or
-        uint16), ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8).
+        uint16), ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8); or one that is
+        read already.
       mask: The hole, a file, an image or an array as large as the picture: white, 255
         or True where missing (``data.mask_meaning`` has all the rules).
       model: The model to search.
-      key: A ``jax.random.key``. Consumed.
+      key: A ``jax.random.key``, from which frame ``i`` takes ``fold_in(key, i)``; or a
+        function that gives the ``[F]`` keys of F frames. Consumed.
       frame: ``auto``, ``face``, ``center``, ``whole`` or ``x,y,w,h``, as
         ``faces.choose`` takes it.
       fill_outside: How to fill what lies outside all frames, ``telea``, ``harmonic``
@@ -88,7 +91,9 @@ def repair(
     way = fill_outside or outside.default()
     if way not in outside.WAYS:
         raise ValueError(f"fill_outside must be one of {outside.WAYS}, not {way!r}")
-    photograph = Photograph.read(picture)
+    photograph = picture
+    if not isinstance(photograph, Photograph):
+        photograph = Photograph.read(photograph)
     missing = read_missing(mask, image_size=photograph.shape)
     if not missing.any():
         raise ImageError("nothing is missing under the mask")
@@ -99,7 +104,7 @@ def repair(
         model,
         to_float(np.stack([image for image, _ in seen])),
         np.stack([known for _, known in seen]),
-        key,
+        key(len(seen)) if callable(key) else key,
         candidates=candidates,
         **options,
     )

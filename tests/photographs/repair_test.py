@@ -12,6 +12,7 @@ from PIL import Image
 import inpaint_jax
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.photographs import faces
+from inpaint_jax.photographs.photograph import Photograph
 from inpaint_jax.types import SEARCHES
 
 CONFIG = dataclasses.replace(SEARCHES["paper"], steps=3)
@@ -229,6 +230,23 @@ def test_a_picture_of_the_models_size_is_what_inpaint_makes(model):
     )
     eight = np.rint((np.asarray(expected.image[0]) + 1) * 127.5)
     np.testing.assert_array_equal(found.picture, eight)
+
+
+def test_keys_may_depend_on_the_number_of_frames(model):
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    missing = np.zeros((16, 16), bool)
+    missing[4:12, 4:12] = True
+    counts = []
+
+    def keys(count):
+        counts.append(count)
+        return jax.random.fold_in(jax.random.key(0), 0)[None]
+
+    given = Photograph.read(picture)
+    found = inpaint_jax.repair(given, missing, model=model, key=keys, config=CONFIG)
+    assert counts == [1]
+    expected = repair(model, picture, missing).picture
+    np.testing.assert_array_equal(np.asarray(found.picture), expected)
 
 
 def test_what_cannot_be_repaired_is_one_line(model, tmp_path):
