@@ -47,8 +47,8 @@ class Answers(NamedTuple):
     """What is handed back.
 
     Attributes:
-      pictures: The photograph with its hole filled, the best answer first, at most
-        ``_SHOWN`` pixels large.
+      pictures: The filled hole with what is around it, the best answer first, to be
+        looked at.
       losses: The total loss of each, summed over all frames.
       files: Name and content of the file of each, at full size and without loss.
       notes: What is unexpected, but no fault.
@@ -163,8 +163,9 @@ class Desk:
                 f"{share} of the hole lies outside of what the model saw, and was "
                 "filled from its surroundings"
             )
+        near = _around(missing, given.photograph.shape)
         return Answers(
-            [preview(decoding.to_rgb(picture)) for picture in found.pictures],
+            [preview(decoding.to_rgb(each)[near]) for each in found.pictures],
             np.asarray(found.solution.losses.total).sum(axis=0).tolist(),
             [
                 _file(given, picture, f"-{rank + 1}" if count > 1 else "")
@@ -196,6 +197,26 @@ def canvas_of(photograph: Photograph) -> Image.Image:
     # A brush would be as large as the eyes of a small picture.
     factor = math.ceil(_PAINTED / max(image.size))
     return image.resize((factor * image.width, factor * image.height))
+
+
+def _around(missing: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of a photograph in which its hole can be judged.
+
+    Args:
+      missing: The hole, ``[H, W]`` bool, of the photograph's shape.
+      shape: The photograph's height and width.
+    """
+    spans = []
+    for axis, side in zip((1, 0), shape, strict=True):
+        touched = missing.any(axis=axis)
+        (places,), scale = np.nonzero(touched), side / len(touched)
+        spans.append((scale * places[0], scale * (places[-1] + 1)))
+    margin = max(stop - start for start, stop in spans)
+    rows, columns = (
+        slice(max(0, int(start - margin)), math.ceil(stop + margin))
+        for start, stop in spans
+    )
+    return rows, columns
 
 
 def painted(layers: Sequence[Image.Image]) -> np.ndarray:

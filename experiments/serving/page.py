@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from absl import logging
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import inpaint_jax
@@ -123,8 +124,8 @@ def _lay_out(desk: Desk, folder: Path) -> gr.Blocks:
                     elem_id="editor",
                 )
         answers = gr.Gallery(
-            label="Answers, the best first",
-            format="png",
+            label="What came of the hole, the best first",
+            format="jpeg",
             columns=ANSWERS[-1],
             rows=1,
             object_fit="contain",
@@ -252,4 +253,5 @@ class _NothingFromOutside:
                 message["headers"] = [*message.get("headers", ()), policy]
             await send(message)
 
-        await self._app(scope, receive, answer)
+        with contextlib.suppress(ClientDisconnect):  # A tab was closed.
+            await self._app(scope, receive, answer)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -190,6 +191,21 @@ def test_a_file_that_is_too_large_is_refused(client, tmp_path):
     (tmp_path / "large.png").write_bytes(bytes(1_100_000))
     with pytest.raises(ValueError, match="exceeds the maximum file size"):
         take(client, tmp_path / "large.png")
+
+
+@needs_gradio
+def test_who_goes_away_leaves_no_line_in_the_log(server):
+    before = server.log
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as caller:
+        caller.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n"
+            b"Content-Length: 100000\r\n\r\n--b\r\n"
+        )
+        time.sleep(1)
+    time.sleep(1)
+    assert server.log == before
 
 
 @needs_gradio
