@@ -6,7 +6,7 @@
 Open the address that it prints. A photograph is dropped, what is missing painted over,
 and the answers come side by side, to be downloaded at full size; they are those of
 experiments.inpaint. The page is for this machine alone, unless --host says otherwise;
-it asks for nothing from the network, and files are gone after ten minutes, or when the
+it asks for nothing from the network, and files are gone after half an hour, or when the
 program ends.
 """
 

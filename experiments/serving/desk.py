@@ -25,7 +25,7 @@ from inpaint_jax.types import Model
 ANSWERS = (1, 2, 4)
 """Numbers of answers that can be asked for; the searches of each are compiled once."""
 
-_SHOWN = 1280  # Most pixels of the longer side of what a browser is shown.
+_SHOWN = 1024  # Most pixels of the longer side of what a browser is shown.
 _PAINTED = 640  # Least pixels of the longer side of what is painted on.
 _OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _EVERY = 10  # Steps of a search from one report to the next.
@@ -209,7 +209,7 @@ def _around(missing: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice]:
     spans = []
     for axis, side in zip((1, 0), shape, strict=True):
         touched = missing.any(axis=axis)
-        (places,), scale = np.nonzero(touched), side / len(touched)
+        (places,), scale = np.nonzero(touched), side / touched.size
         spans.append((scale * places[0], scale * (places[-1] + 1)))
     margin = max(stop - start for start, stop in spans)
     rows, columns = (

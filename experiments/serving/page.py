@@ -28,7 +28,7 @@ from inpaint_jax.data.files import ImageError
 
 EXAMPLES = sorted((Path(inpaint_jax.__file__).parent / "demo").glob("*.png"))
 
-_LIFE = 600  # Seconds that files of answers, and photographs handed in, are kept.
+_LIFE = 1800  # Seconds that files of answers, and photographs handed in, are kept.
 _SESSIONS = 16  # Browsers whose photographs are kept at once.
 _INK = "#ff00aa"
 _FONTS = ("system-ui", "sans-serif")
@@ -168,14 +168,13 @@ def _lay_out(desk: Desk, folder: Path) -> gr.Blocks:
         ) -> tuple[Any, ...]:
             if given is None:
                 raise ImageError("there is no photograph: drop one, or take an example")
+            strokes = painted(drawing["layers"] if drawing else [])
+
+            def report(share: float) -> None:
+                progress(share, desc="searching" if share < 1 else "putting it back")
+
             progress(0, desc="looking")
-            found = desk.fill(
-                given,
-                painted(drawing["layers"] if drawing else []),
-                model,
-                count,
-                lambda share: progress(share, desc="searching"),
-            )
+            found = desk.fill(given, strokes, model, count, report)
             captions = [f"loss {loss:.1f}" for loss in found.losses]
             place = Path(tempfile.mkdtemp(dir=folder))
             written = []

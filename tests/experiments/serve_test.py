@@ -215,7 +215,7 @@ def test_too_many_jobs_are_refused(client, photograph, tiny_model_file, tmp_path
     given = drawing(tmp_path, hole)
     jobs = [
         client.submit(given, str(tiny_model_file), 1, api_name="/fill")
-        for _ in range(12)
+        for _ in range(24)
     ]
     errors = [str(job.exception(timeout=TIME_LIMIT) or "") for job in jobs]
     assert any("Queue is full" in error for error in errors)

@@ -79,12 +79,12 @@ def test_an_answer_loses_nothing(desks, hole, mode, format):
 def test_strokes_may_be_on_a_smaller_copy(desks):
     photograph = desk.Given("a", Photograph(Image.new("RGB", (2000, 1500), "gray")))
     canvas = desk.canvas_of(photograph.photograph)
-    assert canvas.size == (1280, 960)
-    strokes = np.zeros((960, 1280), bool)
+    assert canvas.size == (1024, 768)
+    strokes = np.zeros((768, 1024), bool)
     strokes[480:500, 640:700] = True
     (answer,) = desks.fill(photograph, strokes, desks.models[0], 1).pictures
     # The hole, with as much around it as it is wide.
-    assert answer.size == pytest.approx((3 * 60 * 2000 / 1280, 140 * 1500 / 960), abs=2)
+    assert answer.size == pytest.approx((180 * 2000 / 1024, 140 * 1500 / 768), abs=2)
 
 
 def test_small_pictures_are_enlarged_to_be_painted_on():
