@@ -1,5 +1,6 @@
 """What the page does with photographs, as ``experiments.inpaint`` would do it."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -89,7 +90,8 @@ class Desk:
         hole[side // 4 : side // 2, side // 4 : side // 2] = True
         given = Given("", Photograph(Image.new("RGB", (side, side))))
         for count in tqdm(ANSWERS, "compiling", disable=None, leave=False):
-            self.fill(given, hole, self.models[0], count)
+            # Another number of steps needs no other compilation.
+            self.fill(given, hole, self.models[0], count, steps=1)
 
     def read(self, path: str) -> Given:
         """Reads a photograph.
@@ -117,6 +119,8 @@ class Desk:
         model: str,
         count: int,
         progress: Callable[[float], object] = lambda share: None,
+        *,
+        steps: int | None = None,
     ) -> Answers:
         """Fills the hole of a photograph.
 
@@ -126,18 +130,21 @@ class Desk:
           model: One of ``models``.
           count: Number of answers.
           progress: Called with the share of the search that is done.
+          steps: Number of steps of the search; None: that of its configuration.
 
         Raises:
           ImageError: There is no hole.
           ModelError: The model cannot be read.
         """
         method, loaded = self._load(model)
-        search, done = method.search, 0
+        config, done = method.search.config, 0
+        if steps is not None:
+            config = dataclasses.replace(config, steps=steps)
 
-        def report(steps: int) -> None:
+        def report(more: int) -> None:
             nonlocal done
-            done += steps
-            progress(done / search.config.steps)
+            done += more
+            progress(done / config.steps)
 
         def keys(frames: int) -> jax.Array:
             names = [frame_name(given.name, number) for number in range(frames)]
@@ -149,8 +156,8 @@ class Desk:
             model=loaded,
             key=keys,
             candidates=count,
-            config=search.config,
-            refinement=search.refinement,
+            config=config,
+            refinement=method.search.refinement,
             blend=method.blend,
             guided=True,
             progress=report,

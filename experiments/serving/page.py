@@ -10,6 +10,7 @@ import contextlib
 import functools
 import html
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -62,11 +63,12 @@ def application(desk: Desk, limits: Limits, folder: Path) -> FastAPI:
       folder: The folder for uploads and answers; ``GRADIO_TEMP_DIR`` must name it.
     """
     gr.set_static_paths(sorted({path.parent for path in EXAMPLES}))
-    page = _lay_out(desk, folder)
+    ending = threading.Event()
+    page = _lay_out(desk, folder, ending)
     page.queue(max_size=limits.waiting, default_concurrency_limit=1)
     page.state_session_capacity = _SESSIONS
     app = FastAPI(
-        lifespan=lambda app: _tidy(folder),
+        lifespan=lambda app: _tidy(folder, ending),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -88,7 +90,7 @@ def application(desk: Desk, limits: Limits, folder: Path) -> FastAPI:
     )
 
 
-def _lay_out(desk: Desk, folder: Path) -> gr.Blocks:
+def _lay_out(desk: Desk, folder: Path, ending: threading.Event) -> gr.Blocks:
     """The parts of the page, and what happens when they are used."""
     with gr.Blocks(title="inpaint_jax", analytics_enabled=False) as page:
         given = gr.State(time_to_live=_LIFE)
@@ -171,6 +173,8 @@ def _lay_out(desk: Desk, folder: Path) -> gr.Blocks:
             strokes = painted(drawing["layers"] if drawing else [])
 
             def report(share: float) -> None:
+                if ending.is_set():  # Python would wait for the end of the search.
+                    raise program.UsageError("the program is ending")
                 progress(share, desc="searching" if share < 1 else "putting it back")
 
             progress(0, desc="looking")
@@ -199,8 +203,8 @@ def _lay_out(desk: Desk, folder: Path) -> gr.Blocks:
 
 
 @contextlib.asynccontextmanager
-async def _tidy(folder: Path) -> AsyncIterator[None]:
-    """Removes what is older than ``_LIFE`` from a folder, again and again."""
+async def _tidy(folder: Path, ending: threading.Event) -> AsyncIterator[None]:
+    """Removes what is older than ``_LIFE`` from a folder; then sets ``ending``."""
 
     async def tidy() -> None:
         while True:
@@ -214,6 +218,7 @@ async def _tidy(folder: Path) -> AsyncIterator[None]:
 
     task = asyncio.create_task(tidy())
     yield
+    ending.set()
     task.cancel()
 
 
@@ -252,5 +257,6 @@ class _NothingFromOutside:
                 message["headers"] = [*message.get("headers", ()), policy]
             await send(message)
 
-        with contextlib.suppress(ClientDisconnect):  # A tab was closed.
+        # A tab was closed, or is open when the program ends.
+        with contextlib.suppress(ClientDisconnect, asyncio.CancelledError):
             await self._app(scope, receive, answer)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -231,14 +232,38 @@ def test_what_is_old_is_removed(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
 
+    ending = threading.Event()
+
     async def wait():
-        async with page._tidy(tmp_path):
+        async with page._tidy(tmp_path, ending):
             for _ in range(100):
                 (tmp_path / "c/new.png").touch()
                 await asyncio.sleep(0.02)
 
     asyncio.run(wait())
     assert [path.name for path in tmp_path.rglob("*")] == ["c", "new.png"]
+    assert ending.is_set()
+
+
+@needs_gradio
+@pytest.mark.slow
+def test_it_ends_in_the_middle_of_a_search(
+    launch, photograph, tiny_model_file, tmp_path
+):
+    from gradio_client import Client
+
+    endless = (f"--model={tiny_model_file}", "--steps=1000000", "--search=paper")
+    server = Server(launch, tmp_path, *endless)
+    client = Client(server.url, verbose=False, download_files=False)
+    path, hole = photograph
+    take(client, path)
+    job = client.submit(
+        drawing(tmp_path, hole), str(tiny_model_file), 1, api_name="/fill"
+    )
+    while not job.status().progress_data:
+        time.sleep(0.1)
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
 
 
 def test_a_port_in_use_is_one_line(launch, tmp_path):
