@@ -195,6 +195,15 @@ def test_a_file_that_is_too_large_is_refused(client, tmp_path):
 
 
 @needs_gradio
+def test_the_browser_may_load_nothing_from_elsewhere(server):
+    for path in ("/", "/config", "/theme.css"):
+        with urllib.request.urlopen(server.url + path) as answer:
+            assert answer.headers["content-security-policy"].startswith(
+                "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:;"
+            )
+
+
+@needs_gradio
 def test_who_goes_away_leaves_no_line_in_the_log(server):
     before = server.log
     address = urlsplit(server.url)
