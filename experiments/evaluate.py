@@ -21,6 +21,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.filling import evaluation, from_flags
+from experiments.flags import answers as answer_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
 from experiments.flags import model as model_flags
@@ -31,6 +32,7 @@ from inpaint_jax import masks
 _DATASET = dataset_flags.define_dataset()
 _MODEL = model_flags.define_model()
 for _module in (
+    answer_flags,
     compilation_cache,
     dataset_flags,
     distributed,
@@ -52,7 +54,8 @@ _MASK = flags.DEFINE_string(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     64,
-    "Images that are filled at once, on all devices of all processes together.",
+    "Searches, or images, that are filled at once, on all devices of all processes "
+    "together.",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
@@ -74,7 +77,7 @@ def main() -> int:
 def _evaluate() -> int:
     with program.usage_errors():
         masks.mask_function(_MASK.value)
-    method = from_flags.read_method(_MODEL.value)
+    method = from_flags.read_method(_MODEL.value, _BATCH_SIZE.value)
     source = dataset_flags.open_source(
         _DATASET.value,
         _SPLIT.value,

@@ -29,6 +29,7 @@ from experiments.filling.photographs import (
     Restorer,
     first_opaque,
 )
+from experiments.flags import answers as answer_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
 from experiments.flags import model as model_flags
@@ -50,6 +51,7 @@ from inpaint_jax.photographs import outside
 
 _MODEL = model_flags.define_model()
 for _module in (
+    answer_flags,
     compilation_cache,
     dataset_flags,
     method_flags,
@@ -120,15 +122,6 @@ _FORMAT = flags.DEFINE_enum(
     "Format of the completed pictures. Default: that of each picture. Only formats "
     "without loss (all but jpg) keep known pixels bit for bit.",
 )
-_CANDIDATES = flags.DEFINE_integer(
-    "candidates",
-    1,
-    "Searches for each picture, from different starts, at most --batch_size. The best "
-    "by total loss is the result; all are in candidates/ and the grid. Each has a "
-    "seed, from 0. With --search=fast or map, 0 starts from the guess of the model's "
-    "encoders, the others start at random.",
-    lower_bound=1,
-)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
@@ -139,15 +132,8 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 def main() -> int:
     # --- Settings: every fault is looked for before the work begins ------------------
-    if _CANDIDATES.value > 1 and method_flags.METHOD.value != "latent":
-        raise program.UsageError("--candidates is for --method=latent")
-    if _CANDIDATES.value > _BATCH_SIZE.value:
-        raise program.UsageError(
-            f"--candidates={_CANDIDATES.value} must not exceed "
-            f"--batch_size={_BATCH_SIZE.value}, as they are searched at once"
-        )
     pictures, missing = _find_pictures(_INPUT.value)
-    method = from_flags.read_method(_MODEL.value, _CANDIDATES.value)
+    method = from_flags.read_method(_MODEL.value, _BATCH_SIZE.value)
     problems = OfPhotographs(_find_inputs(pictures), method.model, _FRAME.value)
     job = pipeline.Job(problems, method, _SEED.value, _BATCH_SIZE.value)
 
@@ -282,7 +268,7 @@ def _choose_destination(
 
 def _config_row(problems: OfPhotographs, method: Method) -> dict[str, Any]:
     """The run's configuration, for results.json."""
-    names = "input mask mask_known original limit model frame format refine candidates"
+    names = "input mask mask_known original limit model frame format refine"
     more = ["batch_size", "seed"]
     values = {name: flags.FLAGS[name].value for name in [*names.split(), *more]}
     values["mask"] = _MASK.value or problems.mask or "transparency"

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from inpaint_jax import parallel
+from inpaint_jax import answers, parallel
 from inpaint_jax.blend import blend_batch, overlay
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.names import checksum
@@ -61,8 +61,9 @@ def inpaint(
       objective: The function to minimise, of a latent, its image and the known part of
         one picture; the paper's losses when left out.
       candidates: Number of searches for each image, each of which gives an answer, the
-        best first (``Solution``). Search 0 is the same as without ``candidates``;
-        search c > 0 takes ``fold_in`` of the image's key and c, and is not guided.
+        best first, and their mean and spread (``Solution``). Search 0 is the same as
+        without ``candidates``; search c > 0 takes ``fold_in`` of the image's key and c,
+        and is not guided.
       guided: ``[B]``, or one for all: whether the model's encoders may guess an image's
         start, if ``config.guesses``. When left out they may, except where an image
         was in the batch before under the same mask: the search would start from the
@@ -289,4 +290,12 @@ def _rank(solution: Solution, candidates: int) -> Solution:
     totals = numpy.asarray(solution.losses.total).reshape(-1, candidates)
     order = numpy.argsort(totals, axis=1, stable=True)
     found: Solution = jax.tree.map(ranked, solution)
-    return found
+    mean, spread = _together(found.image)
+    return found._replace(mean=mean, spread=spread)
+
+
+@jax.jit
+@jax.vmap
+def _together(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Mean and spread of an image's answers."""
+    return answers.average(images), answers.spread(images)

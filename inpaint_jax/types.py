@@ -270,8 +270,8 @@ Objective = Callable[[jax.Array, jax.Array, Seen], Losses]
 class Solution(NamedTuple):
     """The result of ``inpaint`` for a batch of B images.
 
-    With ``candidates=K`` every field has a second axis for the K answers to an image,
-    ``[B, K, ...]``, in order of total loss, the least first.
+    With ``candidates=K`` every field but the last two has a second axis for the K
+    answers to an image, ``[B, K, ...]``, in order of total loss, the least first.
 
     Attributes:
       image: ``[B, H, W, 3]`` in [-1, 1]: the completed images; known pixels are
@@ -286,6 +286,11 @@ class Solution(NamedTuple):
         0. Encoders may guide only search 0.
       path: ``[B, steps + 1, *L]``: z at every iterate with ``inpaint(...,
         keep_path=True)``; otherwise None.
+      mean: ``[B, H, W, 3]`` in [-1, 1]: the mean of the K completed images
+        (``answers.average``); None without ``candidates``.
+      spread: ``[B, H, W, 1]``: their standard deviation (``answers.spread``), 0 on
+        known pixels: high where the model invents, low where it knows. None without
+        ``candidates``.
     """
 
     image: jax.Array
@@ -296,6 +301,8 @@ class Solution(NamedTuple):
     residual: jax.Array
     candidate: jax.Array
     path: jax.Array | None = None
+    mean: jax.Array | None = None
+    spread: jax.Array | None = None
 
 
 @jax.tree_util.register_dataclass

@@ -12,7 +12,7 @@ from conftest import ROOT
 import inpaint_jax
 
 LIBRARY = (
-    {"latents", "losses", "masks", "blend", "metrics", "parallel"},
+    {"latents", "losses", "masks", "blend", "metrics", "answers", "parallel"},
     {"search"},
     {"completion", "networks"},
     {"baselines", "training"},
@@ -35,7 +35,16 @@ PROGRAMS = (
 )
 """Rooms of ``experiments``, from below; the programs themselves are above."""
 
-WITHOUT_FLAX = ("search", "losses", "masks", "blend", "metrics", "latents", "types")
+WITHOUT_FLAX = (
+    "search",
+    "losses",
+    "masks",
+    "blend",
+    "metrics",
+    "answers",
+    "latents",
+    "types",
+)
 
 
 def module_of(path):

@@ -14,7 +14,7 @@ import inpaint_jax
 from experiments.filling import measures
 from experiments.filling.methods import Found
 from experiments.filling.problems import Problem, Problems
-from inpaint_jax import pixels
+from inpaint_jax import answers, pixels
 from inpaint_jax.data.pictures import ImageError
 
 _Read = TypeVar("_Read")
@@ -52,17 +52,22 @@ class Filled:
       problem: The picture as it was read.
       mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
       row: Id, file and figures as JSON values.
-      completed: ``[S, S, 3]`` uint8 each, the best candidate first.
+      completed: ``[S, S, 3]`` uint8.
       generated: ``[S, S, 3]`` uint8, the generated image of the best candidate, if the
         method has one.
+      candidates: ``[S, S, 3]`` uint8 each, the best first, if there are several.
+      spread: ``[S, S, 1]`` float32, how far they are from each other, in levels of 8
+        bits, if there are several.
     """
 
     index: int
     problem: Problem
     mask: np.ndarray
     row: dict[str, Any]
-    completed: Sequence[np.ndarray]
+    completed: np.ndarray
     generated: np.ndarray | None
+    candidates: Sequence[np.ndarray] = ()
+    spread: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,11 +176,10 @@ def _measure(batch: Batch, i: int, found: Found, seconds: float, by: str) -> Res
     refused = found.refused[i] if found.refused is not None else ""
     if refused:
         return Failed(index, f"{problem.id}: {refused}", refused)
-    finite = [bool(np.isfinite(image).all()) for image in found.images[i]]
-    if not finite[0]:
+    if not np.isfinite(found.images[i]).all():
         reason = f"{problem.id}: {by} met numbers that are not finite"
         return Failed(index, reason)
-    completed = [pixels.to_uint8(image) for image in found.images[i][finite]]
+    completed = pixels.to_uint8(found.images[i])
     generated = None
     if found.generated is not None:
         generated = pixels.to_uint8(np.nan_to_num(found.generated[i]))
@@ -183,11 +187,19 @@ def _measure(batch: Batch, i: int, found: Found, seconds: float, by: str) -> Res
         "id": problem.id,
         "file": problem.file,
         **{name: of[i] for name, of in found.figures.items()},
-        **measures.measure(problem.original, mask, completed[0]),
+        **measures.measure(problem.original, mask, completed),
         "seconds": seconds,
     }
-    if found.totals is not None and found.seeds is not None:
-        row["candidate_losses"] = found.totals[i][finite]
-        row["candidate_seeds"] = found.seeds[i][finite]
+    if found.several is None:
+        row = measures.for_json(row)
+        return Filled(index, problem, mask, row, completed, generated)
+    images, totals, seeds = (of[i] for of in found.several)
+    finite = np.isfinite(images).all((1, 2, 3))
+    candidates = [pixels.to_uint8(image) for image in images[finite]]
+    spread = np.asarray(answers.spread(images[finite])) * np.float32(127.5)
+    row |= {"candidate_losses": totals[finite], "candidate_seeds": seeds[finite]}
+    row |= measures.measure_several(
+        problem.original, mask, completed, candidates, spread
+    )
     row = measures.for_json(row)
-    return Filled(index, problem, mask, row, completed, generated)
+    return Filled(index, problem, mask, row, completed, generated, candidates, spread)

@@ -33,7 +33,13 @@ from inpaint_jax.quality import perceptual, sets
 
 _SWD_IMAGES = 2048
 # Values of fields that older config.json files lack.
-_OLDER = {"blend": True, "latent_weight": 0.0, "start_weight": 0.0}
+_OLDER = {
+    "blend": True,
+    "latent_weight": 0.0,
+    "start_weight": 0.0,
+    "candidates": 1,
+    "answer": "best",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +229,7 @@ def _write_grid(
 ) -> None:
     masks = evaluation.masks_of(rows)
     shown = [
-        sheets.Shown(row["id"], original, original, mask, [result])
+        sheets.Shown(row["id"], original, original, mask, result)
         for row, original, mask, result in zip(
             rows, originals, masks, completed, strict=True
         )

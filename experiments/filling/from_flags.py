@@ -1,6 +1,7 @@
 """The method that is chosen by the flags of ``experiments.flags``."""
 
 from experiments.filling.methods import Method, Search, Training
+from experiments.flags import answers as answer_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
 from experiments.flags import model as model_flags
@@ -9,12 +10,12 @@ from experiments.runtime import program
 from inpaint_jax.pretrained import make_model
 
 
-def read_method(model_name: str, candidates: int = 1) -> Method:
+def read_method(model_name: str, batch_size: int) -> Method:
     """The method to fill holes, with its model.
 
     Args:
       model_name: Value of ``--model``.
-      candidates: Number of searches for each image.
+      batch_size: Greatest number of searches at once.
 
     Raises:
       program.UsageError: A flag's value is out of range, or flags do not go together.
@@ -22,6 +23,7 @@ def read_method(model_name: str, candidates: int = 1) -> Method:
       DataError: The training images of ``--train_dataset`` cannot be found.
     """
     method_flags.check()
+    candidates = answer_flags.candidates(batch_size)
     parts = model_flags.read(model_name)
     number_type = search_flags.precision_of_networks()
     model = make_model(parts, precision=number_type)
@@ -50,4 +52,5 @@ def read_method(model_name: str, candidates: int = 1) -> Method:
         training=training,
         context_encoder=method_flags.CONTEXT_ENCODER.value,
         candidates=candidates,
+        answer=answer_flags.answer(),
     )

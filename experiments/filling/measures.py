@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy import stats
 
 from inpaint_jax import metrics, pixels
+from inpaint_jax.quality import perceptual
 
 LOSSES = ("context_loss", "prior_loss")
 """The losses of the latent search."""
@@ -18,7 +20,10 @@ SIMILARITIES = ("psnr", "ssim", "psnr_hole")
 OF_PHOTOGRAPHS = ("psnr_photograph", "ssim_photograph", "outside")
 """Similarities of a whole photograph, and the share of its hole outside all frames."""
 
-FIGURES = ("missing", *LOSSES, *SIMILARITIES, "seconds", *OF_PHOTOGRAPHS)
+OF_SEVERAL = ("spread", "calibration", "diversity")
+"""What several candidates say together (``measure_several``)."""
+
+FIGURES = ("missing", *LOSSES, *SIMILARITIES, *OF_SEVERAL, "seconds", *OF_PHOTOGRAPHS)
 """All figures that are summarised over images."""
 
 _STRIP = 512  # Rows that are measured at once.
@@ -47,6 +52,47 @@ def measure(
         figures["psnr"] = float(_psnr(result, image))
         figures["ssim"] = float(_ssim(result, image))
         figures["psnr_hole"] = float(_psnr_hole(result, image, mask))
+    return figures
+
+
+def measure_several(
+    original: np.ndarray | None,
+    mask: np.ndarray,
+    completed: np.ndarray,
+    candidates: Sequence[np.ndarray],
+    spread: np.ndarray,
+) -> dict[str, float | None]:
+    """How different the candidates for a hole are, and whether that tells the error.
+
+    Args:
+      original: ``[S, S, 3]`` uint8, or None.
+      mask: ``[S, S, 1]`` float32, 1 = known, 0 = missing.
+      completed: ``[S, S, 3]`` uint8, the answer.
+      candidates: ``[S, S, 3]`` uint8 each.
+      spread: ``[S, S, 1]``, their standard deviation in levels of 8 bits.
+
+    Returns:
+      ``spread``: its root mean square over the missing pixels. ``calibration``: the
+      rank correlation (Spearman's) over the missing pixels of the spread and the
+      answer's error; None where one of them is the same everywhere or there is no
+      original. ``diversity``: mean LPIPS distance of one candidate to the next; None
+      without the extra ``lpips`` or for images too small for it.
+    """
+    figures: dict[str, float | None] = dict.fromkeys(OF_SEVERAL)
+    hole = mask[..., 0] < 0.5
+    if not hole.any():
+        return figures
+    doubt = spread[hole][:, 0]
+    figures["spread"] = float(np.sqrt(np.square(doubt).mean()))
+    if original is not None:
+        difference = original[hole].astype(np.float64) - completed[hole]
+        error = np.sqrt(np.square(difference).mean(-1))
+        if np.ptp(doubt) > 0 and np.ptp(error) > 0:
+            figures["calibration"] = float(stats.spearmanr(doubt, error).statistic)
+    can_see = perceptual.is_installed() and len(mask) >= perceptual.LEAST
+    if can_see and len(candidates) > 1:
+        one, other = np.stack(candidates[:-1]), np.stack(candidates[1:])
+        figures["diversity"] = float(perceptual.distances(one, other).mean())
     return figures
 
 

@@ -30,25 +30,37 @@ from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
 
 class Found(NamedTuple):
-    """The output of a method for a batch of B images, with C candidates each.
+    """The output of a method for a batch of B images.
 
     Attributes:
-      images: ``[B, C, S, S, 3]`` in [-1, 1], the completed images, the best first; not
-        finite where the computation failed.
+      images: ``[B, S, S, 3]`` in [-1, 1], the completed images; not finite where the
+        computation failed.
       generated: ``[B, S, S, 3]`` in [-1, 1], the generated image of the best candidate;
         None: the method makes only completed images.
       figures: ``[B]`` each, figures of the best candidate by name.
-      totals: ``[B, C]`` total losses; None: there is one candidate.
-      seeds: ``[B, C]`` number of each candidate's search; None: there is one candidate.
+      several: All candidates; None: there is only one.
       refused: For each hole why it cannot be filled, or an empty text; None: all can.
     """
 
     images: np.ndarray
     generated: np.ndarray | None = None
     figures: Mapping[str, np.ndarray] = {}
-    totals: np.ndarray | None = None
-    seeds: np.ndarray | None = None
+    several: "Several | None" = None
     refused: Sequence[str] | None = None
+
+
+class Several(NamedTuple):
+    """C candidates for each of B images, the best first.
+
+    Attributes:
+      images: ``[B, C, S, S, 3]`` in [-1, 1], the completed images.
+      totals: ``[B, C]`` total losses.
+      seeds: ``[B, C]`` number of each candidate's search.
+    """
+
+    images: np.ndarray
+    totals: np.ndarray
+    seeds: np.ndarray
 
 
 Fill = Callable[[np.ndarray, np.ndarray, jax.Array], Found]
@@ -131,8 +143,8 @@ class Method:
       training: The training images, for methods in ``FROM_TRAINING``.
       context_encoder: Name of a context encoder or its file; None: the one with the
         model's name.
-      candidates: Number of searches for each image; the best by total loss is the
-        result.
+      candidates: Number of searches for each image.
+      answer: Which of them is the result: ``best``, by total loss; or their ``mean``.
     """
 
     name: str
@@ -143,6 +155,7 @@ class Method:
     training: Training | None = None
     context_encoder: str | None = None
     candidates: int = 1
+    answer: str = "best"
 
     def row(self) -> dict[str, Any]:
         """The settings that must be equal for a run to go on with another's results.
@@ -160,6 +173,7 @@ class Method:
             )
             row |= {"model": self.model.name, "weights": weights}
             row |= self.search.row()
+            row |= {"candidates": self.candidates, "answer": self.answer}
         if self.name in BLENDED:
             row["blend"] = self.blend
         if self.name in baselines.FILLS:
@@ -230,17 +244,19 @@ class Method:
                 mesh=mesh,
             )
             found = jax.tree.map(np.asarray, solution)
-            several = self.candidates > 1
+            several = None
+            if self.candidates > 1:
+                totals, seeds = found.losses.total, found.candidate
+                several = Several(found.image, totals, seeds)
             return Found(
-                found.image,
+                found.mean if self.answer == "mean" else found.image[:, 0],
                 found.generated[:, 0],
                 {
                     "context_loss": found.losses.context[:, 0],
                     "prior_loss": found.losses.prior[:, 0],
                     "blend_residual": found.residual[:, 0],
                 },
-                found.losses.total if several else None,
-                found.candidate if several else None,
+                several,
             )
 
         return Prepared(fill)
@@ -274,7 +290,7 @@ def _compile(fill: baselines.Fill, mesh: Mesh) -> Fill:
 
     def complete(images: np.ndarray, masks: np.ndarray, keys: jax.Array) -> Found:
         batch = parallel.place((images, masks, keys), mesh)
-        return Found(parallel.local(of_part(bound, *batch))[:, None])
+        return Found(parallel.local(of_part(bound, *batch)))
 
     return complete
 
@@ -294,4 +310,4 @@ def _attempt(
         completed.append(image)
         refused += reason
         progress(1)
-    return Found(np.stack(completed), refused=refused)
+    return Found(np.concatenate(completed), refused=refused)

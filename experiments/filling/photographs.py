@@ -17,7 +17,7 @@ from inpaint_jax.data.decoding import has_transparency, to_rgb
 from inpaint_jax.data.mask_meaning import read_missing
 from inpaint_jax.data.pictures import ImageError, Picture, read_picture
 from inpaint_jax.photographs import faces, frames
-from inpaint_jax.photographs.composing import compose
+from inpaint_jax.photographs.composing import compose, laid_spread
 from inpaint_jax.photographs.photograph import Photograph
 from inpaint_jax.types import Model
 
@@ -235,6 +235,9 @@ class Restored:
       warning: What was not filled, or empty.
       notes: What is unexpected, but no fault.
       given: ``[H, W, 3]`` uint8, the picture with its hole black.
+      missing: ``[H, W]`` bool, the hole.
+      spread: ``[H, W]`` float32, how far the candidates are from each other, in levels
+        of 8 bits; None: there is one.
       completed: ``[H, W, 3]`` uint8.
       encode: Function from Pillow's name of a format, or an empty text, to the content
         of the photograph's file.
@@ -246,6 +249,8 @@ class Restored:
     warning: str
     notes: Sequence[str]
     given: np.ndarray
+    missing: np.ndarray
+    spread: np.ndarray | None
     completed: np.ndarray
     encode: Callable[[str], bytes]
 
@@ -312,11 +317,13 @@ class Restorer:
             photograph,
             missing,
             there,
-            [each.completed[0] for each in filled],
+            [each.completed for each in filled],
             way=self._outside,
             opaque=inputs.is_own_mask(index),
         )
         completed = to_rgb(composed.image)
+        spreads = [each.spread for each in filled if each.spread is not None]
+        spread = laid_spread(missing, there, spreads) if spreads else None
         original = inputs.read_original(index, read.rgb)
         row = self._row(index, filled, there, composed.outside, original, completed)
         notes = [self._problems.note(index), photograph.note]
@@ -337,6 +344,8 @@ class Restorer:
             f"{picture}: {warning}" if warning else "",
             [f"{picture}: {note}" for note in notes if note],
             np.where(missing[..., None], 0, read.rgb).astype(np.uint8),
+            missing,
+            spread,
             completed,
             lambda format: photograph.encode(composed.image, format),
         )

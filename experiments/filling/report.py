@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from PIL import Image, ImageOps
 
-from experiments.filling import measures, sheets
+from experiments.filling import doubt, measures, sheets
 from experiments.filling.batches import Failed, Filled
 from experiments.filling.photographs import Restored
 from experiments.runtime import distributed, program
@@ -17,7 +17,7 @@ from inpaint_jax.data import images, written
 
 GRID, RESULTS = "grid.png", "results.json"
 
-PICTURES = ("completed", "frames", "candidates", GRID)
+PICTURES = ("completed", "uncertainty", "frames", "candidates", GRID)
 """Subfolders for the pictures that a run writes."""
 
 Rows = list[dict[str, Any]]
@@ -146,6 +146,13 @@ class ToFolder:
             for each in result.filled
             for path, picture in _pictures(each).items()
         }
+        files |= {
+            f"uncertainty/{Path(each.row['file']).stem}.png": doubt.picture_of(
+                each.completed, each.missing, each.spread
+            )
+            for each in results
+            if each.spread is not None
+        }
         photographs = {f"completed/{each.row['file']}": each for each in results}
         # The note comes first, so that it lists every file even if the run is killed.
         written.add(self._folder, "inpaint", [*files, *photographs])
@@ -187,14 +194,13 @@ def _pictures(result: Filled) -> dict[str, np.ndarray]:
     pictures = {
         f"frames/picture/{file}": problem.image,
         f"frames/masked/{file}": pixels.with_hole(problem.image, result.mask),
-        f"frames/completed/{file}": result.completed[0],
+        f"frames/completed/{file}": result.completed,
     }
     if result.generated is not None:
         pictures[f"frames/generated/{file}"] = result.generated
-    if _seeds(result):
-        folder = f"candidates/{file.removesuffix('.png')}"
-        for rank, candidate in enumerate(result.completed, start=1):
-            pictures[f"{folder}/{rank}.png"] = candidate
+    folder = f"candidates/{file.removesuffix('.png')}"
+    for rank, candidate in enumerate(result.candidates, start=1):
+        pictures[f"{folder}/{rank}.png"] = candidate
     return pictures
 
 
@@ -206,11 +212,11 @@ def _shown(result: Restored) -> list[sheets.Shown]:
         size = len(problem.image)
         whole = result.completed.shape[:2] == (size, size)
         thumbnails = [_thumbnail(rgb, 2 * size) for rgb in _both(result, whole)]
-        losses = each.row.get("candidate_losses", ())
+        found = (each.row.get(f"candidate_{what}", ()) for what in ("seeds", "losses"))
         captions = [
-            f"seed {seed}: {loss:.1f}"
-            for seed, loss in zip(_seeds(each), losses, strict=True)
+            f"seed {seed}: {loss:.1f}" for seed, loss in zip(*found, strict=True)
         ]
+        hole, spread = each.mask[..., 0] < 0.5, each.spread
         shown.append(
             sheets.Shown(
                 problem.id,
@@ -219,7 +225,11 @@ def _shown(result: Restored) -> list[sheets.Shown]:
                 each.mask,
                 each.completed,
                 each.generated,
+                each.candidates,
                 captions,
+                None
+                if spread is None
+                else doubt.picture_of(each.completed, hole, spread[..., 0]),
                 thumbnails,
             )
         )
@@ -235,12 +245,6 @@ def _thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
     """A picture ``[H, W, 3]`` in a white square ``[side, side, 3]``."""
     fitted = ImageOps.pad(Image.fromarray(rgb), (side, side), color="white")
     return np.asarray(fitted)
-
-
-def _seeds(result: Filled) -> Sequence[int]:
-    """The number of each candidate's search; empty if there was only one search."""
-    seeds: Sequence[int] = result.row.get("candidate_seeds", ())
-    return seeds
 
 
 def _summary(rows: Rows, failed: Rows) -> dict[str, Any]:

@@ -22,10 +22,12 @@ class Shown(NamedTuple):
       original: ``[S, S, 3]`` uint8; if it is not known, the same as ``given``.
       given: ``[S, S, 3]`` uint8, the picture with the hole.
       mask: ``[S, S, 1]``, 1 = known.
-      completed: ``[S, S, 3]`` uint8 each, the best candidate first.
+      completed: ``[S, S, 3]`` uint8.
       generated: ``[S, S, 3]`` uint8, the generated image of the best candidate, if
         there is one.
-      captions: Texts below the images of ``completed``; may be empty.
+      candidates: ``[S, S, 3]`` uint8 each, the best first, if there are several.
+      captions: Texts below the candidates.
+      doubt: ``[S, S, 3]`` uint8, a map of where they differ, if there are several.
       photographs: ``[2S, 2S, 3]`` uint8 each, the photograph that it is a part of, with
         its hole and completed; empty if it is all of it.
     """
@@ -34,30 +36,33 @@ class Shown(NamedTuple):
     original: np.ndarray
     given: np.ndarray
     mask: np.ndarray
-    completed: Sequence[np.ndarray]
+    completed: np.ndarray
     generated: np.ndarray | None = None
+    candidates: Sequence[np.ndarray] = ()
     captions: Sequence[str] = ()
+    doubt: np.ndarray | None = None
     photographs: Sequence[np.ndarray] = ()
 
 
 def write(path: Path, shown: Sequence[Shown], *, first: str = "original") -> None:
     """Writes a sheet; ``first`` is the label of its first column."""
     generated = [] if shown[0].generated is None else ["G(z)"]
-    candidates = max(len(each.completed) for each in shown)
-    columns = [first, "masked", *generated, "completed"]
-    columns += [f"no. {rank}" for rank in range(2, candidates + 1)]
+    doubt = [] if shown[0].doubt is None else ["uncertainty"]
+    columns = [first, "masked", *generated, "completed", *doubt]
+    several = max(len(each.candidates) for each in shown)
+    columns += [f"no. {rank}" for rank in range(1, several + 1)]
     whole = any(each.photographs for each in shown)
     columns = [*(["photograph", "restored"] if whole else []), *columns]
     rows, captions = [], []
     for each in shown:
-        before = [each.original, pixels.with_hole(each.given, each.mask)]
-        if each.generated is not None:
-            before.append(each.generated)
-        cells = [cell.repeat(2, 0).repeat(2, 1) for cell in [*before, *each.completed]]
-        blank = np.full_like(cells[0], 255)
+        masked = pixels.with_hole(each.given, each.mask)
+        cells = [each.original, masked, each.generated, each.completed, each.doubt]
+        small = [cell for cell in cells if cell is not None]
+        large = [cell.repeat(2, 0).repeat(2, 1) for cell in [*small, *each.candidates]]
+        blank = np.full_like(large[0], 255)
         first_cells = list(each.photographs) or ([blank, blank] if whole else [])
-        rows.append([*first_cells, *cells])
-        captions.append([""] * len([*first_cells, *before]) + list(each.captions))
+        rows.append([*first_cells, *large])
+        captions.append([""] * len([*first_cells, *small]) + list(each.captions))
     sheet = grid(
         rows,
         column_labels=columns,

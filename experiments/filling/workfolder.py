@@ -70,9 +70,8 @@ class WorkFolder:
         if isinstance(result, batches.Failed):
             refused = {"refused": result.refused} if result.refused else {}
             return row | {"failed": result.reason} | refused
-        images.write_png(
-            self.path / COMPLETED / result.problem.file, result.completed[0]
-        )
+        path = self.path / COMPLETED / result.problem.file
+        images.write_png(path, result.completed)
         return result.row | row | {"crc32": _fingerprint(result.problem.image)}
 
     def remember(self, config: dict[str, Any], older: dict[str, Any]) -> None:

@@ -7,5 +7,8 @@ FROM_TRAINING = ("mean", "nearest")
 
 METHODS = ("latent", "context_encoder", *FROM_TRAINING, *FILLS)
 
+ANSWERS = ("best", "mean")
+"""Which completed picture of several is the result."""
+
 BLENDED = ("latent", "context_encoder", "nearest")
 """Methods that make an image for the hole, which can be pasted or blended."""

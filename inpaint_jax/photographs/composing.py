@@ -83,6 +83,33 @@ def compose(
     return Composed(image, share)
 
 
+def laid_spread(
+    missing: np.ndarray, frames: Sequence[Frame], spreads: Sequence[np.ndarray]
+) -> np.ndarray:
+    """How far the answers to a photograph's hole are from each other.
+
+    Args:
+      missing: ``[H, W]`` bool.
+      frames: The frames.
+      spreads: ``[S, S, 1]`` each, the spread of the answers in a frame.
+
+    Returns:
+      ``[H, W]`` float32, in the units of ``spreads``; 0 on known pixels, and outside
+      all frames, where there is only one answer.
+    """
+    laid = np.zeros(missing.shape, np.float32)
+    owner = np.full(missing.shape, -1, np.int16)
+    owner[missing] = owners(frames, missing)
+    for number, (frame, spread) in enumerate(zip(frames, spreads, strict=True)):
+        own = owner == number
+        if own.any():
+            part = _around(own, 0)
+            inner = own[part]
+            there = lay(spread.repeat(3, -1), frame, part)[..., 0]
+            laid[part][inner] = there[inner].clip(min=0)
+    return laid
+
+
 def _around(mask: np.ndarray, margin: int) -> Window:
     """The rows and columns of the true pixels, and so many around them."""
     spans = []

@@ -12,7 +12,7 @@ from inpaint_jax.data.decoding import PictureLike
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
 from inpaint_jax.photographs import faces, frames, outside
-from inpaint_jax.photographs.composing import compose
+from inpaint_jax.photographs.composing import compose, laid_spread
 from inpaint_jax.photographs.photograph import Photograph
 from inpaint_jax.pixels import to_float, to_uint8
 from inpaint_jax.types import Model, Solution
@@ -29,6 +29,10 @@ class Repaired(NamedTuple):
       frames: The F frames in the photograph.
       outside: The share of the missing pixels that lies outside all frames.
       note: Why the frames are not what one might expect, or empty.
+      mean: The photograph filled with the mean of the answers, like ``pictures``; None
+        without ``candidates``.
+      spread: ``[H, W]`` float32, how far the answers are from each other, in levels of
+        8 bits (``answers.spread``); None without ``candidates``.
     """
 
     pictures: list[Any]
@@ -36,6 +40,8 @@ class Repaired(NamedTuple):
     frames: list[frames.Frame]
     outside: float
     note: str
+    mean: Any = None
+    spread: np.ndarray | None = None
 
     @property
     def picture(self) -> Any:
@@ -111,19 +117,22 @@ def repair(
     answers = np.asarray(solution.image)
     if candidates is None:
         answers = answers[:, None]
-    composed = [
-        compose(
-            photograph,
-            missing,
-            chosen.frames,
-            list(to_uint8(answers[:, rank])),
-            way=way,
-        )
-        for rank in range(answers.shape[1])
-    ]
     given = picture if isinstance(picture, np.ndarray) else None
-    pictures = [_like(given, each.image) for each in composed]
-    return Repaired(pictures, solution, chosen.frames, composed[0].outside, chosen.note)
+
+    def composed(completed: Any) -> tuple[Any, float]:
+        squares = list(to_uint8(completed))
+        found = compose(photograph, missing, chosen.frames, squares, way=way)
+        return _like(given, found.image), found.outside
+
+    pictures, shares = zip(*map(composed, np.moveaxis(answers, 1, 0)), strict=True)
+    mean = spread = None
+    if solution.mean is not None and solution.spread is not None:
+        mean, _ = composed(solution.mean)
+        spreads = list(127.5 * np.asarray(solution.spread))
+        spread = laid_spread(missing, chosen.frames, spreads)
+    return Repaired(
+        list(pictures), solution, chosen.frames, shares[0], chosen.note, mean, spread
+    )
 
 
 def _like(given: np.ndarray | None, image: Image.Image) -> Any:

@@ -142,6 +142,14 @@ def test_candidates_are_ranked(inpaint, noise_folder):
         assert len({path.read_bytes() for path in folder.iterdir()}) == 3
         best = (output / "completed" / row["file"]).read_bytes()
         assert (folder / "1.png").read_bytes() == best
+        # Where they differ is shown in colours, the rest in grey.
+        doubt = read(output / "uncertainty" / row["file"])
+        inside = np.ptp(doubt, axis=-1) > 0
+        assert inside[4:12, 4:12].mean() > 0.9
+        inside[4:12, 4:12] = False
+        assert not inside.any()
+        assert row["spread"] > 1
+        assert -1 <= row["calibration"] <= 1
         totals = row["candidate_losses"]
         assert totals == sorted(totals)
         assert totals[0] < totals[2]
@@ -357,6 +365,8 @@ def bad_inputs(folder):
         (["--batch_size=0"], "batch_size"),
         (["--candidates=0"], "candidates"),
         (["--candidates=65"], "batch_size"),
+        (["--answer=mean", "--candidates=1"], "--answer=mean needs"),
+        (["--answer=median"], "answer"),
         (["--seed=-1"], "seed"),
         (["--output=file"], "file"),
         (["--output=/proc/none"], "/proc/none"),
@@ -374,6 +384,23 @@ def test_one_line_says_what_is_wrong(inpaint, tmp_path, arguments, message):
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (output / "completed").exists()
+
+
+def test_the_mean_of_candidates_is_nearer_to_what_was_there(inpaint, noise_folder):
+    given = (f"--input={noise_folder}", "--limit=4", "--mask=center", "--answer=mean")
+    _, output = inpaint(*given, "--candidates=5")
+    found = results(output)
+    assert (found["config"]["answer"], found["config"]["candidates"]) == ("mean", 5)
+    for row in found["images"]:
+        folder = output / "candidates" / row["file"].removesuffix(".png")
+        several = np.stack([read(path) for path in folder.iterdir()]).astype(float)
+        completed = read(output / "completed" / row["file"])
+        np.testing.assert_allclose(completed, several.mean(0), atol=1)
+    best = [row["psnr_hole"] for row in found["images"]]
+    _, output = inpaint(*given[:3], "--candidates=5")
+    assert np.mean(best) > results(output)["summary"]["psnr_hole"]
+    _, output = inpaint(*given)
+    assert results(output)["config"]["candidates"] == 8
 
 
 def test_real_faces(inpaint, real_data):

@@ -9,6 +9,7 @@ from skimage.transform import SimilarityTransform
 from inpaint_jax.data import images
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.photographs import frames
+from inpaint_jax.photographs.composing import laid_spread
 from inpaint_jax.photographs.frames import Frame
 
 PLACES = np.array([[0.39, 0.51], [0.61, 0.51], [0.5, 0.74]])
@@ -145,3 +146,22 @@ def test_a_rectangle_lies_within_the_picture():
     assert frames.rectangle((1, 2, 3, 4), (6, 4)).window == (slice(2, 6), slice(1, 4))
     with pytest.raises(ImageError, match="does not lie within the picture's 4x5"):
         frames.rectangle((1, 2, 3, 4), (5, 4))
+
+
+def test_the_spread_of_answers_lies_where_the_frame_does():
+    rows, columns = np.mgrid[:16, :16]
+    spread = (rows + 2.0 * columns)[..., None].astype(np.float32)
+    missing = np.zeros((80, 120), bool)
+    missing[10:70, 20:110] = True
+    frame = frames.rectangle((30, 5, 64, 64), missing.shape)
+    laid = laid_spread(missing, [frame], [spread])
+    # Four pixels of the photograph are one of the frame.
+    y, x = np.nonzero(missing & (np.mgrid[:80, :120][1] >= 34))
+    inside = (x < 90) & (y >= 12) & (y < 65)
+    x, y = x[inside], y[inside]
+    expected = ((y + 0.5 - 5) / 4 - 0.5) + 2 * ((x + 0.5 - 30) / 4 - 0.5)
+    np.testing.assert_allclose(laid[y, x], expected, atol=0.5)  # Bicubic.
+    assert not laid[~missing].any()
+    outside = missing.copy()
+    outside[5:69, 30:94] = False
+    assert not laid[outside].any()

@@ -263,3 +263,22 @@ def test_what_cannot_be_repaired_is_one_line(model, tmp_path):
     other = dataclasses.replace(model, name="custom")
     with pytest.raises(ImageError, match="not of faces"):
         repair(other, picture, np.ones((40, 50), bool), frame="face")
+
+
+def test_several_answers_have_a_mean_and_a_map_of_where_they_differ(model):
+    picture = off_centre()[0]
+    missing = np.zeros((800, 1200), bool)
+    missing[380:560, 150:400] = True
+    found = repair(model, picture, missing, frame="50,250,500,500", candidates=3)
+    assert len(found.pictures) == 3
+    pixels = np.stack([np.asarray(each) for each in found.pictures]).astype(float)
+    np.testing.assert_array_equal(np.asarray(found.mean)[~missing], pixels[0][~missing])
+    # Each answer is rounded and clipped, and so is what the mean is laid from.
+    difference = np.asarray(found.mean)[missing] - pixels.mean(0)[missing]
+    assert np.abs(difference).mean() < 1
+    assert (found.spread[~missing] == 0).all()
+    assert found.spread.shape == missing.shape
+    assert found.spread[missing].mean() > 5
+    alone = repair(model, picture, missing, frame="50,250,500,500")
+    assert alone.mean is None
+    assert alone.spread is None

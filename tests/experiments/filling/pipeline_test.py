@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from experiments.filling import batches
-from experiments.filling.methods import Found
+from experiments.filling.methods import Found, Several
 from experiments.filling.problems import Problem
 from inpaint_jax.data import images
 from inpaint_jax.data.pictures import find_pictures, read_picture
@@ -208,7 +208,7 @@ def batch_of_one():
 
 
 def test_what_is_not_finite_is_a_failure_of_the_method():
-    found = Found(np.full((1, 1, 16, 16, 3), np.nan, np.float32))
+    found = Found(np.full((1, 16, 16, 3), np.nan, np.float32))
     (result,) = batches.measure(batch_of_one(), found, 0.1, "--method=tv")
     assert result == batches.Failed(7, "x: --method=tv met numbers that are not finite")
 
@@ -217,9 +217,11 @@ def test_a_candidate_that_is_not_finite_is_left_out():
     completed = np.zeros((1, 3, 16, 16, 3), np.float32)
     completed[0, 2] = np.nan
     totals, seeds = np.array([[1.0, 2.0, np.nan]]), np.array([[2, 0, 1]])
-    found = Found(completed, completed[:, 0], totals=totals, seeds=seeds)
+    several = Several(completed, totals, seeds)
+    found = Found(completed[:, 0], completed[:, 0], several=several)
     (result,) = batches.measure(batch_of_one(), found, 0.1, "--method=latent")
-    assert len(result.completed) == 2
+    assert len(result.candidates) == 2
+    assert not result.spread.any()
     assert result.row["candidate_losses"] == [1.0, 2.0]
     assert result.row["candidate_seeds"] == [2, 0]
     assert all(type(seed) is int for seed in result.row["candidate_seeds"])

@@ -131,17 +131,17 @@ def test_a_folder_holds_the_results_of_its_run(inpaint, noise_folder, tmp_path):
     (output / "completed" / "notes.txt").write_text("mine")
     (output / "candidates" / "00" / "mine.png").write_bytes(b"mine")
     result = inpaint(*search, "--limit=2", "--candidates=2")
-    # Of each of four pictures three candidates and five more; and the grid.
-    assert "out held 33 pictures of an earlier run: replaced\n" in result.stdout
+    # Of each of four pictures three candidates and six more; and the grid.
+    assert "out held 37 pictures of an earlier run: replaced\n" in result.stdout
     expected = ["candidates/00/mine.png", "completed/notes.txt", "grid.png"]
     expected += ["results.json"]
     for name in ("00", "01"):
         expected += [f"candidates/{name}/{rank}.png" for rank in (1, 2)]
-        expected += [f"completed/{name}.png"]
+        expected += [f"completed/{name}.png", f"uncertainty/{name}.png"]
         expected += [f"frames/{of}/{name}.png" for of in FRAMES]
     assert files(output) == sorted(expected)
     again = inpaint("--input=noise/05.png", "--output=out", *HARMONIC)
-    assert "out held 15 pictures of an earlier run: replaced\n" in again.stdout
+    assert "out held 17 pictures of an earlier run: replaced\n" in again.stdout
     assert files(output) == [
         "candidates/00/mine.png",
         "completed/05.png",
