@@ -122,6 +122,11 @@ _FORMAT = flags.DEFINE_enum(
     "Format of the completed pictures. Default: that of each picture. Only formats "
     "without loss (all but jpg) keep known pixels bit for bit.",
 )
+_TRACE = flags.DEFINE_bool(
+    "trace",
+    False,
+    "Write film/<name>.webp for each picture: how the search fills its hole.",
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of masks and searches.", lower_bound=0, upper_bound=2**31 - 1
 )
@@ -133,7 +138,11 @@ _BATCH_SIZE = flags.DEFINE_integer(
 def main() -> int:
     # --- Settings: every fault is looked for before the work begins ------------------
     pictures, missing = _find_pictures(_INPUT.value)
-    method = from_flags.read_method(_MODEL.value, _BATCH_SIZE.value)
+    if _TRACE.value and method_flags.METHOD.value != "latent":
+        raise program.UsageError("--trace is for --method=latent")
+    method = from_flags.read_method(
+        _MODEL.value, _BATCH_SIZE.value, filmed=_TRACE.value
+    )
     problems = OfPhotographs(_find_inputs(pictures), method.model, _FRAME.value)
     job = pipeline.Job(problems, method, _SEED.value, _BATCH_SIZE.value)
 

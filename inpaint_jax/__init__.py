@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inpaint_jax import blend, latents
 from inpaint_jax.blend import overlay
-from inpaint_jax.completion import image_key, inpaint
+from inpaint_jax.completion import image_key, inpaint, replay
 from inpaint_jax.latents import LatentSpace, Normal, Uniform
 from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
@@ -96,6 +96,7 @@ __all__ = [
     "psnr_hole",
     "read_torch_dcgan",
     "repair",
+    "replay",
     "save_model",
     "search",
     "ssim",

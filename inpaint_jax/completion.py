@@ -190,6 +190,45 @@ def fill_holes(
     return completed, residual
 
 
+def replay(
+    model: Model,
+    latents: ArrayLike,
+    images: ArrayLike,
+    masks: ArrayLike,
+    *,
+    blend: bool = True,
+) -> jax.Array:
+    """The completed images at some latents, such as those of a search's path.
+
+    Args:
+      model: The model.
+      latents: ``[B, N, *L]``, as ``Solution.path`` has them.
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      masks: ``[B, S, S, 1]``, 1 = known, 0 = missing.
+      blend: As for ``inpaint``.
+
+    Returns:
+      ``[B, N, S, S, 3]`` in [-1, 1], known pixels bit for bit those of ``images``.
+    """
+    given: Any = zip(
+        np.asarray(latents), np.asarray(images), np.asarray(masks), strict=True
+    )
+    return jnp.stack([_replay(model, *each, blend=blend) for each in given])
+
+
+@functools.partial(jax.jit, static_argnames="blend")
+def _replay(
+    model: Model, latents: jax.Array, image: jax.Array, mask: jax.Array, *, blend: bool
+) -> jax.Array:
+    """``replay`` of one image."""
+    generated = jax.vmap(model.generate)(latents)
+    images, masks = (
+        jnp.broadcast_to(x, (len(latents), *x.shape)) for x in (image, mask)
+    )
+    completed, _ = fill_holes(images, generated, masks, blend=blend)
+    return completed
+
+
 def image_key(seed: int, image_id: str) -> jax.Array:
     """The PRNG key of an image, which depends on its name and the seed alone.
 

@@ -94,3 +94,23 @@ def test_a_solution_has_the_mean_and_the_spread_of_its_candidates():
     one = inpaint(candidates=1)
     np.testing.assert_array_equal(one.mean, one.image[:, 0])
     assert not jnp.any(one.spread)
+
+
+def test_a_path_is_replayed_as_completed_images():
+    keys = jax.random.split(jax.random.key(0), 2)
+    images = jax.random.uniform(jax.random.key(1), (2, 8, 8, 3), minval=-1.0)
+    masks = inpaint_jax.make_masks("center", keys, (8, 8))
+    found = inpaint_jax.inpaint(
+        MODEL, images, masks, keys, config=SHORT, keep_path=True
+    )
+    film = inpaint_jax.replay(MODEL, found.path, images, masks)
+    assert film.shape == (2, 6, 8, 8, 3)
+    for i in range(2):
+        best = int(np.argmin(found.trace.total[i]))
+        np.testing.assert_allclose(film[i, best], found.image[i], atol=1e-5)
+    known = np.broadcast_to(np.asarray(masks) == 1, images.shape)
+    for step in range(6):
+        np.testing.assert_array_equal(
+            np.asarray(film)[:, step][known].view(np.int32),
+            np.asarray(images)[known].view(np.int32),
+        )

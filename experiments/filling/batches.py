@@ -58,6 +58,7 @@ class Filled:
       candidates: ``[S, S, 3]`` uint8 each, the best first, if there are several.
       spread: ``[S, S, 1]`` float32, how far they are from each other, in levels of 8
         bits, if there are several.
+      film: ``[S, S, 3]`` uint8 each, how the best came about, if that was wanted.
     """
 
     index: int
@@ -68,6 +69,7 @@ class Filled:
     generated: np.ndarray | None
     candidates: Sequence[np.ndarray] = ()
     spread: np.ndarray | None = None
+    film: Sequence[np.ndarray] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,16 +192,21 @@ def _measure(batch: Batch, i: int, found: Found, seconds: float, by: str) -> Res
         **measures.measure(problem.original, mask, completed),
         "seconds": seconds,
     }
-    if found.several is None:
-        row = measures.for_json(row)
-        return Filled(index, problem, mask, row, completed, generated)
-    images, totals, seeds = (of[i] for of in found.several)
-    finite = np.isfinite(images).all((1, 2, 3))
-    candidates = [pixels.to_uint8(image) for image in images[finite]]
-    spread = np.asarray(answers.spread(images[finite])) * np.float32(127.5)
-    row |= {"candidate_losses": totals[finite], "candidate_seeds": seeds[finite]}
-    row |= measures.measure_several(
-        problem.original, mask, completed, candidates, spread
-    )
+    film: Sequence[np.ndarray] = ()
+    if found.film is not None:
+        film = [pixels.to_uint8(image) for image in np.nan_to_num(found.film[i])]
+    candidates, spread = [], None
+    if found.several is not None:
+        images, totals, seeds = (of[i] for of in found.several)
+        finite = np.isfinite(images).all((1, 2, 3))
+        candidates = [pixels.to_uint8(image) for image in images[finite]]
+        spread = np.asarray(answers.spread(images[finite])) * np.float32(127.5)
+        row["candidate_losses"] = totals[finite]
+        row["candidate_seeds"] = seeds[finite]
+        row |= measures.measure_several(
+            problem.original, mask, completed, candidates, spread
+        )
     row = measures.for_json(row)
-    return Filled(index, problem, mask, row, completed, generated, candidates, spread)
+    return Filled(
+        index, problem, mask, row, completed, generated, candidates, spread, film
+    )

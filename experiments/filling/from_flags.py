@@ -10,12 +10,13 @@ from experiments.runtime import program
 from inpaint_jax.pretrained import make_model
 
 
-def read_method(model_name: str, batch_size: int) -> Method:
+def read_method(model_name: str, batch_size: int, *, filmed: bool = False) -> Method:
     """The method to fill holes, with its model.
 
     Args:
       model_name: Value of ``--model``.
       batch_size: Greatest number of searches at once.
+      filmed: Whether to keep how results came about.
 
     Raises:
       program.UsageError: A flag's value is out of range, or flags do not go together.
@@ -53,4 +54,5 @@ def read_method(model_name: str, batch_size: int) -> Method:
         context_encoder=method_flags.CONTEXT_ENCODER.value,
         candidates=candidates,
         answer=answer_flags.answer(),
+        filmed=filmed,
     )

@@ -28,6 +28,8 @@ from inpaint_jax.pretrained.competitors import (
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
 
+_FILMED = 48  # Iterates in a film.
+
 
 class Found(NamedTuple):
     """The output of a method for a batch of B images.
@@ -39,6 +41,7 @@ class Found(NamedTuple):
         None: the method makes only completed images.
       figures: ``[B]`` each, figures of the best candidate by name.
       several: All candidates; None: there is only one.
+      film: ``[B, F, S, S, 3]``, how the best candidate came about; None: not wanted.
       refused: For each hole why it cannot be filled, or an empty text; None: all can.
     """
 
@@ -46,6 +49,7 @@ class Found(NamedTuple):
     generated: np.ndarray | None = None
     figures: Mapping[str, np.ndarray] = {}
     several: "Several | None" = None
+    film: np.ndarray | None = None
     refused: Sequence[str] | None = None
 
 
@@ -145,6 +149,7 @@ class Method:
         model's name.
       candidates: Number of searches for each image.
       answer: Which of them is the result: ``best``, by total loss; or their ``mean``.
+      filmed: Whether to keep how the best came about.
     """
 
     name: str
@@ -156,6 +161,7 @@ class Method:
     context_encoder: str | None = None
     candidates: int = 1
     answer: str = "best"
+    filmed: bool = False
 
     def row(self) -> dict[str, Any]:
         """The settings that must be equal for a run to go on with another's results.
@@ -240,6 +246,7 @@ class Method:
                 guided=True,
                 refinement=search.refinement,
                 blend=self.blend,
+                keep_path=self.filmed,
                 progress=lambda n: progress(len(images) * n / search.config.steps),
                 mesh=mesh,
             )
@@ -248,6 +255,14 @@ class Method:
             if self.candidates > 1:
                 totals, seeds = found.losses.total, found.candidate
                 several = Several(found.image, totals, seeds)
+            film = None
+            if found.path is not None:
+                shown = found.path[:, 0, film_steps(search.config.steps)]
+                film = np.asarray(
+                    inpaint_jax.replay(
+                        self.model, shown, images, masks, blend=self.blend
+                    )
+                )
             return Found(
                 found.mean if self.answer == "mean" else found.image[:, 0],
                 found.generated[:, 0],
@@ -257,6 +272,7 @@ class Method:
                     "blend_residual": found.residual[:, 0],
                 },
                 several,
+                film,
             )
 
         return Prepared(fill)
@@ -265,6 +281,12 @@ class Method:
     def _network(self) -> Competitor:
         name = self.context_encoder or self.model.name
         return read_competitor("context_encoder", name)
+
+
+def film_steps(steps: int) -> np.ndarray:
+    """The iterates, of ``steps`` + 1, that a film shows: most at the beginning."""
+    shares = np.linspace(0, 1, _FILMED) ** 2
+    return np.unique(np.rint(shares * steps).astype(int))
 
 
 def _settings(fill: baselines.Fill) -> dict[str, Any]:

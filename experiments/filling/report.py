@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from PIL import Image, ImageOps
 
-from experiments.filling import doubt, measures, sheets
+from experiments.filling import doubt, film, measures, sheets
 from experiments.filling.batches import Failed, Filled
 from experiments.filling.photographs import Restored
 from experiments.runtime import distributed, program
@@ -17,7 +17,7 @@ from inpaint_jax.data import images, written
 
 GRID, RESULTS = "grid.png", "results.json"
 
-PICTURES = ("completed", "uncertainty", "frames", "candidates", GRID)
+PICTURES = ("completed", "uncertainty", "frames", "candidates", "film", GRID)
 """Subfolders for the pictures that a run writes."""
 
 Rows = list[dict[str, Any]]
@@ -153,11 +153,20 @@ class ToFolder:
             for each in results
             if each.spread is not None
         }
+        films = {
+            f"film/{Path(each.problem.file).stem}.webp": each
+            for result in results
+            for each in result.filled
+            if each.film
+        }
         photographs = {f"completed/{each.row['file']}": each for each in results}
         # The note comes first, so that it lists every file even if the run is killed.
-        written.add(self._folder, "inpaint", [*files, *photographs])
+        written.add(self._folder, "inpaint", [*files, *films, *photographs])
         for path, picture in files.items():
             images.write_png(self._folder / path, picture)
+        for path, filmed in films.items():
+            place = program.make_folder((self._folder / path).parent)
+            program.write_bytes(place / Path(path).name, film.encode(filmed))
         for path, result in photographs.items():
             place = program.make_folder((self._folder / path).parent)
             encoded = result.encode(images.writable_format(path))

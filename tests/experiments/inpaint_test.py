@@ -403,6 +403,26 @@ def test_the_mean_of_candidates_is_nearer_to_what_was_there(inpaint, noise_folde
     assert results(output)["config"]["candidates"] == 8
 
 
+def test_a_film_shows_how_a_hole_fills(inpaint, noise_folder):
+    given = (f"--input={noise_folder}", "--limit=2", "--mask=center", "--trace")
+    _, output = inpaint(*given, "--candidates=2")
+    for row in results(output)["images"]:
+        film = Image.open(output / "film" / row["file"].replace(".png", ".webp"))
+        assert film.size == (256, 256)
+        # Pictures that are the same are one, and an untrained model hardly moves.
+        assert film.n_frames >= 2
+        pictures = [np.asarray(film.convert("RGB"))]
+        film.seek(film.n_frames - 1)
+        pictures.append(np.asarray(film.convert("RGB")))
+        hole = slice(72, 184)
+        assert pictures[0][hole, hole].mean() < 2
+        # Compressed with loss.
+        completed = Image.open(output / "completed" / row["file"]).resize((256, 256), 3)
+        assert np.abs(pictures[1] - np.asarray(completed, float)).mean() < 12
+    result, _ = inpaint(*given, "--method=tv", check=False)
+    assert "--trace is for --method=latent" in result.stderr
+
+
 def test_real_faces(inpaint, real_data):
     zipped = real_data / "celeba64" / "test.zip"
     _, output = inpaint(
