@@ -184,6 +184,8 @@ def _merge(
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
     summary["swd"] = _swd(completed, originals)
+    if evaluation.method.candidates > 1:
+        summary["calibration_of_pictures"] = measures.calibration_of_pictures(rows)
     if perceptual.is_installed() and evaluation.source.size >= perceptual.LEAST:
         distances = perceptual.distances(completed, originals)
         mean = float(distances.mean(dtype=np.float64))

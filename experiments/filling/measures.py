@@ -87,13 +87,36 @@ def measure_several(
     if original is not None:
         difference = original[hole].astype(np.float64) - completed[hole]
         error = np.sqrt(np.square(difference).mean(-1))
-        if np.ptp(doubt) > 0 and np.ptp(error) > 0:
-            figures["calibration"] = float(stats.spearmanr(doubt, error).statistic)
+        figures["calibration"] = _rank_correlation(doubt, error)
     can_see = perceptual.is_installed() and len(mask) >= perceptual.LEAST
     if can_see and len(candidates) > 1:
         one, other = np.stack(candidates[:-1]), np.stack(candidates[1:])
         figures["diversity"] = float(perceptual.distances(one, other).mean())
     return figures
+
+
+def calibration_of_pictures(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """The rank correlation over pictures of the candidates' spread and the error.
+
+    Args:
+      rows: Rows of pictures with ``spread`` and ``psnr_hole``.
+    """
+    found = [
+        (row["spread"], row["psnr_hole"])
+        for row in rows
+        if None not in (row.get("spread"), row.get("psnr_hole"))
+    ]
+    if not found:
+        return None
+    spreads, similarities = np.array(found).T
+    return _rank_correlation(spreads, -similarities)
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
+    """Spearman's, of two arrays ``[N]``; None where one is the same everywhere."""
+    if not (np.ptp(one) > 0 and np.ptp(other) > 0):
+        return None
+    return float(stats.spearmanr(one, other).statistic)
 
 
 def measure_photograph(original: np.ndarray, completed: np.ndarray) -> dict[str, Any]:

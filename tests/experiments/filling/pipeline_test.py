@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from experiments.filling import batches
@@ -96,6 +97,25 @@ def test_pictures_of_one_name_are_the_same_in_both(fill, noise_folder):
     assert sorted(rows) == sorted(others) == ["a/x", "b/x"]
     for id, row in rows.items():
         assert completed(one, row) == completed(other, others[id])
+
+
+def test_both_programs_take_the_mean_of_candidates(fill):
+    given = (*METHODS["paper"], "--mask=center", "--candidates=3", "--answer=mean")
+    one, other = fill("inpaint", "a", *given), fill("evaluate", "b", *given)
+    rows, others = rows_of(one), rows_of(other)
+    for id, row in rows.items():
+        assert completed(one, row) == completed(other, others[id])
+        assert row["spread"] == others[id]["spread"] > 0
+    found = json.loads((other / "metrics.json").read_text())
+    assert (found["config"]["candidates"], found["config"]["answer"]) == (3, "mean")
+    spreads, errors = zip(
+        *((row["spread"], -row["psnr_hole"]) for row in others.values()), strict=True
+    )
+    expected = stats.spearmanr(spreads, errors).statistic
+    figures = found["figures"]
+    assert figures["calibration_of_pictures"] == pytest.approx(expected)
+    calibrations = [row["calibration"] for row in others.values()]
+    assert figures["calibration"]["mean"] == pytest.approx(np.mean(calibrations))
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
