@@ -204,7 +204,10 @@ class Method:
         training = self.training.images
         if self.name == "mean":
             return baselines.guided_fill(to_float(training.mean(0, dtype=np.float64)))
-        return baselines.nearest_fill(training, blend=self.blend)
+        if self.name == "nearest":
+            return baselines.nearest_fill(training, blend=self.blend)
+        gaussian, sampled = baselines.fit_gaussian(training), self.name == "gaussian"
+        return baselines.ridge_fill(gaussian, sampled=sampled, blend=self.blend)
 
     def prepare(self, progress: Callable[[float], object], mesh: Mesh) -> Prepared:
         """The method as a function that divides each batch over a mesh.
@@ -218,6 +221,7 @@ class Method:
           ModelError: There is no such context encoder, or it is for images of another
             size.
           DataError: The training images cannot be read.
+          FillError: They are too few, or a library is not installed.
         """
         if self.name == "latent":
             return self._prepare_search(progress, mesh)

@@ -12,7 +12,9 @@ METHOD = flags.DEFINE_enum(
     METHODS,
     "latent: a search of the latent space (--search). context_encoder: one pass of a "
     "network (Pathak et al.). mean: the smoothest fill with the gradients of the mean "
-    "training image. nearest: the training image that fits best. harmonic: the "
+    "training image. nearest: the training image that fits best. ridge: ridge "
+    "regression from known to missing pixels. gaussian: a sample of what it leaves "
+    "open. harmonic: the "
     "smoothest fill. biharmonic, telea, navier_stokes: classical methods of "
     "scikit-image and OpenCV. tv: least total variation. low_rank: least truncated "
     "nuclear norm. patch_match: patches from around the hole. For all but latent "
@@ -21,7 +23,7 @@ METHOD = flags.DEFINE_enum(
 TRAIN_DATASET = flags.DEFINE_string(
     "train_dataset",
     None,
-    "Training images for --method=mean and nearest: a data set as in "
+    "Training images for --method=mean, nearest, ridge and gaussian: a data set as in "
     "experiments.train, whose split train is used, or images:PATH.",
 )
 CONTEXT_ENCODER = flags.DEFINE_string(
@@ -33,8 +35,9 @@ CONTEXT_ENCODER = flags.DEFINE_string(
 _BLEND = flags.DEFINE_bool(
     "blend",
     None,
-    "Poisson blending of the results of latent, nearest and context_encoder; otherwise "
-    "they are pasted. Default: only latent is blended, as in the paper.",
+    "Poisson blending of the results of latent, context_encoder, nearest, ridge and "
+    "gaussian; otherwise they are pasted. Default: only latent is blended, as in the "
+    "paper.",
 )
 
 
@@ -47,7 +50,7 @@ def check() -> None:
     name = METHOD.value
     if (name in FROM_TRAINING) != (TRAIN_DATASET.value is not None):
         raise program.UsageError(
-            f"--method={' and '.join(FROM_TRAINING)} need --train_dataset; no other "
+            f"--method={', '.join(FROM_TRAINING)} need --train_dataset; no other "
             "method takes it"
         )
     if name != "latent":

@@ -17,6 +17,7 @@ from inpaint_jax.baselines.low_rank import low_rank_fill
 from inpaint_jax.baselines.membrane import guided_fill, harmonic_fill
 from inpaint_jax.baselines.nearest import nearest_fill
 from inpaint_jax.baselines.patch_match import patch_match_fill
+from inpaint_jax.baselines.ridge import fit_gaussian, ridge_fill
 from inpaint_jax.baselines.tv import tv_fill
 
 FILLS: dict[str, Fill] = {
@@ -38,12 +39,14 @@ __all__ = [
     "HostFill",
     "biharmonic_fill",
     "context_encoder_fill",
+    "fit_gaussian",
     "guided_fill",
     "harmonic_fill",
     "low_rank_fill",
     "navier_stokes_fill",
     "nearest_fill",
     "patch_match_fill",
+    "ridge_fill",
     "telea_fill",
     "tv_fill",
 ]

@@ -137,6 +137,8 @@ def test_an_evaluation_of_every_kind_of_method(
         "nearest, blended": evaluate(
             "blended", "--method=nearest", training, "--blend"
         ),
+        "ridge": evaluate("ridge", "--method=ridge", training),
+        "gaussian": evaluate("gaussian", "--method=gaussian", training),
         "context encoder": evaluate(
             "ce",
             "--method=context_encoder",
@@ -168,7 +170,7 @@ def test_the_search_can_be_pasted(evaluate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method=nearest"], "--method=mean and nearest need --train_dataset"),
+        (["--method=nearest"], "mean, nearest, ridge, gaussian need --train_dataset"),
         (["--method=tv", "--blend"], "--blend is for latent, context_encoder, nearest"),
         (["--method=tv", "--search=fast"], "--search is for --method=latent"),
         (["--context_encoder=x"], "--context_encoder is for --method=context_encoder"),
