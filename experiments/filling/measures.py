@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy import stats
 
 from inpaint_jax import metrics, pixels
 from inpaint_jax.quality import perceptual
@@ -116,6 +115,8 @@ def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     """Spearman's, of two arrays ``[N]``; None where one is the same everywhere."""
     if not (np.ptp(one) > 0 and np.ptp(other) > 0):
         return None
+    from scipy import stats  # Here, as most programs need not wait for it.
+
     return float(stats.spearmanr(one, other).statistic)
 
 
