@@ -2,7 +2,6 @@
 
 import functools
 
-import matplotlib
 import numpy as np
 
 _MOST = 48
@@ -12,6 +11,8 @@ _MOST = 48
 @functools.cache
 def _colours() -> np.ndarray:
     """``[256, 3]`` uint8, from black over purple and red to yellow."""
+    import matplotlib  # Here, as most runs need not wait for it.
+
     colours = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)
     return np.asarray(colours)[:, :3]
 
