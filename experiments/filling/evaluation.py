@@ -21,6 +21,7 @@ from experiments.filling import (
     measures,
     methods,
     pipeline,
+    realism,
     sheets,
     workfolder,
 )
@@ -29,9 +30,8 @@ from experiments.runtime import distributed, program
 from inpaint_jax import parallel
 from inpaint_jax.baselines import HoleError
 from inpaint_jax.data import datasets
-from inpaint_jax.quality import perceptual, sets
 
-_SWD_IMAGES = 2048
+_COMPARED = 2048  # Images, the first ones: distances of sets take memory and minutes.
 # Values of fields that older config.json files lack.
 _OLDER = {
     "blend": True,
@@ -180,16 +180,12 @@ def _merge(
         program.warn(reason)
     if not rows:
         return 2
-    originals, completed = folder.pairs(rows[:_SWD_IMAGES])
+    originals, completed = folder.pairs(rows[:_COMPARED])
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
-    summary["swd"] = _swd(completed, originals)
+    summary |= realism.measure(completed, originals)
     if evaluation.method.candidates > 1:
         summary["calibration_of_pictures"] = measures.calibration_of_pictures(rows)
-    if perceptual.is_installed() and evaluation.source.size >= perceptual.LEAST:
-        distances = perceptual.distances(completed, originals)
-        mean = float(distances.mean(dtype=np.float64))
-        summary["lpips"] = {"mean": mean, "n": len(completed)}
     program.write_json(
         folder.path / "metrics.json",
         {
@@ -211,16 +207,6 @@ def _merge(
     print(line)
     print(f"look at {folder.path / workfolder.GRID}")
     return 1 if failed else 0
-
-
-def _swd(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
-    """Sliced Wasserstein distance of the completed images to the originals.
-
-    It is low only if texture is right, which PSNR hardly measures. For a large data set
-    only the first images are used, because it takes memory and minutes.
-    """
-    distances = sets.sliced_wasserstein(completed, originals)
-    return {**measures.by_level(distances), "n": len(completed)}
 
 
 def _write_grid(

@@ -1,7 +1,7 @@
 """Fréchet inception distance, for users who have the weights of its network.
 
 The features are those of torch-fidelity, whose network and resizing reproduce the
-original program; the distance between them is ``sets.frechet_distance``.
+original program; the distance between them is ``sets.frechet_distance_of``.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from inpaint_jax.quality.sets import frechet_distance
+from inpaint_jax.quality.sets import frechet_distance_of
 
 _LAYER = "2048"
 _BATCH = 32
@@ -92,8 +92,4 @@ def frechet_inception_distance(
       Heusel et al., GANs trained by a two time-scale update rule converge to a local
       Nash equilibrium, NeurIPS 2017
     """
-    statistics = []
-    for images in (a, b):
-        found = features(images)
-        statistics += [found.mean(0), np.cov(found, rowvar=False)]
-    return frechet_distance(*statistics)
+    return frechet_distance_of(features(a), features(b))

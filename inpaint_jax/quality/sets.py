@@ -116,6 +116,53 @@ def frechet_distance(
     return float(distance - 2 * np.sqrt(np.maximum(cross, 0)).sum())
 
 
+def frechet_distance_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance between the Gaussians of two sets of features.
+
+    Args:
+      a: ``[N, F]``, N at least 2.
+      b: ``[M, F]``, M at least 2.
+
+    Returns:
+      The distance. It is biased upwards, the more the fewer rows there are.
+    """
+    statistics = []
+    for features in (a, b):
+        features = np.asarray(features, np.float64)
+        statistics += [features.mean(0), np.cov(features, rowvar=False)]
+    return frechet_distance(*statistics)
+
+
+def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
+    r"""Squared maximum mean discrepancy of two sets of features, unbiased.
+
+    With the kernel :math:`k(x, y) = (x^T y / F + 1)^3`. For the features of an
+    Inception network it is the KID (Binkowski et al.). Unlike the Fréchet distance it
+    can be compared between sets of different sizes.
+
+    Args:
+      a: ``[N, F]``, N at least 2.
+      b: ``[M, F]``, M at least 2.
+
+    Returns:
+      The distance times 1000; about 0 for two sets of one source, and then as often
+      negative.
+
+    References:
+      Binkowski et al., Demystifying MMD GANs, ICLR 2018
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+
+    def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return np.asarray((one @ other.T / one.shape[1] + 1) ** 3)
+
+    def among(one: np.ndarray) -> float:
+        found = kernel(one, one)
+        return float((found.sum() - np.trace(found)) / (len(one) * (len(one) - 1)))
+
+    return 1000 * (among(a) + among(b) - 2 * float(kernel(a, b).mean()))
+
+
 def _laplacian_pyramid(images: np.ndarray) -> list[np.ndarray]:
     """Laplacian pyramid of ``[N, S, S, C]``: float32 levels from S down to 16."""
     levels = [np.array(images, np.float32)]  # A copy, because it is changed below.

