@@ -77,7 +77,11 @@ def main() -> int:
 def _evaluate() -> int:
     with program.usage_errors():
         masks.mask_function(_MASK.value)
-    method = from_flags.read_method(_MODEL.value, _BATCH_SIZE.value)
+    method = from_flags.read_method(
+        _MODEL.value,
+        candidates=answer_flags.candidates(_BATCH_SIZE.value),
+        answer=answer_flags.answer(),
+    )
     source = dataset_flags.open_source(
         _DATASET.value,
         _SPLIT.value,

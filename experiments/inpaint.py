@@ -137,11 +137,15 @@ _BATCH_SIZE = flags.DEFINE_integer(
 
 def main() -> int:
     # --- Settings: every fault is looked for before the work begins ------------------
-    pictures, missing = _find_pictures(_INPUT.value)
     if _TRACE.value and method_flags.METHOD.value != "latent":
         raise program.UsageError("--trace is for --method=latent")
+    candidates = answer_flags.candidates(_BATCH_SIZE.value)
+    pictures, missing = _find_pictures(_INPUT.value)
     method = from_flags.read_method(
-        _MODEL.value, _BATCH_SIZE.value, filmed=_TRACE.value
+        _MODEL.value,
+        candidates=candidates,
+        answer=answer_flags.answer(),
+        filmed=_TRACE.value,
     )
     problems = OfPhotographs(_find_inputs(pictures), method.model, _FRAME.value)
     job = pipeline.Job(problems, method, _SEED.value, _BATCH_SIZE.value)

@@ -1,27 +1,34 @@
 """Films of searches: how a hole fills, step by step."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from experiments.filling.batches import Filled
-from inpaint_jax import pixels
-
+_SHOWN = 48  # Iterates.
 _SIDE = 256  # Least side in pixels.
 _FIRST, _EACH, _LAST = 700, 60, 2000  # Milliseconds that a picture is shown.
 
 
-def encode(filled: Filled) -> bytes:
+def iterates(steps: int) -> np.ndarray:
+    """The iterates to show, of ``steps`` + 1: most are from the beginning."""
+    shares = np.linspace(0, 1, _SHOWN) ** 2
+    return np.unique(np.rint(shares * steps).astype(int))
+
+
+def encode(
+    masked: np.ndarray, course: Sequence[np.ndarray], completed: np.ndarray
+) -> bytes:
     """An animated WebP, in a loop: the hole, the course of the search, the result.
 
     Args:
-      filled: A frame that was filled, with its ``film``.
+      masked: ``[S, S, 3]`` uint8.
+      course: ``[S, S, 3]`` uint8 each, completed images at iterates of the search.
+      completed: ``[S, S, 3]`` uint8.
     """
-    problem = filled.problem
-    first = pixels.with_hole(problem.image, filled.mask)
-    shown = [_enlarged(each) for each in [first, *filled.film, filled.completed]]
-    durations = [_FIRST, *[_EACH] * len(filled.film), _LAST]
+    shown = [_enlarged(each) for each in [masked, *course, completed]]
+    durations = [_FIRST, *[_EACH] * len(course), _LAST]
     file = io.BytesIO()
     shown[0].save(
         file,

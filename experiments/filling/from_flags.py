@@ -1,7 +1,6 @@
 """The method that is chosen by the flags of ``experiments.flags``."""
 
 from experiments.filling.methods import Method, Search, Training
-from experiments.flags import answers as answer_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
 from experiments.flags import model as model_flags
@@ -10,12 +9,19 @@ from experiments.runtime import program
 from inpaint_jax.pretrained import make_model
 
 
-def read_method(model_name: str, batch_size: int, *, filmed: bool = False) -> Method:
+def read_method(
+    model_name: str,
+    *,
+    candidates: int = 1,
+    answer: str = "best",
+    filmed: bool = False,
+) -> Method:
     """The method to fill holes, with its model.
 
     Args:
       model_name: Value of ``--model``.
-      batch_size: Greatest number of searches at once.
+      candidates: Number of searches for each image.
+      answer: Which of their results is the answer.
       filmed: Whether to keep how results came about.
 
     Raises:
@@ -24,7 +30,6 @@ def read_method(model_name: str, batch_size: int, *, filmed: bool = False) -> Me
       DataError: The training images of ``--train_dataset`` cannot be found.
     """
     method_flags.check()
-    candidates = answer_flags.candidates(batch_size)
     parts = model_flags.read(model_name)
     number_type = search_flags.precision_of_networks()
     model = make_model(parts, precision=number_type)
@@ -53,6 +58,6 @@ def read_method(model_name: str, batch_size: int, *, filmed: bool = False) -> Me
         training=training,
         context_encoder=method_flags.CONTEXT_ENCODER.value,
         candidates=candidates,
-        answer=answer_flags.answer(),
+        answer=answer,
         filmed=filmed,
     )

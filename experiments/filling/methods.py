@@ -13,6 +13,7 @@ from jax import tree_util
 from jax.sharding import Mesh
 
 import inpaint_jax
+from experiments.filling import film
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import BLENDED
 from experiments.runtime import program
@@ -27,8 +28,6 @@ from inpaint_jax.pretrained.competitors import (
 )
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
-
-_FILMED = 48  # Iterates in a film.
 
 
 class Found(NamedTuple):
@@ -259,10 +258,10 @@ class Method:
             if self.candidates > 1:
                 totals, seeds = found.losses.total, found.candidate
                 several = Several(found.image, totals, seeds)
-            film = None
+            course = None
             if found.path is not None:
-                shown = found.path[:, 0, film_steps(search.config.steps)]
-                film = np.asarray(
+                shown = found.path[:, 0, film.iterates(search.config.steps)]
+                course = np.asarray(
                     inpaint_jax.replay(
                         self.model, shown, images, masks, blend=self.blend
                     )
@@ -276,7 +275,7 @@ class Method:
                     "blend_residual": found.residual[:, 0],
                 },
                 several,
-                film,
+                course,
             )
 
         return Prepared(fill)
@@ -285,12 +284,6 @@ class Method:
     def _network(self) -> Competitor:
         name = self.context_encoder or self.model.name
         return read_competitor("context_encoder", name)
-
-
-def film_steps(steps: int) -> np.ndarray:
-    """The iterates, of ``steps`` + 1, that a film shows: most at the beginning."""
-    shares = np.linspace(0, 1, _FILMED) ** 2
-    return np.unique(np.rint(shares * steps).astype(int))
 
 
 def _settings(fill: baselines.Fill) -> dict[str, Any]:

@@ -166,7 +166,9 @@ class ToFolder:
             images.write_png(self._folder / path, picture)
         for path, filmed in films.items():
             place = program.make_folder((self._folder / path).parent)
-            program.write_bytes(place / Path(path).name, film.encode(filmed))
+            masked = pixels.with_hole(filmed.problem.image, filmed.mask)
+            encoded = film.encode(masked, filmed.film, filmed.completed)
+            program.write_bytes(place / Path(path).name, encoded)
         for path, result in photographs.items():
             place = program.make_folder((self._folder / path).parent)
             encoded = result.encode(images.writable_format(path))

@@ -13,12 +13,13 @@ from PIL import Image
 from tqdm import tqdm
 
 import inpaint_jax
-from experiments.filling import batches, from_flags
+from experiments.filling import batches, doubt, film, from_flags
 from experiments.filling.methods import Method
 from experiments.filling.photographs import frame_name
-from inpaint_jax import pretrained
+from inpaint_jax import pixels, pretrained
 from inpaint_jax.data import decoding
 from inpaint_jax.data.files import ImageError
+from inpaint_jax.data.mask_meaning import read_missing
 from inpaint_jax.photographs.photograph import Photograph
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import Model
@@ -49,14 +50,17 @@ class Answers(NamedTuple):
 
     Attributes:
       pictures: The filled hole with what is around it, the best answer first, to be
-        looked at.
-      losses: The total loss of each, summed over all frames.
-      files: Name and content of the file of each, at full size and without loss.
+        looked at; of several also their mean, and a map of where they differ.
+      captions: What each is.
+      film: How the best came about, an animated WebP: of the first frame.
+      files: Name and content of the file of each answer, and of their mean, at full
+        size and without loss.
       notes: What is unexpected, but no fault.
     """
 
     pictures: list[Image.Image]
-    losses: list[float]
+    captions: list[str]
+    film: bytes
     files: list[tuple[str, bytes]]
     notes: list[str]
 
@@ -160,6 +164,7 @@ class Desk:
             refinement=method.search.refinement,
             blend=method.blend,
             guided=True,
+            keep_path=True,
             progress=report,
             progress_every=_EVERY,
         )
@@ -170,13 +175,27 @@ class Desk:
                 f"{share} of the hole lies outside of what the model saw, and was "
                 "filled from its surroundings"
             )
+        losses = np.asarray(found.solution.losses.total).sum(axis=0)
+        captions = [f"loss {loss:.1f}" for loss in losses]
+        names = [f"-{rank + 1}" if count > 1 else "" for rank in range(count)]
+        pictures = list(found.pictures)
+        if count > 1:
+            captions.append("the mean of all")
+            names.append("-mean")
+            pictures.append(found.mean)
         near = _around(missing, given.photograph.shape)
+        shown = [decoding.to_rgb(each) for each in pictures]
+        if count > 1 and found.spread is not None:
+            captions.append("where they differ")
+            hole = read_missing(missing, image_size=given.photograph.shape)
+            shown.append(doubt.picture_of(shown[-1], hole, found.spread))
         return Answers(
-            [preview(decoding.to_rgb(each)[near]) for each in found.pictures],
-            np.asarray(found.solution.losses.total).sum(axis=0).tolist(),
+            [preview(each[near]) for each in shown],
+            captions,
+            _film(loaded, found, blend=method.blend),
             [
-                _file(given, picture, f"-{rank + 1}" if count > 1 else "")
-                for rank, picture in enumerate(found.pictures)
+                _file(given, picture, name)
+                for picture, name in zip(pictures, names, strict=True)
             ],
             [note for note in notes if note],
         )
@@ -204,6 +223,17 @@ def canvas_of(photograph: Photograph) -> Image.Image:
     # A brush would be as large as the eyes of a small picture.
     factor = math.ceil(_PAINTED / max(image.size))
     return image.resize((factor * image.width, factor * image.height))
+
+
+def _film(model: Model, found: inpaint_jax.Repaired, *, blend: bool) -> bytes:
+    """How the best answer came about in the first frame."""
+    images, masks = (each[:1] for each in found.seen)
+    path = np.asarray(found.solution.path)[:1, 0]
+    shown = path[:, film.iterates(path.shape[1] - 1)]
+    (course,) = np.asarray(inpaint_jax.replay(model, shown, images, masks, blend=blend))
+    masked = pixels.with_hole(pixels.to_uint8(images[0]), masks[0])
+    completed = pixels.to_uint8(found.solution.image[0, 0])
+    return film.encode(masked, [pixels.to_uint8(each) for each in course], completed)
 
 
 def _around(missing: np.ndarray, shape: tuple[int, int]) -> tuple[slice, slice]:

@@ -125,16 +125,25 @@ def _lay_out(desk: Desk, folder: Path, ending: threading.Event) -> gr.Blocks:
                     height=560,
                     elem_id="editor",
                 )
-        answers = gr.Gallery(
-            label="What came of the hole, the best first",
-            format="jpeg",
-            columns=ANSWERS[-1],
-            rows=1,
-            object_fit="contain",
-            interactive=False,
-            buttons=["fullscreen"],
-            elem_id="answers",
-        )
+        with gr.Row():
+            answers = gr.Gallery(
+                label="What came of the hole, the best first",
+                format="jpeg",
+                columns=ANSWERS[-1] // 2 + 1,
+                object_fit="contain",
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="answers",
+                scale=3,
+            )
+            film = gr.Image(
+                label="How the search filled it",
+                format="webp",
+                interactive=False,
+                buttons=["download"],
+                visible=False,
+                elem_id="film",
+            )
         files = gr.File(
             label="At full size, without loss",
             file_count="multiple",
@@ -149,7 +158,8 @@ def _lay_out(desk: Desk, folder: Path, ending: threading.Event) -> gr.Blocks:
             photograph = desk.read(path)
             canvas = canvas_of(photograph.photograph)
             drawing = {"background": canvas, "layers": [], "composite": None}
-            return photograph, drawing, None, gr.File(None, visible=False), ""
+            nothing = gr.Image(None, visible=False), gr.File(None, visible=False)
+            return photograph, drawing, None, *nothing, ""
 
         def upload_taken(path: str) -> tuple[Any, ...]:
             try:
@@ -179,23 +189,24 @@ def _lay_out(desk: Desk, folder: Path, ending: threading.Event) -> gr.Blocks:
 
             progress(0, desc="looking")
             found = desk.fill(given, strokes, model, count, report)
-            captions = [f"loss {loss:.1f}" for loss in found.losses]
             place = Path(tempfile.mkdtemp(dir=folder))
             written = []
             for name, content in found.files:
                 (place / name).write_bytes(content)
                 written.append(str(place / name))
-            shown = list(zip(found.pictures, captions, strict=True))
+            (place / "film.webp").write_bytes(found.film)
+            course = gr.Image(str(place / "film.webp"), visible=True)
+            shown = list(zip(found.pictures, found.captions, strict=True))
             said = "  \n".join(map(html.escape, found.notes))
-            return shown, gr.File(written, visible=True), said
+            return shown, course, gr.File(written, visible=True), said
 
-        fresh = [given, editor, answers, files, notes]
+        fresh = [given, editor, answers, film, files, notes]
         upload.upload(upload_taken, upload, fresh, api_name="take")
         examples.click(example_taken, examples, [upload, *fresh], api_name="example")
         button.click(
             fill,
             [given, editor, model, count],
-            [answers, files, notes],
+            [answers, film, files, notes],
             api_name="fill",
             show_progress_on=answers,
         )

@@ -27,6 +27,8 @@ class Repaired(NamedTuple):
       solution: What ``inpaint`` found in the F frames: ``[F, ...]``, and with
         ``candidates=K`` ``[F, K, ...]``.
       frames: The F frames in the photograph.
+      seen: What the model saw of them: images ``[F, S, S, 3]`` in [-1, 1], and masks
+        ``[F, S, S, 1]``, 1 = known.
       outside: The share of the missing pixels that lies outside all frames.
       note: Why the frames are not what one might expect, or empty.
       mean: The photograph filled with the mean of the answers, like ``pictures``; None
@@ -38,6 +40,7 @@ class Repaired(NamedTuple):
     pictures: list[Any]
     solution: Solution
     frames: list[frames.Frame]
+    seen: tuple[np.ndarray, np.ndarray]
     outside: float
     note: str
     mean: Any = None
@@ -105,12 +108,13 @@ def repair(
         raise ImageError("nothing is missing under the mask")
     rgb = photograph.rgb()
     chosen = faces.choose(rgb, missing, frame=frame, **faces.wanted_by(model))
-    seen = [frames.cut(rgb, missing, each, model.image_size) for each in chosen.frames]
+    cut = [frames.cut(rgb, missing, each, model.image_size) for each in chosen.frames]
+    images, masks = (np.stack(each) for each in zip(*cut, strict=True))
+    seen = to_float(images), masks
     solution = inpaint(
         model,
-        to_float(np.stack([image for image, _ in seen])),
-        np.stack([known for _, known in seen]),
-        key(len(seen)) if callable(key) else key,
+        *seen,
+        key(len(cut)) if callable(key) else key,
         candidates=candidates,
         **options,
     )
@@ -131,7 +135,14 @@ def repair(
         spreads = list(127.5 * np.asarray(solution.spread))
         spread = laid_spread(missing, chosen.frames, spreads)
     return Repaired(
-        list(pictures), solution, chosen.frames, shares[0], chosen.note, mean, spread
+        list(pictures),
+        solution,
+        chosen.frames,
+        seen,
+        shares[0],
+        chosen.note,
+        mean,
+        spread,
     )
 
 

@@ -82,7 +82,7 @@ def take(client, path):
 
 def fill(client, model, folder, hole, count=1):
     """The contents of the files that come back, and what is said of them."""
-    _, files, notes = client.predict(
+    *_, files, notes = client.predict(
         drawing(folder, hole), str(model), count, api_name="/fill"
     )
     return [fetch(file["url"]) for file in files["value"]], notes
@@ -100,7 +100,7 @@ def test_it_answers_as_the_program_does(
     path, hole = photograph
     take(client, path)
     answers, notes = fill(client, tiny_model_file, tmp_path, hole, count=2)
-    assert len(answers) == 2
+    assert len(answers) == 3  # The last one is the mean of the others.
     given = np.asarray(Image.open(path))
     for answer in answers:
         image = Image.open(io.BytesIO(answer))

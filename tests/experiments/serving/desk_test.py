@@ -52,6 +52,33 @@ def test_progress_ends_with_the_whole(desks, hole):
     assert shares == [0.5, 1.0]
 
 
+def test_several_answers_come_with_their_mean_and_a_map(desks, hole):
+    found = desks.fill(given(), hole, desks.models[0], 2)
+    assert found.captions[2:] == ["the mean of all", "where they differ"]
+    assert len(found.pictures) == 4
+    names = [name for name, _ in found.files]
+    assert names == ["a-1.png", "a-2.png", "a-mean.png"]
+    one, other, mean = (
+        np.asarray(Image.open(io.BytesIO(content)), float) for _, content in found.files
+    )
+    np.testing.assert_array_equal(mean[~hole], one[~hole])
+    assert np.abs(mean - (one + other) / 2)[hole].mean() < 2
+    doubt = np.asarray(found.pictures[3])
+    coloured = np.ptp(doubt, axis=-1) > 0
+    # What is shown is the hole, and around it as much as it is wide.
+    assert coloured.any()
+    assert coloured.sum() <= hole.sum()
+    alone = desks.fill(given(), hole, desks.models[0], 1)
+    assert len(alone.pictures) == len(alone.files) == len(alone.captions) == 1
+
+
+def test_a_film_comes_along(desks, hole):
+    found = desks.fill(given(), hole, desks.models[0], 1)
+    with Image.open(io.BytesIO(found.film)) as film:
+        assert film.format == "WEBP"
+        assert film.n_frames >= 2
+
+
 LOSSLESS = {
     ("RGB", "JPEG"): "PNG",
     ("RGB", "TIFF"): "TIFF",
