@@ -33,7 +33,7 @@ def spread(answers: jax.Array) -> jax.Array:
       ``[H, W, 1]``, in units of the pixels' values (127.5 levels of 8 bits each); 0
       where all answers are the same, and everywhere for K = 1.
     """
-    squares = jnp.square(answers - answers.mean(0)).sum(0)
+    squares = jnp.square(answers - answers.mean(0, keepdims=True)).sum(0)
     variance = squares / max(len(answers) - 1, 1)
     deviation = jnp.sqrt(variance.mean(-1, keepdims=True))
     return jnp.where(_same(answers).all(-1, keepdims=True), 0.0, deviation)
@@ -41,4 +41,4 @@ def spread(answers: jax.Array) -> jax.Array:
 
 def _same(answers: jax.Array) -> jax.Array:
     """Where all answers are equal, ``[H, W, 3]``: sums of equal numbers may round."""
-    return (answers == answers[0]).all(0)
+    return (answers == answers[:1]).all(0)

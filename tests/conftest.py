@@ -40,7 +40,16 @@ jax.config.update("jax_compilation_cache_dir", str(COMPILED))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 DEMO = ROOT / "inpaint_jax" / "demo"
-CORE = {"blend", "completion", "latents", "losses", "masks", "metrics", "search"}
+CORE = {
+    "answers",
+    "blend",
+    "completion",
+    "latents",
+    "losses",
+    "masks",
+    "metrics",
+    "search",
+}
 TIME_LIMIT = 900  # Seconds that a program may take, on a machine with much to do.
 TINY = Architecture(latent_size=8, width=4, image_size=16)
 # One recipe for all that train: a training step takes seconds to compile. The average

@@ -155,7 +155,7 @@ def test_a_killed_run_leaves_what_it_had_finished(
     rows = rows_of(output)
     assert 0 < len(rows) < 12
     for row in rows.values():
-        for folder in ("completed", "masked", "generated"):
+        for folder in ("completed", "frames/masked", "frames/generated"):
             assert read(output / folder / row["file"]).shape == (16, 16, 3)
     assert read(output / "grid.png").any()
 

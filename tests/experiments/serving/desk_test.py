@@ -15,7 +15,9 @@ from inpaint_jax.photographs.photograph import Photograph
 
 @pytest.fixture(scope="module", autouse=True)
 def few_steps():
-    flags.FLAGS(["test", "--steps=20", "--precision=float32"])
+    # Not parsed: programs that other tests import have flags that must be given.
+    flags.FLAGS.mark_as_parsed()
+    flags.FLAGS.steps, flags.FLAGS.precision = 20, "float32"
     yield
     flags.FLAGS.unparse_flags()
     for name in ("steps", "precision"):
