@@ -7,8 +7,10 @@
 Faces are found, turned and scaled as the model wants them, filled, and put back: a
 photograph keeps its size, its mode and every known pixel. The output folder then holds
 completed/ with the photographs; frames/ with what the model saw of them, its holes, the
-generated image and the completed one; grid.png with the first 32; and results.json. The
-results of an earlier run there are replaced. All devices work at once.
+generated image and the completed one; grid.png with the first 32; and results.json; with --candidates all
+answers of each frame in candidates/ and maps of where they differ in uncertainty/; with
+--trace films in film/. The results of an earlier run there are replaced. All devices
+work at once.
 """
 
 import contextlib
@@ -270,6 +272,11 @@ def _choose_destination(
     if count > 1:
         raise program.UsageError(
             f"--output={output} is one picture, and the input is {count}: give a folder"
+        )
+    if _TRACE.value:
+        raise program.UsageError(
+            f"--output={output} is one picture: --trace writes a film beside it, give "
+            "a folder"
         )
     images.writable_format(output)
     output = program.make_folder(output.parent) / output.name

@@ -42,13 +42,16 @@ def candidates(batch_size: int) -> int:
     """
     count = _CANDIDATES.value
     if method.METHOD.value != "latent":
-        for flag, given in ((_ANSWER, answer() != "best"), (_CANDIDATES, count)):
-            if given and given != 1:
+        several = ((_ANSWER, answer() != "best"), (_CANDIDATES, count not in (None, 1)))
+        for flag, wanted in several:
+            if wanted:
                 raise program.UsageError(f"--{flag.name} is for --method=latent")
-    if answer() == "mean" and count == 1:
-        raise program.UsageError("--answer=mean needs at least --candidates=2")
     if count is None:
         count = min(_FOR_A_MEAN, batch_size) if answer() == "mean" else 1
+    if answer() == "mean" and count < 2:
+        raise program.UsageError(
+            "--answer=mean needs at least --candidates=2 and --batch_size=2"
+        )
     if count > batch_size:
         raise program.UsageError(
             f"--candidates={count} must not exceed --batch_size={batch_size}, as they "

@@ -185,10 +185,12 @@ def test_one_line_says_what_is_wrong(evaluate, arguments, message):
     assert result.stderr.count("\n") == 1
 
 
-def test_candidates_are_of_the_search(inpaint):
-    result, _ = inpaint("--method=tv", "--candidates=2", check=False)
+@pytest.mark.parametrize("flag", ["--candidates=2", "--answer=mean"])
+def test_several_answers_are_of_the_search(inpaint, flag):
+    result, _ = inpaint("--method=tv", flag, check=False)
     assert result.returncode == 2
-    assert "--candidates is for --method=latent" in result.stderr
+    name, _, _ = flag.partition("=")
+    assert f"{name} is for --method=latent" in result.stderr
 
 
 def test_a_context_encoder_of_another_size_is_refused(evaluate, tmp_path):
