@@ -24,6 +24,7 @@ from PIL import (
     ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
+    TiffImagePlugin,
 )
 
 from inpaint_jax.data.files import ImageError, Picture, open_zip
@@ -57,6 +58,10 @@ MAX_BYTES = 1 << 30
 # Pillow's own warning.
 LARGE_PIXELS = 89_000_000
 
+_TELLING = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist")
+_TELLING += ("HostComputer", "Copyright")
+"""Tags of a TIFF that tell of its picture; most others tell how its pixels lie."""
+
 _one_large = threading.RLock()
 
 # Pillow warns of oddities in files that it reads nevertheless. The filter holds for the
@@ -76,6 +81,8 @@ class Decoded(NamedTuple):
         upright.
       options: What the file has to be saved with, to stay what it was: EXIF, colour
         profile, resolution, a JPEG's tables.
+      count: Number of pictures in the file, of which ``image`` is the first: those of
+        an animation, the pages of a TIFF, what a camera adds to a JPEG.
     """
 
     image: Image.Image
@@ -83,6 +90,7 @@ class Decoded(NamedTuple):
     sixteen_bit_colours: bool
     orientation: int
     options: dict[str, Any]
+    count: int
 
 
 def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.ndarray:
@@ -289,6 +297,7 @@ def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     sixteen = ";16" in str(tiles[0][3]) and image.mode[0] not in "IF"
     format, width = image.format or "", image.width
+    count = getattr(image, "n_frames", 1)
     if halve and may_draft and isinstance(image, JpegImagePlugin.JpegImageFile):
         # No pixel spreads further than in JPEG's own blocks of 8x8 or 16x16.
         image.draft(None, (width // 2, image.height // 2))
@@ -301,7 +310,7 @@ def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
         if turned != 1:
             image = ImageOps.exif_transpose(image)
             orientation = turned
-    return Decoded(image, format, sixteen, orientation, options)
+    return Decoded(image, format, sixteen, orientation, options, count)
 
 
 def _options(image: Image.Image) -> dict[str, Any]:
@@ -311,12 +320,32 @@ def _options(image: Image.Image) -> dict[str, Any]:
         for name in ("exif", "icc_profile", "dpi")
         if image.info.get(name)
     }
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        with contextlib.suppress(Exception):  # Pixels stay intact without.
+            options |= _exif_of_tiff(image)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         # With its own tables a block of known pixels is compressed as it was before.
         sampling = JpegImagePlugin.get_sampling(image)
         options["qtables"] = image.quantization
         options["subsampling"] = max(sampling, 0)
     return options
+
+
+def _exif_of_tiff(image: Image.Image) -> dict[str, bytes]:
+    """The option ``exif``, which Pillow does not make of a TIFF's tags.
+
+    The orientation is left out: Pillow turns a TIFF upright as it loads it.
+    """
+    given, kept = image.getexif(), Image.Exif()
+    for name in _TELLING:
+        tag = ExifTags.Base[name]
+        if tag in given:
+            kept[tag] = given[tag]
+    for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if values := given.get_ifd(ifd):
+            kept.get_ifd(ifd).update(values)
+            kept[ifd] = kept.get_ifd(ifd)
+    return {"exif": kept.tobytes()} if len(kept) else {}
 
 
 def _halve(image: Image.Image) -> Image.Image:

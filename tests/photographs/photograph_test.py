@@ -7,7 +7,7 @@ import pytest
 from conftest import DEMO
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.photographs.composing import compose
@@ -114,6 +114,37 @@ def test_orientation_profile_and_size_of_a_file_stay(orientation, tmp_path):
     assert same.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     turned = {5, 6, 7, 8}
     assert photograph.shape == (SIZE[::-1] if orientation in turned else SIZE)
+
+
+@pytest.mark.parametrize("format", ["TIFF", "PNG", "JPEG"])
+def test_what_a_tiff_tells_of_its_picture_stays(format, tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[ExifTags.Base.Make] = 6, "a camera"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "1999"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    image("RGB").save(tmp_path / "a.tiff", exif=exif.tobytes())
+    photograph = Photograph.read(tmp_path / "a.tiff")
+    assert photograph.shape == SIZE[::-1]
+    made = Image.open(io.BytesIO(photograph.encode(photograph.image, format)))
+    assert made.size == SIZE
+    told = made.getexif()
+    assert told[ExifTags.Base.Make] == "a camera"
+    assert told.get(ORIENTATION, 1) == 1
+    assert told.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] == "1999"
+    assert told.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("format", ["GIF", "TIFF", "MPO", "WEBP"])
+def test_further_pictures_of_a_file_are_told(format, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    one, other = image("RGB"), image("RGB", seed=1)
+    path = tmp_path / f"a.{format.lower()}"
+    one.save(path, format, save_all=True, append_images=[other], exif=exif)
+    assert "of the 2 pictures in its file the first" in Photograph.read(path).note
+    one.save(path, format, exif=exif)
+    assert Photograph.read(path).note == ""
 
 
 def test_a_jpeg_is_compressed_as_it_was(tmp_path):
