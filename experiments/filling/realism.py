@@ -23,7 +23,8 @@ def measure(completed: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
       level. Where the extra ``lpips`` is installed and images are large enough:
       ``lpips`` and ``lpips_vgg``, means over images; ``kid_vgg`` and ``frechet_vgg``,
       kernel and Fréchet distance of what VGG16 sees in both sets. A distance of sets
-      has beside it the ``floor``, that between the two halves of the originals.
+      has beside it the ``floor``, that between the two halves of the originals. It may
+      be below that: each completed image shares what was known with its original.
     """
     half = len(originals) // 2
     halves = originals[0::2][:half], originals[1::2][:half]
@@ -42,12 +43,19 @@ def measure(completed: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
     if len(originals) >= _LEAST:
         seen, real = (perceptual.describe(images) for images in (completed, originals))
         of_halves = real[0::2], real[1::2]
-        for name, distance in (
-            ("kid_vgg", sets.kernel_distance),
-            ("frechet_vgg", sets.frechet_distance_of),
+        for name, value, floor in (
+            (
+                "kid_vgg",
+                sets.kernel_distance(seen, real, paired=True),
+                sets.kernel_distance(*of_halves),
+            ),
+            (
+                "frechet_vgg",
+                sets.frechet_distance_of(seen, real),
+                sets.frechet_distance_of(*of_halves),
+            ),
         ):
-            floor = distance(*of_halves)
-            found[name] = count | {"value": distance(seen, real), "floor": floor}
+            found[name] = count | {"value": value, "floor": floor}
     return found
 
 

@@ -198,6 +198,19 @@ def test_kernel_distance_is_the_unbiased_estimate_of_scikit_learns_kernel():
     )
 
 
+def test_kernel_distance_of_pairs_is_0_on_average_although_they_are_alike():
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=(200, 30, 4))
+    b = 0.8 * a + 0.6 * rng.normal(size=a.shape)  # Of the same distribution.
+    for paired, low, high in ((True, -40, 40), (False, -1000, -100)):
+        found = [
+            sets.kernel_distance(*pair, paired=paired)
+            for pair in zip(a, b, strict=True)
+        ]
+        assert low < np.mean(found) < high
+    assert sets.kernel_distance(a[0], a[0], paired=True) == pytest.approx(0, abs=1e-9)
+
+
 def test_kernel_distance_of_one_source_is_0_on_average():
     rng = np.random.default_rng(1)
     found = [
