@@ -24,7 +24,8 @@ def picture_of(
 
     Args:
       completed: ``[H, W, 3]`` uint8.
-      missing: ``[H, W]`` bool, the hole.
+      missing: ``[H, W]`` bool, the hole, without what the model did not fill: there
+        the answers agree, and that says nothing.
       spread: ``[H, W]``, the standard deviation of the answers, in levels of 8 bits:
         black where all agree, yellow from 48 levels on.
 

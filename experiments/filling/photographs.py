@@ -14,6 +14,7 @@ from experiments.filling.batches import Failed, Filled, Result
 from experiments.filling.problems import Place, Problem
 from experiments.runtime import program
 from inpaint_jax.data.decoding import has_transparency, to_rgb
+from inpaint_jax.data.files import numbered
 from inpaint_jax.data.mask_meaning import read_missing
 from inpaint_jax.data.pictures import ImageError, Picture, read_picture
 from inpaint_jax.photographs import faces, frames
@@ -141,6 +142,13 @@ class OfPhotographs:
         self._places = [
             (index, number) for index in every for number in range(self.count(index))
         ]
+        # A picture's first frame is named like it; no other frame is like a picture.
+        ordered = sorted(self._places, key=lambda place: place[1] > 0)
+        stems = [
+            frame_name(inputs.pictures[index].stem, number) for index, number in ordered
+        ]
+        unique = numbered(stems, str.casefold)
+        self._stems = dict(zip(ordered, unique, strict=True))
 
     def __len__(self) -> int:
         return len(self._places)
@@ -199,11 +207,10 @@ class OfPhotographs:
         original = self.inputs.read_original(index, read.rgb)
         if original is not None:
             original = frames.cut(original, nothing, frame, self.size)[0]
-        more = frame_name("", number)
         return Problem(
-            picture.id + more,
+            frame_name(picture.id, number),
             frame_name(picture.name, number),
-            f"{picture.stem}{more}.png",
+            f"{self._stems[index, number]}.png",
             image,
             mask,
             original,
@@ -235,7 +242,7 @@ class Restored:
       warning: What was not filled, or empty.
       notes: What is unexpected, but no fault.
       given: ``[H, W, 3]`` uint8, the picture with its hole black.
-      missing: ``[H, W]`` bool, the hole.
+      searched: ``[H, W]`` bool, what of the hole lies in the frames.
       spread: ``[H, W]`` float32, how far the candidates are from each other, in levels
         of 8 bits; None: there is one.
       completed: ``[H, W, 3]`` uint8.
@@ -249,7 +256,7 @@ class Restored:
     warning: str
     notes: Sequence[str]
     given: np.ndarray
-    missing: np.ndarray
+    searched: np.ndarray
     spread: np.ndarray | None
     completed: np.ndarray
     encode: Callable[[str], bytes]
@@ -344,7 +351,7 @@ class Restorer:
             f"{picture}: {warning}" if warning else "",
             [f"{picture}: {note}" for note in notes if note],
             np.where(missing[..., None], 0, read.rgb).astype(np.uint8),
-            missing,
+            frames.within(there, missing),
             spread,
             completed,
             lambda format: photograph.encode(composed.image, format),

@@ -148,7 +148,7 @@ class ToFolder:
         }
         files |= {
             f"uncertainty/{Path(each.row['file']).stem}.png": doubt.picture_of(
-                each.completed, each.missing, each.spread
+                each.completed, each.searched, each.spread
             )
             for each in results
             if each.spread is not None

@@ -20,6 +20,7 @@ from inpaint_jax import pixels, pretrained
 from inpaint_jax.data import decoding
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
+from inpaint_jax.photographs.frames import within
 from inpaint_jax.photographs.photograph import Photograph
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import Model
@@ -188,7 +189,8 @@ class Desk:
         if count > 1 and found.spread is not None:
             captions.append("where they differ")
             hole = read_missing(missing, image_size=given.photograph.shape)
-            shown.append(doubt.picture_of(shown[-1], hole, found.spread))
+            searched = within(found.frames, hole)
+            shown.append(doubt.picture_of(shown[-1], searched, found.spread))
         return Answers(
             [preview(each[near]) for each in shown],
             captions,

@@ -362,7 +362,7 @@ def _unique_ids(choices: list[list[str]]) -> list[str]:
         counts = collections.Counter(names[0] for names in choices)
         clashing = [x for x in choices if counts[x[0]] > 1 and len(x) > 1]
         if not clashing:  # A zip may still hold both a.png and ./a.png.
-            return _numbered([names[0] for names in choices], str)
+            return numbered([names[0] for names in choices], str)
         for names in clashing:
             del names[0]
 
@@ -376,11 +376,11 @@ def _unique_stems(ids: list[str]) -> list[str]:
         except UnicodeEncodeError:  # The system's encoding lacks some characters.
             flat = re.sub(r"[^A-Za-z0-9_.-]+", "_", flat)
         stems.append(flat.encode()[:180].decode(errors="ignore") or "picture")
-    return _numbered(stems, str.casefold)  # Some file systems ignore case.
+    return numbered(stems, str.casefold)  # Some file systems ignore case.
 
 
-def _numbered(names: list[str], key: Callable[[str], str]) -> list[str]:
-    """Adds -2, -3 ... to names whose key an earlier name has."""
+def numbered(names: list[str], key: Callable[[str], str]) -> list[str]:
+    """Names with -2, -3 ... added to those whose key an earlier name has."""
     taken: set[str] = set()
     result = []
     for name in names:

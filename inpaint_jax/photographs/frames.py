@@ -268,3 +268,10 @@ def owners(frames: Sequence[Frame], missing: np.ndarray) -> np.ndarray:
         nearer = distance < best
         owner[nearer], best[nearer] = number, distance[nearer]
     return owner
+
+
+def within(frames: Sequence[Frame], missing: np.ndarray) -> np.ndarray:
+    """The missing pixels that lie in any frame, ``[H, W]`` bool; as for ``owners``."""
+    inside = missing.copy()
+    inside[missing] = owners(frames, missing) >= 0
+    return inside

@@ -98,13 +98,18 @@ def test_a_photograph_stays_what_it_is(inpaint, old, tmp_path):
             assert image.size == (64, 64)
 
 
-@needs_detector
-def test_each_of_several_faces_is_filled(inpaint, tmp_path):
-    canvas = Image.new("RGB", (700, 300), (90, 110, 120))
-    for i, name in enumerate(("biden", "collins", "obama_portrait")):
+def side_by_side(*names):
+    """Portraits in one picture, 300 pixels high."""
+    canvas = Image.new("RGB", (40 + 220 * len(names), 300), (90, 110, 120))
+    for i, name in enumerate(names):
         with Image.open(DEMO / f"{name}.png") as portrait:
             canvas.paste(portrait.convert("RGB"), (20 + 220 * i, 40))
-    canvas.save(tmp_path / "three.png")
+    return canvas
+
+
+@needs_detector
+def test_each_of_several_faces_is_filled(inpaint, tmp_path):
+    side_by_side("biden", "collins", "obama_portrait").save(tmp_path / "three.png")
     Image.fromarray(np.indices((300, 700))[0] % 30 < 2).save(tmp_path / "lines.png")
     arguments = ("--input=three.png", "--mask=lines.png", "--batch_size=2", *HARMONIC)
     said = inpaint(*arguments, "--output=out")
@@ -116,6 +121,23 @@ def test_each_of_several_faces_is_filled(inpaint, tmp_path):
     assert row["missing"] == pytest.approx(np.mean(shares))
     names = sorted(path.name for path in (tmp_path / "out/frames/masked").iterdir())
     assert names == ["three-2.png", "three-3.png", "three.png"]
+
+
+@needs_detector
+def test_no_frame_takes_the_files_of_a_picture(inpaint, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name, who in {"a": ("biden", "collins"), "a-2": ("obama_portrait",)}.items():
+        picture = side_by_side(*who)
+        picture.save(tmp_path / "in" / f"{name}.png")
+        lines = np.indices(picture.size[::-1])[0] % 30 < 2
+        Image.fromarray(lines).save(tmp_path / "masks" / f"{name}.png")
+    inpaint("--input=in", "--mask=masks", "--output=out", *HARMONIC)
+    rows = json.loads((tmp_path / "out/results.json").read_text())["images"]
+    names = [[frame["file"] for frame in row["frames"]] for row in rows]
+    assert sorted(names) == [["a-2.png"], ["a.png", "a-2-2.png"]]
+    made = {path.name for path in (tmp_path / "out/frames/completed").iterdir()}
+    assert made == {"a.png", "a-2.png", "a-2-2.png"}
 
 
 def test_the_format_is_that_of_the_picture_unless_it_is_given(inpaint, old, tmp_path):

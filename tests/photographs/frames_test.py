@@ -165,3 +165,4 @@ def test_the_spread_of_answers_lies_where_the_frame_does():
     outside = missing.copy()
     outside[5:69, 30:94] = False
     assert not laid[outside].any()
+    np.testing.assert_array_equal(frames.within([frame], missing), missing & ~outside)

@@ -74,6 +74,17 @@ def test_several_answers_come_with_their_mean_and_a_map(desks, hole):
     assert len(alone.pictures) == len(alone.files) == len(alone.captions) == 1
 
 
+def test_the_map_is_of_what_the_model_filled(desks):
+    hole = np.zeros((60, 80), bool)
+    hole[20:40, :20] = True
+    found = desks.fill(given(), hole, desks.models[0], 2)
+    coloured = np.ptp(np.asarray(found.pictures[3]), axis=-1) > 0
+    # The centre square begins at column 10.
+    assert coloured[20:40, 10:20].mean() > 0.9
+    coloured[20:40, 10:20] = False
+    assert not coloured.any()
+
+
 def test_a_film_comes_along(desks, hole):
     found = desks.fill(given(), hole, desks.models[0], 1)
     with Image.open(io.BytesIO(found.film)) as film:
