@@ -7,10 +7,10 @@
 Faces are found, turned and scaled as the model wants them, filled, and put back: a
 photograph keeps its size, its mode and every known pixel. The output folder then holds
 completed/ with the photographs; frames/ with what the model saw of them, its holes, the
-generated image and the completed one; grid.png with the first 32; and results.json; with --candidates all
-answers of each frame in candidates/ and maps of where they differ in uncertainty/; with
---trace films in film/. The results of an earlier run there are replaced. All devices
-work at once.
+generated image and the completed one; grid.png with the first 32; and results.json.
+With --candidates it also holds candidates/ with all answers and uncertainty/ with maps
+of where they differ; with --trace film/. The results of an earlier run there are
+replaced. All devices work at once.
 """
 
 import contextlib

@@ -58,8 +58,10 @@ MAX_BYTES = 1 << 30
 # Pillow's own warning.
 LARGE_PIXELS = 89_000_000
 
-_TELLING = ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist")
-_TELLING += ("HostComputer", "Copyright")
+_TELLING = (
+    *("ImageDescription", "Make", "Model", "Software"),
+    *("DateTime", "Artist", "HostComputer", "Copyright"),
+)
 """Tags of a TIFF that tell of its picture; most others tell how its pixels lie."""
 
 _one_large = threading.RLock()
@@ -81,8 +83,8 @@ class Decoded(NamedTuple):
         upright.
       options: What the file has to be saved with, to stay what it was: EXIF, colour
         profile, resolution, a JPEG's tables.
-      count: Number of pictures in the file, of which ``image`` is the first: those of
-        an animation, the pages of a TIFF, what a camera adds to a JPEG.
+      pictures: Number of pictures in the file, of which ``image`` is the first:
+        those of an animation, pages of a TIFF, what a camera adds to a JPEG.
     """
 
     image: Image.Image
@@ -90,7 +92,7 @@ class Decoded(NamedTuple):
     sixteen_bit_colours: bool
     orientation: int
     options: dict[str, Any]
-    count: int
+    pictures: int
 
 
 def read_picture(picture: PictureLike, *, at_least: int | None = None) -> np.ndarray:
@@ -297,7 +299,7 @@ def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     sixteen = ";16" in str(tiles[0][3]) and image.mode[0] not in "IF"
     format, width = image.format or "", image.width
-    count = getattr(image, "n_frames", 1)
+    pictures = getattr(image, "n_frames", 1)
     if halve and may_draft and isinstance(image, JpegImagePlugin.JpegImageFile):
         # No pixel spreads further than in JPEG's own blocks of 8x8 or 16x16.
         image.draft(None, (width // 2, image.height // 2))
@@ -310,7 +312,7 @@ def _load(image: Image.Image, halve: bool, may_draft: bool) -> Decoded:
         if turned != 1:
             image = ImageOps.exif_transpose(image)
             orientation = turned
-    return Decoded(image, format, sixteen, orientation, options, count)
+    return Decoded(image, format, sixteen, orientation, options, pictures)
 
 
 def _options(image: Image.Image) -> dict[str, Any]:

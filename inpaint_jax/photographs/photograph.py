@@ -58,8 +58,8 @@ class Photograph(NamedTuple):
             note = ""
             if found.sixteen_bit_colours:
                 note = "of the 16 bits of its colours the upper 8 are kept"
-            elif found.count > 1:
-                note = f"of the {found.count} pictures in its file the first is kept"
+            elif found.pictures > 1:
+                note = f"of the {found.pictures} pictures in its file the first is kept"
             return cls(
                 found.image, found.orientation, found.format, found.options, note
             )
