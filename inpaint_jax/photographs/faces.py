@@ -195,7 +195,7 @@ def choose(
 def _touched(
     faces: Sequence[Face], missing: np.ndarray | None, places: np.ndarray
 ) -> list[Frame]:
-    """The frames of the faces that a hole touches.
+    """The frames of the faces that a hole touches; of no hole that of the largest face.
 
     Raises:
       ImageError: There are none.
@@ -205,6 +205,8 @@ def _touched(
     frames = [Frame.of_points(places, face.points) for face in faces]
     if missing is None:
         return frames
+    if not missing.any():
+        return frames[:1]
     owner = owners(frames, missing)
     touched = [frame for i, frame in enumerate(frames) if (owner == i).any()]
     if not touched:

@@ -189,6 +189,18 @@ def test_no_face_and_a_face_that_is_not_touched_are_said(model):
 
 
 @needs_detector
+@pytest.mark.parametrize("frame", ["auto", "face"])
+def test_without_a_hole_it_is_the_face_and_nothing_is_said(model, frame):
+    picture, (points,) = off_centre()
+    nothing = np.zeros((800, 1200), bool)
+    wanted = faces.wanted_by(model)
+    chosen = faces.choose(np.asarray(picture), nothing, frame=frame, **wanted)
+    assert chosen.note == ""
+    (found,) = chosen.frames
+    assert np.abs(found.points(PLACES) - points).max() < 20
+
+
+@needs_detector
 def test_a_picture_that_is_framed_already_is_not_framed_anew(model):
     missing = np.zeros((218, 178), bool)
     missing[100:120, 60:80] = True
