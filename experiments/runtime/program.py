@@ -273,9 +273,13 @@ def remember(
 
 def another_run(folder: Path, field: str, there: Any, wanted: Any) -> UsageError:
     """The error for a folder whose run has another configuration."""
+    remedy = "the flags it was begun with"
+    if field == "precision" and there:
+        # It may have been begun without the flag, on a machine that chooses otherwise.
+        remedy = f"--precision={there}"
     return UsageError(
         f"{folder} belongs to a run with {field} = {there}, not {wanted}: give another "
-        "--workdir or the flags it was begun with"
+        f"--workdir or {remedy}"
     )
 
 

@@ -125,3 +125,15 @@ def test_a_configuration_is_remembered(tmp_path):
     for other in ({"steps": 4}, {"blend": False}):
         with pytest.raises(program.UsageError, match="belongs to a run with"):
             program.remember(path, wanted | other, {"blend": True})
+
+
+@pytest.mark.parametrize(
+    ("begun", "remedy"),
+    [({"precision": "bfloat16"}, "--precision=bfloat16"), ({}, "the flags it was")],
+)
+def test_another_precision_names_the_flag_that_goes_on(begun, remedy, tmp_path):
+    # It may have been chosen by another machine, without a flag.
+    path = tmp_path / "config.json"
+    program.remember(path, begun)
+    with pytest.raises(program.UsageError, match=f"--workdir or {remedy}"):
+        program.remember(path, {"precision": "float32"})
