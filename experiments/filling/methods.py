@@ -92,7 +92,7 @@ class Search:
       name: Name of the configuration in ``types.SEARCHES``, before changes by flags.
       config: Configuration of the search.
       refinement: Configuration of the refinement; None: no refinement.
-      precision: Number type that the model computes in.
+      precision: Number type of the factors of the networks' products.
     """
 
     name: str = "paper"

@@ -64,6 +64,7 @@ def upsample(
       kernel: ``[5, 5, C, N]`` or ``[4, 4, C, N]``, or the result of
         ``arrange_upsample`` for one.
       dtype: Type that the factors of products are rounded to; None: that of the kernel.
+        On a GPU or TPU the layer's result and its derivatives are rounded to it, too.
 
     Returns:
       ``[2H, 2W, B, N]``, as ``lax.conv_transpose(image, kernel, (2, 2), "SAME")``; at

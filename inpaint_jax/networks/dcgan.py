@@ -131,7 +131,7 @@ class Generator(nn.Module):
 
     Attributes:
       architecture: Sizes.
-      dtype: Type that the factors of matrix products are rounded to; all else is at
+      dtype: Type that the factors of products are rounded to; all else is at
         least float32. None: they are not rounded.
       axis_name: Name of the mesh's axis over which a batch is split, so that BatchNorm
         takes its statistics over the whole batch. With None it takes them over the
@@ -307,7 +307,7 @@ def downward(
       dense: The last layer.
       norm: Makes a BatchNorm of a name; None: there is none, and every convolution
         has a bias.
-      dtype: What the convolutions compute in.
+      dtype: As for ``Generator``.
     """
     x = jnp.moveaxis(image, 0, 2)
     for layer, features in enumerate(channels):

@@ -107,7 +107,8 @@ class TrainConfig:
         normalised by its own statistics. 1: the whole batch, on any number of devices;
         a multiple of the number of devices: devices exchange no statistics.
       precision: Number type of the factors of the networks' products, one of
-        ``precision.PRECISIONS``; all else is float32 in any case.
+        ``precision.PRECISIONS``. On GPUs and TPUs a convolution's result is rounded to
+        it as well; all else is float32 in any case.
       seed: Seed of weights, latents, flips and order of the images.
 
     Raises:
