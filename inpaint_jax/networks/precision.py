@@ -20,9 +20,9 @@ def choose(precision: str) -> str:
 
     ``AUTO`` is bfloat16 on GPUs and TPUs, and on processors with a unit for products of
     bfloat16 matrices (Intel's AMX) if this jaxlib uses it, as it does from 0.12 on. On
-    other processors it is float32: instructions for bfloat16 alone (AVX512-BF16) do not
-    make up for the conversions (docs/notes/2026-11-precision.md). It depends on nothing
-    else, so a machine always chooses the same.
+    other processors it is float32: with instructions for bfloat16 alone (AVX512-BF16)
+    only small batches are faster (docs/notes/2026-11-precision.md). It depends on
+    nothing else, so a machine with the same jaxlib always chooses the same.
 
     Raises:
       ValueError: There is no such precision.
