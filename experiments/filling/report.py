@@ -1,6 +1,7 @@
 """Results of an inpainting run: pictures, a contact sheet and results.json."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,16 +166,13 @@ class ToFolder:
         for path, picture in files.items():
             images.write_png(self._folder / path, picture)
         for path, filmed in films.items():
-            place = program.make_folder((self._folder / path).parent)
             masked = pixels.with_hole(filmed.problem.image, filmed.mask)
-            encoded = film.encode(masked, filmed.film, filmed.completed)
-            program.write_bytes(place / Path(path).name, encoded)
+            self._write_file(path, film.encode(masked, filmed.film, filmed.completed))
         for path, result in photographs.items():
-            place = program.make_folder((self._folder / path).parent)
-            encoded = result.encode(images.writable_format(path))
-            program.write_bytes(place / result.row["file"], encoded)
-        fresh = [row for each in results for row in _shown(each)]
-        fresh = fresh[: sheets.ROWS - len(self._sheet)]
+            self._write_file(path, result.encode(images.writable_format(path)))
+        rows_of_sheet = itertools.chain.from_iterable(map(_shown, results))
+        room = sheets.ROWS - len(self._sheet)
+        fresh = list(itertools.islice(rows_of_sheet, room))
         if fresh:
             self._sheet += fresh
             unknown = results[0].filled[0].problem.original is None
@@ -187,6 +185,12 @@ class ToFolder:
             "failed": failed,
         }
         program.write_json(self._folder / RESULTS, content)
+
+    def _write_file(self, path: str, content: bytes) -> None:
+        """Writes a file by its path in the folder, and makes its own folder."""
+        place = self._folder / path
+        program.make_folder(place.parent)
+        program.write_bytes(place, content)
 
     def _begin(self) -> None:
         """Deletes the results of an earlier run."""
@@ -215,41 +219,33 @@ def _pictures(result: Filled) -> dict[str, np.ndarray]:
     return pictures
 
 
-def _shown(result: Restored) -> list[sheets.Shown]:
-    """The rows of a photograph's frames in the sheet."""
-    shown = []
+def _shown(result: Restored) -> Iterator[sheets.Shown]:
+    """The rows of a photograph's frames in the sheet, made when they are asked for."""
     for each in result.filled:
         problem = each.problem
         size = len(problem.image)
         whole = result.completed.shape[:2] == (size, size)
-        thumbnails = [_thumbnail(rgb, 2 * size) for rgb in _both(result, whole)]
+        photographs = [] if whole else [result.given, result.completed]
+        thumbnails = [_thumbnail(rgb, 2 * size) for rgb in photographs]
         found = (each.row.get(f"candidate_{what}", ()) for what in ("seeds", "losses"))
         captions = [
             f"seed {seed}: {loss:.1f}" for seed, loss in zip(*found, strict=True)
         ]
         hole, spread = each.mask[..., 0] < 0.5, each.spread
-        shown.append(
-            sheets.Shown(
-                problem.id,
-                problem.image if problem.original is None else problem.original,
-                problem.image,
-                each.mask,
-                each.completed,
-                each.generated,
-                each.candidates,
-                captions,
-                None
-                if spread is None
-                else doubt.picture_of(each.completed, hole, spread[..., 0]),
-                thumbnails,
-            )
+        yield sheets.Shown(
+            problem.id,
+            problem.image if problem.original is None else problem.original,
+            problem.image,
+            each.mask,
+            each.completed,
+            each.generated,
+            each.candidates,
+            captions,
+            None
+            if spread is None
+            else doubt.picture_of(each.completed, hole, spread[..., 0]),
+            thumbnails,
         )
-    return shown
-
-
-def _both(result: Restored, whole: bool) -> list[np.ndarray]:
-    """The photograph before and after; nothing if the model saw all of it."""
-    return [] if whole else [result.given, result.completed]
 
 
 def _thumbnail(rgb: np.ndarray, side: int) -> np.ndarray:
