@@ -7,17 +7,15 @@ another name and renamed when it is whole; a run that is killed leaves what it h
 for the next one, and a second process waits for the first.
 """
 
-import concurrent.futures
 import contextlib
 import fcntl
 import json
 import os
 import shutil
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, NamedTuple
 
 import numpy as np
 import tqdm
@@ -27,6 +25,7 @@ from inpaint_jax.data.archives import Original, Task, digest
 from inpaint_jax.data.decoding import Encoded, read_picture
 from inpaint_jax.data.files import DataError, ImageError
 from inpaint_jax.data.images import crop_and_resize
+from inpaint_jax.data.threads import in_threads
 
 _VERSION = 1  # Of the folders; another one makes them anew.
 _IMAGES, _KEPT, _ABOUT = "images.npy", "kept.npy", "about.json"
@@ -34,9 +33,6 @@ _JOURNAL, _LOCK = "done.jsonl", ".lock"
 _PIECE = 64  # Pictures decoded in one go by a thread ...
 _PIECE_BYTES = 16 << 20  # ... or fewer, where they are large files in memory.
 _PIECES_NOTED = 64  # Pieces that a killed run may lose.
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Cached(NamedTuple):
@@ -345,7 +341,7 @@ def _decode(
         unit="image",
         disable=quiet,
     ) as bar:
-        for result in _in_threads(work, pieces):
+        for result in in_threads(work, pieces):
             writer.write(result)
             bar.update(len(result.images) + len(result.failed))
 
@@ -378,21 +374,3 @@ def _pieces(tasks: Iterable[Task]) -> Iterator[list[Task]]:
             piece, waiting = [], 0
     if piece:
         yield piece
-
-
-def _in_threads(work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[R]:
-    """Results in the order of the pieces, of which few are taken in advance."""
-    workers = min(8, os.cpu_count() or 1)
-    # Pillow releases the interpreter's lock while it decodes.
-    pool = concurrent.futures.ThreadPoolExecutor(workers)
-    pending: deque[concurrent.futures.Future[Any]] = deque()
-    left = iter(pieces)
-    try:
-        for piece in left:
-            pending.append(pool.submit(work, piece))
-            if len(pending) > workers + 1:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:  # An interrupt must not wait for the whole data set.
-        pool.shutdown(cancel_futures=True)

@@ -7,7 +7,6 @@ pixels: all of CelebA takes 2.5 GB. Those of archives are kept on the disk (``ca
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import os
 import sys
@@ -21,11 +20,12 @@ from inpaint_jax.data.files import DataError, ImageError, Picture, find_pictures
 from inpaint_jax.data.images import crop_and_resize, parse_crop
 from inpaint_jax.data.prepared import Read
 from inpaint_jax.data.rows import Rows
+from inpaint_jax.data.threads import in_threads
 from inpaint_jax.names import checksum
 
 # The crops of the paper's section 4; `box` is the data set's own bounding box.
 _CROPS = {"celeb_a": "center", "svhn_cropped": "none", "cars196": "box"}
-_CHUNK = 64  # Pictures per task; all tasks are queued at once, so few are better.
+_CHUNK = 64  # Pictures per task.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -361,16 +361,11 @@ def _read_all(
                 failed[i] = str(error)
         return len(indices)
 
-    # Pillow releases the interpreter's lock while it decodes.
-    pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
     quiet = not (progress and sys.stderr.isatty())
-    try:
-        with tqdm.tqdm(total=count, desc="reading", unit="image", disable=quiet) as bar:
-            for done in pool.map(work, chunks):
-                bar.update(done)
-    finally:  # An interrupt must not wait for the whole data set.
-        pool.shutdown(cancel_futures=True)
+    with tqdm.tqdm(total=count, desc="reading", unit="image", disable=quiet) as bar:
+        for done in in_threads(work, chunks):
+            bar.update(done)
 
     kept = [i for i in range(count) if i not in failed]
     if failed:

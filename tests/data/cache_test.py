@@ -19,6 +19,7 @@ from inpaint_jax.data import cache
 from inpaint_jax.data.archives import Original, Task
 from inpaint_jax.data.decoding import Encoded
 from inpaint_jax.data.files import DataError, ImageError
+from inpaint_jax.data.threads import in_threads
 
 
 class KilledError(BaseException):
@@ -284,7 +285,7 @@ def test_few_large_files_wait_in_memory(monkeypatch):
             waiting.append(i)
             yield i
 
-    for result in cache._in_threads(lambda i: i, pieces()):
+    for result in in_threads(lambda i: i, pieces()):
         assert len(waiting) - result < 12
 
 
