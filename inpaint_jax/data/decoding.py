@@ -46,6 +46,9 @@ class Encoded(NamedTuple):
         return self.name
 
 
+FileLike = Picture | Encoded | str | os.PathLike
+"""What stands for a file: a picture from ``find_pictures``, a content, or a path."""
+
 PictureLike = Picture | Encoded | str | os.PathLike[str] | Image.Image | np.ndarray
 """A picture from ``find_pictures``, the content of a file, a file's path, a PIL image,
 or an array of 8 bits, ``[H, W]``, ``[H, W, 1]``, ``[H, W, 3]`` or ``[H, W, 4]``
@@ -135,23 +138,20 @@ def decoded(picture: PictureLike, *, at_least: int | None = None) -> Iterator[De
     Raises:
       ImageError: The picture cannot be read; the line begins with its name.
     """
-    try:
-        with contextlib.ExitStack() as stack:
-            if isinstance(picture, Picture | Encoded | str | os.PathLike):
-                image: Image.Image = stack.enter_context(_open(picture))
-            else:
-                image = _as_image(picture)
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                line = f"{width}x{height} pixels are more than {MAX_PIXELS} in all"
-                raise ImageError(line)
-            halve = False
-            if width * height > LARGE_PIXELS:
-                stack.enter_context(_one_large)
-                halve = at_least is not None and min(width, height) >= 2 * at_least
-            yield _load(image, halve, may_draft=image is not picture)
-    except Exception as error:  # Pillow's plugins raise nearly every kind
-        raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
+    with _named(picture), contextlib.ExitStack() as stack:
+        if isinstance(picture, FileLike):
+            image: Image.Image = stack.enter_context(_open(picture))
+        else:
+            image = _as_image(picture)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            line = f"{width}x{height} pixels are more than {MAX_PIXELS} in all"
+            raise ImageError(line)
+        halve = False
+        if width * height > LARGE_PIXELS:
+            stack.enter_context(_one_large)
+            halve = at_least is not None and min(width, height) >= 2 * at_least
+        yield _load(image, halve, may_draft=image is not picture)
 
 
 def size_of(picture: Picture | str | os.PathLike[str]) -> tuple[int, int]:
@@ -160,11 +160,8 @@ def size_of(picture: Picture | str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
       ImageError: As for ``read_picture``, except for faults of the pixel data.
     """
-    try:
-        with _open(picture) as image:
-            return image.size
-    except Exception as error:
-        raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
+    with _named(picture), _open(picture) as image:
+        return image.size
 
 
 def has_transparency(picture: Picture | str | os.PathLike[str]) -> bool:
@@ -173,17 +170,23 @@ def has_transparency(picture: Picture | str | os.PathLike[str]) -> bool:
     Raises:
       ImageError: As for ``read_picture``, except for faults of the pixel data.
     """
+    with _named(picture), _open(picture) as image:
+        return image.has_transparency_data
+
+
+@contextlib.contextmanager
+def _named(picture: Any) -> Iterator[None]:
+    """Turns any exception into an ``ImageError`` that names the picture."""
     try:
-        with _open(picture) as image:
-            return image.has_transparency_data
-    except Exception as error:
+        yield
+    except Exception as error:  # Pillow's plugins raise nearly every kind.
         raise ImageError(f"{_name(picture)}: {_reason(error)}") from error
 
 
 def _name(picture: Any) -> str:
     if isinstance(picture, Image.Image):
         return str(getattr(picture, "filename", "")) or "an image given"
-    if isinstance(picture, Picture | Encoded | str | os.PathLike):
+    if isinstance(picture, FileLike):
         return str(picture)
     return "an array given"
 

@@ -15,14 +15,13 @@ The meaning of a mask is decided from the file itself. The first kind that fits 
 Anything else is refused, and the message says what would be right.
 """
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from inpaint_jax.data.decoding import Decoded, Encoded, PictureLike, decoded
+from inpaint_jax.data.decoding import Decoded, FileLike, PictureLike, decoded
 from inpaint_jax.data.files import ImageError, Picture
 
 # A quarter of the range at either end is near black or near white. It includes the
@@ -64,7 +63,7 @@ def read_missing(
     if known not in ("black", "white"):
         raise ImageError(f"known={known!r}: give black or white")
     only_alpha = isinstance(mask, Picture) and mask.only_alpha
-    if isinstance(mask, Picture | Encoded | str | os.PathLike | Image.Image):
+    if isinstance(mask, FileLike | Image.Image):
         with decoded(mask) as found:
             missing = _missing(_of_image(found), known, only_alpha)
             return _fitted(missing, image_size)
