@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,13 +16,6 @@ from PIL import Image
 from inpaint_jax.data.decoding import PictureLike, read_picture
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "AVIF": {"quality": 95},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
-}
-"""Options by format, so that lossy compression loses as little as possible."""
 
 # --- cropping ----------------------------------------------------------------
 
@@ -192,25 +184,6 @@ def crop_mask(
     return (_resize(Image.fromarray(kept), size) == 0).astype(np.float32)[..., None]
 
 
-def share_outside(missing: np.ndarray, *, crop: str | int = "center") -> float:
-    """The share of a hole that a crop cuts off.
-
-    Args:
-      missing: ``[H, W]`` bool, as ``read_missing`` returns it.
-      crop: The picture's crop.
-
-    Returns:
-      The share of the missing pixels that lie outside the crop, in [0, 1]; 0 if there
-      are none.
-
-    Raises:
-      ImageError: The crop is unknown or larger than the picture.
-    """
-    inside = missing[region(missing.shape[0], missing.shape[1], crop)]
-    count = np.count_nonzero(missing)
-    return 1 - np.count_nonzero(inside) / count if count else 0.0
-
-
 # --- writing -----------------------------------------------------------------
 
 
@@ -224,16 +197,22 @@ def write_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     Raises:
       ImageError: ``image`` is not such an array, or the file cannot be written.
     """
-    _write(path, image, "PNG")
-
-
-def write_picture(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Writes a picture as ``write_png`` does, in the format of the path's suffix.
-
-    Raises:
-      ImageError: As for ``write_png`` or ``writable_format``.
-    """
-    _write(path, image, writable_format(path))
+    path, image = Path(path), np.asarray(image)
+    flat = image[..., 0] if image.shape[2:] == (1,) else image
+    right = flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] == 3)
+    if image.dtype != np.uint8 or not image.size or not right:
+        raise ImageError(f"{path}: cannot write {image.dtype} {list(image.shape)}")
+    # In the same folder, as a rename is atomic only within a file system.
+    unfinished = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(flat).save(unfinished, format="PNG")
+        unfinished.replace(path)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
 
 
 def writable_format(path: str | os.PathLike[str]) -> str:
@@ -247,23 +226,3 @@ def writable_format(path: str | os.PathLike[str]) -> str:
     if name not in Image.SAVE:
         raise ImageError(f"{path}: give it the suffix of a picture, as .png or .jpg")
     return name
-
-
-def _write(path: str | os.PathLike[str], image: np.ndarray, format: str) -> None:
-    """Writes under a temporary name, then renames."""
-    path, image = Path(path), np.asarray(image)
-    flat = image[..., 0] if image.shape[2:] == (1,) else image
-    right = flat.ndim == 2 or (flat.ndim == 3 and flat.shape[2] == 3)
-    if image.dtype != np.uint8 or not image.size or not right:
-        raise ImageError(f"{path}: cannot write {image.dtype} {list(image.shape)}")
-    # In the same folder, as a rename is atomic only within a file system.
-    unfinished = path.parent / f".{path.name}.{os.getpid()}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(flat).save(unfinished, format=format, **OPTIONS.get(format, {}))
-        unfinished.replace(path)
-    except OSError as error:
-        raise ImageError(f"{path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from scipy.spatial import KDTree
 
-from inpaint_jax.data import decoding, images
+from inpaint_jax.data import decoding
 from inpaint_jax.data.decoding import PictureLike
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.photographs.frames import Window
@@ -26,6 +26,13 @@ _TURN_BACK = {
 """For each EXIF orientation the way from the upright picture to the file's pixels."""
 _TO_RGB = np.array([0.299, 0.587, 0.114], np.float32)
 """The weights by which Pillow makes a grey of a colour."""
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "AVIF": {"quality": 95},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
+"""Options by format, so that lossy compression loses as little as possible."""
 
 
 class Photograph(NamedTuple):
@@ -151,7 +158,7 @@ class Photograph(NamedTuple):
             for name in ("qtables", "subsampling"):
                 options.pop(name, None)
         if "qtables" not in options:
-            options = images.OPTIONS.get(format, {}) | options
+            options = _OPTIONS.get(format, {}) | options
         for each in (image, Image.fromarray(decoding.to_rgb(image))):
             file = io.BytesIO()
             try:
