@@ -20,7 +20,7 @@ from benchmarks import timing, tutorial
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import GRID, Variables
-from inpaint_jax.search import strategies
+from inpaint_jax.search import running, strategies
 from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import (
@@ -259,7 +259,7 @@ class Problem:
                 generate, critic = networks
                 objective = PaperObjective(critic, latent_space, _CONFIG.prior_weight)
                 seen = Seen(image, jnp.ones_like(weight), weight)
-                state, (trace, _) = strategies.advance(
+                state, (trace, _) = running.advance(
                     strategy,
                     strategy.init(latent, None),
                     strategies.Problem(generate, lambda z, g: objective(z, g, seen)),

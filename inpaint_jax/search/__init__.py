@@ -2,20 +2,18 @@
 
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.search.objectives import PaperObjective, paper_objective
+from inpaint_jax.search.running import SearchResult, advance, search
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.search.strategies import (
     Clock,
     Iterate,
     Problem,
     Result,
-    SearchResult,
     Strategy,
     adam,
-    advance,
     keep_best,
     make_strategy,
     near_start,
-    search,
 )
 
 __all__ = [

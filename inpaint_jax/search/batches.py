@@ -14,14 +14,13 @@ from jax.typing import ArrayLike
 from inpaint_jax import parallel
 from inpaint_jax.search.directions import principal_directions
 from inpaint_jax.search.objectives import paper_objective
+from inpaint_jax.search.running import SearchResult, advance
 from inpaint_jax.search.starts import choose_start
 from inpaint_jax.search.strategies import (
     Clock,
     Problem,
     Result,
-    SearchResult,
     Strategy,
-    advance,
     make_strategy,
 )
 from inpaint_jax.types import Losses, Model, Objective, SearchConfig, Seen, as_pytree

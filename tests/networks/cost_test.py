@@ -11,7 +11,7 @@ import inpaint_jax
 from inpaint_jax import completion, parallel
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
-from inpaint_jax.search import batches, strategies
+from inpaint_jax.search import batches, running, strategies
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.types import SEARCHES, Architecture, Model, SearchConfig, Seen
@@ -152,7 +152,7 @@ def test_an_unbatched_search_still_works():
     config = SearchConfig(steps=2)
     objective = paper_objective(model, config)
     found = jax.jit(
-        lambda key: strategies.search(
+        lambda key: running.search(
             model.generate,
             lambda z, generated: objective(z, generated, seen),
             key,

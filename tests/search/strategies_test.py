@@ -10,17 +10,16 @@ from inpaint_jax import masks
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.search.objectives import PaperObjective
+from inpaint_jax.search.running import advance, search
 from inpaint_jax.search.strategies import (
     Clock,
     Iterate,
     Problem,
     Strategy,
     adam,
-    advance,
     keep_best,
     make_strategy,
     near_start,
-    search,
 )
 from inpaint_jax.types import Losses, SearchConfig, Seen
 
