@@ -30,6 +30,7 @@ from experiments.runtime import distributed, program
 from inpaint_jax import parallel
 from inpaint_jax.baselines import HoleError
 from inpaint_jax.data import datasets
+from inpaint_jax.photographs import faces
 
 _COMPARED = 2048  # Images, the first ones: distances of sets take memory and minutes.
 # Values of fields that older config.json files lack.
@@ -183,7 +184,10 @@ def _merge(
     originals, completed = folder.pairs(rows[:_COMPARED])
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
-    summary |= realism.measure(completed, originals)
+    model = evaluation.method.model
+    places = faces.places_of(model.name, model.metadata)
+    realistic = realism.measure(completed, originals, places=places)
+    summary |= realistic.figures
     if evaluation.method.candidates > 1:
         summary["calibration_of_pictures"] = measures.calibration_of_pictures(rows)
     program.write_json(
@@ -191,6 +195,7 @@ def _merge(
         {
             "n": len(rows),
             "figures": summary,
+            "not_computed": realistic.not_computed,
             "failed": failed,
             "config": config,
             "versions": {
@@ -204,6 +209,8 @@ def _merge(
     )
     shown = slice(sheets.ROWS)
     _write_grid(evaluation, rows[shown], originals[shown], completed[shown])
+    for reason in realism.explain(realistic.not_computed):
+        print(reason)
     print(line)
     print(f"look at {folder.path / workfolder.GRID}")
     return 1 if failed else 0

