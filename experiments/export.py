@@ -129,7 +129,7 @@ def _read_face(given: list[str]) -> list[list[float]]:
 
 def _save_generator(output: Path, parts: Parts) -> None:
     model = make_model(parts)
-    if SEARCHES[model.search].principal:
+    if SEARCHES[model.search].needs_metric:
         parts = dataclasses.replace(parts, metric=with_metric(model).metric)
     save_model(output, parts)
 

@@ -134,6 +134,9 @@ class SearchConfig:
       principal: Whether Adam's coordinates are the generator's principal directions
         instead of the axes of z, where the model has a ``metric``
         (``search.directions.with_metric`` gives it one).
+      newton: Whether steps go along the gradient, multiplied by the inverse of the
+        curvature that the model's ``metric`` says (``search.strategies.newton``),
+        instead of Adam's way; ``beta1`` is then the decay of the momentum.
       projected: Whether to remove from the gradient, before Adam sees it, the part
         that would push z out of its space. In rotated coordinates that part would move
         other numbers of z, too.
@@ -157,6 +160,7 @@ class SearchConfig:
     starts: int = 1
     guesses: bool = False
     principal: bool = False
+    newton: bool = False
     projected: bool = False
     latent_weight: float = 0.0
     start_weight: float = 0.0
@@ -175,6 +179,13 @@ class SearchConfig:
             raise ValueError(f"schedule must be one of {kinds}, not {self.schedule!r}")
         if not 0 <= self.beta1 < 1:
             raise ValueError(f"beta1 must be in [0, 1), not {self.beta1}")
+        if self.newton and (self.principal or self.projected):
+            raise ValueError("newton is without principal directions and projection")
+
+    @property
+    def needs_metric(self) -> bool:
+        """Whether the model's ``metric`` is used."""
+        return self.principal or self.newton
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,11 +228,13 @@ SEARCHES = {
         projected=True,
     ),
     "map": SearchConfig(
-        steps=150,
-        learning_rate=0.05,
-        schedule="cosine",
+        steps=30,
+        learning_rate=0.15,
+        schedule="root",
+        beta1=0.85,
         prior_weight=0.0,
         guesses=True,
+        newton=True,
         latent_weight=0.1,
         start_weight=0.1,
     ),

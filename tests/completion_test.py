@@ -60,11 +60,17 @@ def test_shapes_are_those_the_docs_say():
 def test_a_model_is_searched_as_suits_it_unless_something_is_said():
     images, masks, keys = problem(2)
     for name in SEARCHES:
-        model = replace(MODEL, search=name)
+        model = inpaint_jax.with_metric(replace(MODEL, search=name))
         found = inpaint_jax.inpaint(model, images, masks, keys)
         assert found.trace.context.shape == (2, SEARCHES[name].steps + 1)
     said = inpaint_jax.inpaint(model, images, masks, keys, config=SHORT)
     assert said.trace.context.shape == (2, SHORT.steps + 1)
+
+
+def test_a_search_that_wants_a_metric_says_so():
+    images, masks, keys = problem(2)
+    with pytest.raises(ValueError, match=r"inpaint_jax\.with_metric\(model\)"):
+        inpaint_jax.inpaint(replace(MODEL, search="map"), images, masks, keys)
 
 
 @pytest.mark.networks

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
@@ -77,3 +78,29 @@ def test_a_batch_is_decomposed_as_scipy_does():
         )
         rebuilt = vectors[index] * values[index] @ vectors[index].T
         np.testing.assert_allclose(rebuilt, matrices[index], atol=1e-4)
+
+
+def test_equal_neighbours_are_computed_once():
+    computed = []
+
+    def square(scale, x):
+        jax.debug.callback(lambda value: computed.append(float(value)), x[0])
+        return scale["by"] * x**2, x.sum()
+
+    rows = np.array([[1, 1], [1, 1], [2, 0], [2, 0], [2, 0], [1, 1]], np.float32)
+    once = jax.jit(jax.vmap(linalg.again_if_changed(square), (None, 0)))
+    squares, sums = once({"by": jnp.float32(3)}, rows)
+    np.testing.assert_array_equal(squares, 3 * rows**2)
+    np.testing.assert_array_equal(sums, rows.sum(1))
+    jax.effects_barrier()
+    # The first row once before the loop.
+    assert sorted(computed) == [1.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("length", [1, 63, 100, 257])
+def test_inverse_is_numpys(length):
+    x = np.random.default_rng(0).normal(size=(length, 2 * length)).astype(np.float32)
+    matrix = x @ x.T / length + np.eye(length, dtype=np.float32)
+    found = jax.jit(linalg.inverse)(matrix)
+    np.testing.assert_allclose(found, np.linalg.inv(matrix), atol=1e-5)
+    np.testing.assert_array_equal(found, found.T)

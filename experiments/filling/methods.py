@@ -174,7 +174,7 @@ class Method:
             # The model in a training run's folder may change, so its weights are named.
             config = self.search.config
             weights = pretrained.digest(
-                self.parts, encoders=config.guesses, metric=config.principal
+                self.parts, encoders=config.guesses, metric=config.needs_metric
             )
             row |= {"model": self.model.name, "weights": weights}
             row |= self.search.row()
@@ -233,7 +233,7 @@ class Method:
         self, progress: Callable[[float], object], mesh: Mesh
     ) -> Prepared:
         model, search = self.model, self.search
-        if search.config.principal:
+        if search.config.needs_metric:
             model = with_metric(model)
         model = parallel.replicate(model, mesh)
 

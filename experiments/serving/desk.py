@@ -206,7 +206,9 @@ class Desk:
     def _load(self, name: str) -> tuple[Method, Model]:
         method = from_flags.read_method(name)
         model = method.model
-        return method, with_metric(model) if method.search.config.principal else model
+        if method.search.config.needs_metric:
+            model = with_metric(model)
+        return method, model
 
 
 def preview(rgb: np.ndarray) -> Image.Image:

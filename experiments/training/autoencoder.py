@@ -17,6 +17,7 @@ from inpaint_jax.networks.autoencoder import coarse_side
 from inpaint_jax.parallel import replicate
 from inpaint_jax.pretrained import Run, make_model, parts_of_run
 from inpaint_jax.quality import generators, perceptual, sets
+from inpaint_jax.search import with_metric
 from inpaint_jax.training import autoencoder
 from inpaint_jax.training.autoencoder import AutoencoderState, Metrics
 from inpaint_jax.training.principal import principal_components
@@ -26,6 +27,8 @@ from inpaint_jax.types import SEARCHES, Model
 _MASKS = ("center", "half", "random80", "pattern")
 _COMPLETED = 128
 """Greatest number of held-back images that are completed under each mask."""
+_RECONSTRUCTION = 60
+"""Steps of the search for the best reconstruction."""
 _DIRECTIONS = 128
 """Projections of the sliced Wasserstein distance for each level."""
 
@@ -92,7 +95,7 @@ class Autoencoder:
             psnr = _psnr(pixels.to_float(written), images)
             row |= {f"lpips_{kind}": lpips, f"psnr_{kind}": psnr}
             row["lpips"] += lpips / len(_MASKS)
-        whole = generators.reconstruct(model, images, steps=SEARCHES["map"].steps)
+        whole = generators.reconstruct(model, images, steps=_RECONSTRUCTION)
         drawn = generators.sample(model, len(self._images), seed=self.recipe.seed)
         levels = sets.sliced_wasserstein(
             drawn, self._images, directions=_DIRECTIONS, seed=self.recipe.seed
@@ -118,7 +121,7 @@ class Autoencoder:
 
     def _model(self, state: AutoencoderState) -> Model:
         run = Run("autoencoder", {}, self.recipe.architecture, state)
-        return make_model(parts_of_run(run, "run", {}))
+        return with_metric(make_model(parts_of_run(run, "run", {})))
 
     def _masks(self, kinds: tuple[str, ...], count: int) -> np.ndarray:
         """Masks ``[count, S, S, 1]``, the same at each call."""

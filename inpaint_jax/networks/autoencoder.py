@@ -174,19 +174,38 @@ def linear_guess(
     Returns:
       ``[B, L]``.
     """
+    factor = linear_factor(decoder, mask)
+    right = linear_evidence(decoder, images, mask)
+    return jax.scipy.linalg.cho_solve((factor, False), right.T).T
+
+
+def linear_factor(decoder: Mapping[str, jax.Array], mask: jax.Array) -> jax.Array:
+    """The triangular factor ``[L, L]`` of the equations of a mask ``[S, S, 1]``."""
+    components = decoder["components"]
+    length = len(components)
+    weighted = components.reshape(length, -1) * _precisions(decoder, mask)
+    matrix = weighted @ components.reshape(length, -1).T
+    return jax.scipy.linalg.cho_factor(matrix + jnp.eye(length, dtype=matrix.dtype))[0]
+
+
+def linear_evidence(
+    decoder: Mapping[str, jax.Array], images: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """The right sides ``[B, L]`` of these equations, of images ``[B, S, S, 3]``."""
     components = decoder["components"]
     length, side = components.shape[:2]
     known = _shrink(mask[None], side)
     averages = _shrink(jnp.where(mask > 0.5, images, 0.0), side)
     averages = averages / jnp.maximum(known, 1e-6)
-    weights = jnp.broadcast_to(known, (1, side, side, 3)).reshape(-1)
-    weights = weights / decoder["noise"]
-    components = components.reshape(length, -1)
-    weighted = components * weights
-    matrix = weighted @ components.T + jnp.eye(length, dtype=weights.dtype)
-    right = (averages - decoder["mean"]).reshape(len(images), -1) @ weighted.T
-    factor = jax.scipy.linalg.cho_factor(matrix)
-    return jax.scipy.linalg.cho_solve(factor, right.T).T
+    weighted = components.reshape(length, -1) * _precisions(decoder, mask)
+    return (averages - decoder["mean"]).reshape(len(images), -1) @ weighted.T
+
+
+def _precisions(decoder: Mapping[str, jax.Array], mask: jax.Array) -> jax.Array:
+    """``[s * s * 3]``: the known share of each coarse channel, divided by the noise."""
+    side = decoder["components"].shape[1]
+    known = jnp.broadcast_to(_shrink(mask[None], side), (1, side, side, 3))
+    return known.reshape(-1) / decoder["noise"]
 
 
 def linear_variance(decoder: Mapping[str, jax.Array]) -> jax.Array:

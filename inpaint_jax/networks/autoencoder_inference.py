@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jax.typing import DTypeLike
 
+from inpaint_jax import linalg
 from inpaint_jax.networks import autoencoder, inference
 from inpaint_jax.networks.dcgan import SLOPE, Variables, dense_name
 from inpaint_jax.networks.inference import Weights, upsample
@@ -156,12 +157,21 @@ def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
     return weights.whiten @ (found - weights.center)
 
 
-# One picture after the other: each has a matrix of its own, and ``linalg`` says what
-# becomes of a batch of decompositions.
-@jax.custom_batching.sequential_vmap
 def _guess(linear: Linear, image: jax.Array, mask: jax.Array) -> jax.Array:
-    (guess,) = autoencoder.linear_guess(linear._asdict(), image[None], mask)
-    return guess
+    part = linear._asdict()
+    factor = _factor(part, mask)
+    (right,) = autoencoder.linear_evidence(part, image[None], mask)
+    return _solve(factor, right)
+
+
+# ``linalg`` says why not as a batch; the masks of one are often the same.
+_factor = linalg.again_if_changed(autoencoder.linear_factor)
+
+
+@jax.custom_batching.sequential_vmap
+def _solve(factor: jax.Array, right: jax.Array) -> jax.Array:
+    solution: jax.Array = jax.scipy.linalg.cho_solve((factor, False), right)
+    return solution
 
 
 @jax.jit

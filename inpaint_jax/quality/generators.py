@@ -17,6 +17,7 @@ import numpy as np
 from inpaint_jax import metrics
 from inpaint_jax.quality import sets
 from inpaint_jax.search.batches import search_batch
+from inpaint_jax.search.directions import with_metric
 from inpaint_jax.search.refinement import refine_batch
 from inpaint_jax.types import (
     SEARCHES,
@@ -200,6 +201,7 @@ def reconstruct(
     config = SearchConfig(steps=steps)
     own = SEARCHES[model.search]
     if own.start_weight:
+        judged = with_metric(judged)
         config = dataclasses.replace(
             own, steps=steps, latent_weight=0.0, start_weight=0.0
         )

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from inpaint_jax import parallel
-from inpaint_jax.search.directions import principal_directions
+from inpaint_jax.search.directions import inverse_curvature, principal_directions
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.search.running import SearchResult, advance
 from inpaint_jax.search.starts import choose_start
@@ -66,8 +66,13 @@ def search_batch(
       generated images ``[B, S, S, 3]`` at the best latents.
 
     Raises:
-      ValueError: ``key`` is neither one key nor B, or ``guided`` is not B.
+      ValueError: ``key`` is neither one key nor B, ``guided`` is not B, or the
+        configuration wants a metric (``newton``) and the model has none.
     """
+    if config.newton and model.metric is None:
+        raise ValueError(
+            "this search needs the model's metric: give inpaint_jax.with_metric(model)"
+        )
     count = seen.image.shape[0]
     keys, guide = keys_of(key, count), guided_of(guided, count)
     objective = as_pytree(objective or paper_objective(model, config))
@@ -145,10 +150,13 @@ def start_searches(
         model: Model, objective: Objective, seen: Seen, key: jax.Array, guide: jax.Array
     ) -> Any:
         latent = choose_start(model, objective, seen, key, config=config, guided=guide)
-        directions = None
-        if config.principal and model.metric is not None:
-            directions = principal_directions(model.metric, seen.weights)
-        return strategy.init(latent, directions)
+        matrix = None
+        if model.metric is not None and config.newton:
+            damping = config.latent_weight + config.start_weight
+            matrix = inverse_curvature(model.metric, seen.weights, damping)
+        elif model.metric is not None and config.principal:
+            matrix = principal_directions(model.metric, seen.weights)
+        return strategy.init(latent, matrix)
 
     axes = (None, None, 0, 0, 0)
     searches = parallel.split(jax.vmap(one, axes), axes, mesh)

@@ -4,7 +4,8 @@ Near a latent z the image moves by J dz, and its squared distance, weighted by W
 dz' (J' W J) dz. That matrix, averaged over latents, is much the same everywhere and has
 few large eigenvalues and many small ones. Adam, which adapts its rate to each
 coordinate, does far better along the eigenvectors than along the axes of z, which have
-no special meaning.
+no special meaning. And the gradient, multiplied by the inverse of the matrix, leads
+almost to the minimum where the image is near to linear in z.
 
 The average is kept for each region of the image (``Metric``), so that the matrix for
 any W is a weighted sum over regions. A latent of any shape is flattened to its L
@@ -25,8 +26,15 @@ from inpaint_jax.types import Generate, Metric, Model, as_pytree
 GRID = 8
 """Number of regions along a side of the image."""
 
-_WHOLE = 2**24
-"""Greatest size of a Jacobian for which whole matrices are kept instead of factors."""
+_WHOLE = 2**25
+"""Greatest size of a Jacobian that is computed whole."""
+_LARGE = 2**22
+"""Size of all whole matrices from which on their largest factors are kept instead."""
+_RANK = 16
+"""Number of columns of these, of each region."""
+_RESIDUAL = 0.1
+"""Size of a typical difference from a known channel, in [-1, 1]; |r| has the curvature
+of r^2 / 2, divided by this."""
 
 
 def with_metric(model: Model) -> Model:
@@ -38,18 +46,24 @@ def with_metric(model: Model) -> Model:
       model: Any model; one that has a metric is returned as it is.
 
     Returns:
-      The model with ``metric``: whole matrices if the Jacobian of an image takes up to
-      64 MiB, otherwise factors, which need little memory.
+      The model with ``metric``: whole matrices, or factors of their greatest part if
+      these would take more than 16 MiB; and factors that are estimated, which needs
+      little memory, if the Jacobian of an image takes more than 128 MiB.
 
     Raises:
       ValueError: The image's side is not a multiple of ``GRID``.
     """
     if model.metric is not None:
         return model
-    jacobian = latent_spaces.size(model.latents) * 3 * model.image_size**2
-    make = regional_metric if jacobian <= _WHOLE else regional_factors
+    length = latent_spaces.size(model.latents)
     generate, key = as_pytree(model.generate), jax.random.key(0)
-    metric = make(generate, key, latents=model.latents)
+    if length * 3 * model.image_size**2 > _WHOLE:
+        metric = regional_factors(generate, key, latents=model.latents)
+    elif (GRID * length) ** 2 > _LARGE:
+        metric = regional_metric(generate, key, latents=model.latents, samples=8)
+        metric = largest_factors(metric, _RANK)
+    else:
+        metric = regional_metric(generate, key, latents=model.latents)
     return dataclasses.replace(model, metric=metric)
 
 
@@ -148,6 +162,28 @@ def regional_factors(
     return Metric(factors / samples**0.5, factored=True)
 
 
+@functools.partial(jax.jit, static_argnames="rank")
+def largest_factors(metric: Metric, rank: int) -> Metric:
+    """Factors of the greatest part of each region's matrix.
+
+    Args:
+      metric: Whole matrices.
+      rank: Number of eigenvectors to keep, R.
+
+    Returns:
+      ``[GRID, GRID, L, R]``.
+    """
+
+    def of_region(matrix: jax.Array) -> jax.Array:
+        values, vectors = linalg.eigh(matrix)
+        strengths = jnp.sqrt(jnp.maximum(values[-rank:], 0.0))
+        return vectors[:, -rank:] * strengths[None]
+
+    flat = metric.blocks.reshape(-1, *metric.blocks.shape[2:])
+    factors = jax.lax.map(of_region, flat)
+    return Metric(factors.reshape(GRID, GRID, *factors.shape[1:]), factored=True)
+
+
 def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
     """The principal directions of the latent space for an image with given weights.
 
@@ -158,15 +194,54 @@ def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
     Returns:
       ``[L, L]`` orthonormal columns, the least effective first.
     """
+    return linalg.eigh(_weighted(metric.blocks, weights, metric.factored))[1]
+
+
+def inverse_curvature(
+    metric: Metric, weights: jax.Array, damping: float = 0.0
+) -> jax.Array:
+    """The inverse of an objective's second derivative, of the Gauss-Newton kind.
+
+    The objective is a weighted l1 distance of the image from its known pixels, with
+    residuals of a typical size, plus ``damping |z|^2 / 2``.
+
+    Args:
+      metric: From ``with_metric``.
+      weights: ``[S, S, 1]`` W of eq. 3.
+      damping: Weight of the latent's squared length; at least a thousandth of the mean
+        curvature is taken, for directions that the known pixels do not determine.
+
+    Returns:
+      ``[L, L]``, symmetric and positive definite.
+    """
+    # Masks of a batch are often the same.
+    find = linalg.again_if_changed(
+        lambda blocks, weights: _inverse_curvature(
+            Metric(blocks, metric.factored), weights, damping
+        )
+    )
+    found: jax.Array = find(metric.blocks, weights)
+    return found
+
+
+def _inverse_curvature(metric: Metric, weights: jax.Array, damping: float) -> jax.Array:
+    matrix = _weighted(metric.blocks, weights, metric.factored) / _RESIDUAL
+    eye = jnp.eye(len(matrix), dtype=matrix.dtype)
+    least = 1e-3 * jnp.trace(matrix) / len(matrix)
+    # Not 0 without any known pixel either.
+    least = jnp.maximum(least, max(damping, 1e-6))
+    return linalg.inverse(matrix + least * eye)
+
+
+def _weighted(blocks: jax.Array, weights: jax.Array, factored: bool) -> jax.Array:
+    """``[L, L]``: the sum of the regions' matrices, each with its mean weight."""
     side = weights.shape[0] // GRID
     regions = weights.reshape(GRID, side, GRID, side).mean((1, 3))
     highest = jax.lax.Precision.HIGHEST
-    if metric.factored:
-        scaled = jnp.sqrt(regions)[:, :, None, None] * metric.blocks
-        weighted = jnp.einsum("hwir,hwjr->ij", scaled, scaled, precision=highest)
-    else:
-        weighted = jnp.einsum("hw,hwij->ij", regions, metric.blocks, precision=highest)
-    return linalg.eigh(weighted)[1]
+    if factored:
+        scaled = jnp.sqrt(regions)[:, :, None, None] * blocks
+        return jnp.einsum("hwir,hwjr->ij", scaled, scaled, precision=highest)
+    return jnp.einsum("hw,hwij->ij", regions, blocks, precision=highest)
 
 
 def to_triangles(blocks: jax.Array) -> jax.Array:

@@ -1,8 +1,9 @@
 """Strategies to search the latent space for ONE image (sections 3.1 to 3.4).
 
 A ``Strategy`` is three pure functions: ``init``, ``step`` and ``result``. ``adam`` is
-the paper's and, with other settings, a faster one; ``keep_best`` wraps any strategy so
-that it answers with its best iterate. ``running`` runs a strategy.
+the paper's and, with other settings, a faster one. ``newton`` takes a tenth of the
+steps where the latent space is normal and an encoder guesses well. ``keep_best`` wraps
+any strategy so that it answers with its best iterate. ``running`` runs a strategy.
 
 ``jax.vmap`` makes a batch of independent searches. This module depends on no neural
 network library: the generator and the objective are passed in as callables.
@@ -80,8 +81,9 @@ class Strategy(NamedTuple):
     """A way to search.
 
     Attributes:
-      init: Function from the first latent ``[*L]`` and the coordinates ``[L, L]``,
-        orthonormal columns, or None for the axes, to a state.
+      init: Function from the first latent ``[*L]`` and what ``directions`` says of the
+        picture, ``[L, L]`` or None, to a state: ``adam`` takes principal directions,
+        ``newton`` the inverse curvature.
       step: Function from state, problem and clock to the next state and the iterate
         that the step started from.
       result: Function from state and problem to the answer.
@@ -105,6 +107,26 @@ class AdamState(NamedTuple):
     latent: jax.Array
     optimizer: optax.OptState
     directions: jax.Array | None
+    prior: jax.Array
+
+
+class NewtonState(NamedTuple):
+    """State of ``newton``.
+
+    Attributes:
+      latent: ``[*L]``, the current iterate.
+      velocity: ``[*L]``, the decaying sum of the steps.
+      inverse: ``[L, L]``, the inverse curvature.
+      start: The first iterate; its losses are infinite before the first step.
+      caution: ``[]``, factor of the learning rate, at most 1.
+      prior: ``[]`` the prior loss when it was last computed.
+    """
+
+    latent: jax.Array
+    velocity: jax.Array
+    inverse: jax.Array
+    start: Iterate
+    caution: jax.Array
     prior: jax.Array
 
 
@@ -154,24 +176,7 @@ def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
     def step(
         state: AdamState, problem: Problem, clock: Clock
     ) -> tuple[AdamState, Iterate]:
-        def with_prior(latent: jax.Array) -> tuple[jax.Array, Losses]:
-            losses = problem.evaluate(latent)
-            return losses.total, losses
-
-        def without(latent: jax.Array) -> tuple[jax.Array, Losses]:
-            # The prior loss is not used, so the compiler leaves it out.
-            context = problem.evaluate(latent).context
-            return context, Losses(context, state.prior)
-
-        if config.prior_every == 1:
-            gradient, losses = jax.grad(with_prior, has_aux=True)(state.latent)
-        else:
-            gradient, losses = jax.lax.cond(
-                clock.step % config.prior_every == 0,
-                jax.grad(with_prior, has_aux=True),
-                jax.grad(without, has_aux=True),
-                state.latent,
-            )
+        gradient, losses = _gradient(config, problem, clock, state)
         if config.projected:
             gradient = latents.project_gradient(state.latent, gradient)
         gradient = _turn(state.directions, gradient, back=True)
@@ -183,6 +188,64 @@ def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
         return following, Iterate(state.latent, losses)
 
     def result(state: AdamState, problem: Problem) -> Result:
+        last = Iterate(state.latent, problem.evaluate(state.latent))
+        return Result(*last, last)
+
+    return Strategy(init, step, result)
+
+
+def newton(config: SearchConfig, latents: LatentSpace) -> Strategy:
+    r"""Descent along the gradient, multiplied by the inverse curvature, with momentum.
+
+    .. math::
+
+      v \leftarrow \beta v + H^{-1} g, \quad
+      z \leftarrow z - \alpha (\beta v + H^{-1} g)
+
+    H is the Gauss-Newton matrix of the picture's mask, averaged over latents
+    (``directions.inverse_curvature``), so it is inverted once and not at every step.
+    The momentum is Nesterov's. Should the loss become greater than at the start, the
+    search begins again with a third of the rate: H does not know the generator's
+    curvature here, nor that of an objective of one's own.
+
+    Args:
+      config: Rate alpha, schedule, ``beta1`` for beta, ``prior_every``; other fields
+        are ignored.
+      latents: The latent space.
+    """
+
+    def init(latent: jax.Array, inverse: jax.Array | None = None) -> NewtonState:
+        if inverse is None:
+            raise ValueError("newton needs a metric: see with_metric")
+        infinity = jnp.asarray(jnp.inf, latent.dtype)
+        start = Iterate(latent, Losses(infinity, infinity))
+        one, zero = jnp.ones((), latent.dtype), jnp.zeros((), latent.dtype)
+        return NewtonState(latent, jnp.zeros_like(latent), inverse, start, one, zero)
+
+    def step(
+        state: NewtonState, problem: Problem, clock: Clock
+    ) -> tuple[NewtonState, Iterate]:
+        gradient, losses = _gradient(config, problem, clock, state)
+        iterate = Iterate(state.latent, losses)
+        start = jax.tree.map(
+            lambda now, then: jnp.where(clock.step == 0, now, then),
+            iterate,
+            state.start,
+        )
+        lost = ~(losses.total <= start.losses.total)  # NaN is, too.
+        caution = jnp.where(lost, state.caution / 3, state.caution)
+        direction = _turn(state.inverse, gradient)
+        velocity = config.beta1 * state.velocity + direction
+        rate = caution * _learning_rate(config, clock, direction.dtype)
+        moved = state.latent - rate * (config.beta1 * velocity + direction)
+        latent = jnp.where(lost, start.latent, latents.project(moved))
+        velocity = jnp.where(lost, 0.0, velocity)
+        following = NewtonState(
+            latent, velocity, state.inverse, start, caution, losses.prior
+        )
+        return following, iterate
+
+    def result(state: NewtonState, problem: Problem) -> Result:
         last = Iterate(state.latent, problem.evaluate(state.latent))
         return Result(*last, last)
 
@@ -257,7 +320,7 @@ def near_start(strategy: Strategy, weight: float) -> Strategy:
 
 @functools.cache
 def make_strategy(config: SearchConfig, latents: LatentSpace) -> Strategy:
-    """The strategy of a configuration: Adam, keeping the best iterate.
+    """The strategy of a configuration, keeping the best iterate.
 
     It stays near its start if ``config.start_weight`` says so.
 
@@ -269,10 +332,36 @@ def make_strategy(config: SearchConfig, latents: LatentSpace) -> Strategy:
       The strategy; the same object for equal arguments, so that functions with a
       strategy as a static argument are compiled once.
     """
-    strategy = keep_best(adam(config, latents), exact=config.prior_every == 1)
+    descent = newton if config.newton else adam
+    strategy = keep_best(descent(config, latents), exact=config.prior_every == 1)
     if config.start_weight:
         strategy = near_start(strategy, config.start_weight)
     return strategy
+
+
+def _gradient(
+    config: SearchConfig, problem: Problem, clock: Clock, state: AdamState | NewtonState
+) -> tuple[jax.Array, Losses]:
+    """Gradient ``[*L]`` of the total loss, and the losses; the prior's if it is due."""
+
+    def with_prior(latent: jax.Array) -> tuple[jax.Array, Losses]:
+        losses = problem.evaluate(latent)
+        return losses.total, losses
+
+    def without(latent: jax.Array) -> tuple[jax.Array, Losses]:
+        # The prior loss is not used, so the compiler leaves it out.
+        context = problem.evaluate(latent).context
+        return context, Losses(context, state.prior)
+
+    if config.prior_every == 1:
+        return jax.grad(with_prior, has_aux=True)(state.latent)
+    found: tuple[jax.Array, Losses] = jax.lax.cond(
+        clock.step % config.prior_every == 0,
+        jax.grad(with_prior, has_aux=True),
+        jax.grad(without, has_aux=True),
+        state.latent,
+    )
+    return found
 
 
 def _better(new: Iterate, old: Iterate) -> Iterate:
@@ -285,10 +374,10 @@ def _better(new: Iterate, old: Iterate) -> Iterate:
 def _turn(
     directions: jax.Array | None, vector: jax.Array, *, back: bool = False
 ) -> jax.Array:
-    """Changes coordinates from the directions to the axes, or back.
+    """The product of a matrix, or its transpose, and a vector ``[*L]``.
 
-    The product has full precision also where an accelerator would round both factors to
-    bfloat16: a change there and back must be the identity.
+    It has full precision also where an accelerator would round both factors to
+    bfloat16: a change of coordinates there and back must be the identity.
     """
     if directions is None:
         return vector

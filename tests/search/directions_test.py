@@ -72,6 +72,19 @@ def test_factors_and_whole_matrices_have_the_same_directions():
     np.testing.assert_allclose(*found, atol=1e-3)
 
 
+def test_a_long_latent_gets_the_largest_factors():
+    def generate(z):  # Each pixel shows one number.
+        return jnp.repeat(z.reshape(16, 16, 1), 3, -1)
+
+    model = Model(generate, Normal(256), 16)
+    metric = directions.with_metric(model).metric
+    assert metric.factored
+    assert metric.blocks.shape == (8, 8, 256, 16)
+    # Four numbers in each region, three channels each: nothing is lost.
+    squares = jnp.einsum("hwir,hwjr->ij", metric.blocks, metric.blocks)
+    np.testing.assert_allclose(squares, 3 * np.eye(256), atol=1e-4)
+
+
 def test_a_large_generator_gets_factors():
     def generate(z):
         return (
@@ -105,6 +118,38 @@ def test_directions_are_those_of_the_weighted_metric():
     turned = found.T @ whole @ found
     np.testing.assert_allclose(turned, np.diag(np.diag(turned)), atol=1e-3)
     assert (np.diff(np.diag(turned)) > 0).all()
+
+
+@pytest.mark.parametrize("factored", [False, True])
+@pytest.mark.parametrize("damping", [0.0, 0.3])
+def test_the_inverse_curvature_is_that_of_the_weighted_metric(factored, damping):
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(8, 8, 5, 3)).astype(np.float32)
+    whole = factors @ factors.swapaxes(-1, -2)
+    metric = Metric(jnp.asarray(factors if factored else whole), factored=factored)
+    weights = random.uniform(size=(3, 16, 16, 1)).astype(np.float32)
+    weights[1] = 0.0
+    find = jax.vmap(lambda w: directions.inverse_curvature(metric, w, damping))
+    found = jax.jit(find)(weights)
+    for each, w in zip(found, weights, strict=True):
+        regions = w.reshape(8, 2, 8, 2).mean((1, 3)).astype(np.float64)
+        matrix = np.einsum("hw,hwij->ij", regions, whole) / 0.1
+        least = max(damping, 1e-3 * np.trace(matrix) / 5, 1e-6)
+        expected = np.linalg.inv(matrix + least * np.eye(5))
+        np.testing.assert_allclose(each, expected, rtol=2e-3, atol=1e-5)
+
+
+def test_the_largest_factors_are_those_of_an_eigendecomposition():
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(8, 8, 6, 6)).astype(np.float32)
+    whole = factors @ factors.swapaxes(-1, -2)
+    found = directions.largest_factors(Metric(jnp.asarray(whole)), 2)
+    assert found.factored
+    assert found.blocks.shape == (8, 8, 6, 2)
+    u, s, _ = np.linalg.svd(whole[2, 5].astype(np.float64))
+    kept = u[:, :2] * s[:2] @ u[:, :2].T
+    square = found.blocks[2, 5] @ found.blocks[2, 5].T
+    np.testing.assert_allclose(square, kept, atol=1e-3)
 
 
 def test_triangles_come_back_to_squares():

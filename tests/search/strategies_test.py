@@ -9,6 +9,7 @@ from fakes import bright_critic, indifferent_critic, repeating_generator
 from inpaint_jax import masks
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import importance_weights
+from inpaint_jax.search.directions import inverse_curvature, regional_metric
 from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.search.running import advance, search
 from inpaint_jax.search.strategies import (
@@ -20,8 +21,9 @@ from inpaint_jax.search.strategies import (
     keep_best,
     make_strategy,
     near_start,
+    newton,
 )
-from inpaint_jax.types import Losses, SearchConfig, Seen
+from inpaint_jax.types import Losses, Model, SearchConfig, Seen
 
 SIZE, LATENTS = 8, 4
 SPACE = Uniform(LATENTS)
@@ -348,3 +350,75 @@ def test_a_normal_latent_may_leave_the_box_and_its_density_holds_it():
     np.testing.assert_allclose(find(0.0), target, atol=1e-2)
     # (z - y)^2 + w z^2 is least at y / (1 + w).
     np.testing.assert_allclose(find(3.0), target / 4, atol=1e-2)
+
+
+NEWTON = SearchConfig(newton=True, beta1=0.8, learning_rate=0.2, schedule="root")
+
+
+def newton_run(problem, start, inverse, steps, config=NEWTON, space=None):
+    strategy = keep_best(newton(config, space or Normal(LATENTS)))
+    clock = Clock(np.int32(0), np.int32(steps))
+    state, (trace, path) = advance(
+        strategy,
+        strategy.init(start, inverse),
+        problem,
+        steps,
+        clock=clock,
+        keep_path=True,
+    )
+    return strategy.result(state, problem), trace.total, path
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_newton_reaches_the_closed_form_optimum_in_few_steps(seed):
+    picture = image(seed)
+    model = Model(GENERATE, SPACE, SIZE)
+    metric = regional_metric(
+        jax.tree_util.Partial(GENERATE), jax.random.key(0), latents=SPACE
+    )
+    inverse = inverse_curvature(metric, importance_weights(MASK))
+    asked = problem(picture, critic=indifferent_critic)
+    start = model.latents.sample(jax.random.key(seed))
+    found, _, _ = newton_run(asked, start, inverse, 40)
+    least = asked.evaluate(jnp.asarray(optimum(picture, MASK))).total
+    assert least * (1 - 1e-6) <= found.losses.total <= least * 1.02
+
+
+def test_the_first_iterates_are_newton_by_hand():
+    random = np.random.default_rng(0)
+    root = random.normal(size=(LATENTS, LATENTS)).astype(np.float32)
+    inverse = np.linalg.inv(root @ root.T + np.eye(LATENTS, dtype=np.float32))
+    asked = problem(image())
+    start = jnp.asarray(random.normal(size=LATENTS), jnp.float32)
+    _, totals, path = newton_run(asked, start, jnp.asarray(inverse), 3)
+    z, velocity = np.asarray(start), np.zeros(LATENTS)
+    for t in range(3):
+        np.testing.assert_allclose(path[t], z, atol=1e-5)
+        loss, gradient = jax.value_and_grad(lambda z: asked.evaluate(z).total)(
+            jnp.asarray(z, jnp.float32)
+        )
+        np.testing.assert_allclose(totals[t], loss, rtol=1e-5)
+        velocity = 0.8 * velocity + inverse @ np.asarray(gradient)
+        ahead = 0.8 * velocity + inverse @ np.asarray(gradient)
+        z = z - 0.2 * np.sqrt(1 - t / 3) * ahead
+
+
+def test_newton_starts_again_with_care_when_it_is_lost():
+    # The true curvature is 100 times the one that it is told.
+    def steep(latent, generated):
+        return Losses(50.0 * jnp.sum(latent**2), jnp.zeros(()))
+
+    start, inverse = jnp.ones(LATENTS), jnp.eye(LATENTS)
+    asked = Problem(GENERATE, steep)
+    found, totals, path = newton_run(asked, start, inverse, 40)
+    assert totals[1] > totals[0]
+    np.testing.assert_array_equal(path[2], start)
+    assert found.losses.total < 1e-3 * totals[0]
+
+
+def test_newton_wants_the_curvature():
+    with pytest.raises(ValueError, match="newton needs a metric: see with_metric"):
+        newton(NEWTON, SPACE).init(jnp.zeros(LATENTS), None)
+    for other in ("principal", "projected"):
+        with pytest.raises(ValueError, match="newton is without"):
+            replace(NEWTON, **{other: True})
