@@ -1,4 +1,4 @@
-"""Scores a folder of completed pictures on the frozen benchmark.
+r"""Scores a folder of completed pictures on the frozen benchmark.
 
     python -m experiments.score --set=celeba64 --write_inputs=inputs
     python -m experiments.score --set=celeba64 --mask=center --completed=mine

@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import jsonschema
+import layouts
 import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
 
 from experiments.benchmark import frozen
+from inpaint_jax.data import datasets
 from inpaint_jax.quality import perceptual
 
 FEW = 8  # Images that are filled where all would take long.
@@ -128,6 +130,54 @@ def test_a_score_of_pngs_is_that_of_the_run_that_made_them(
     # What the comparison does then keeps the row.
     compare(compared)
     both_are_alike()
+
+
+def test_from_its_inputs_pictures_are_completed_to_the_same_bytes(
+    compared, score, program, tmp_path
+):
+    inputs, output = tmp_path / "inputs", tmp_path / "ours"
+    score(f"--write_inputs={inputs}", "--mask=pattern", check=True)
+    program(
+        "inpaint",
+        *("--model=svhn", "--method=harmonic", "--frame=whole", f"--limit={FEW}"),
+        f"--input={inputs / 'pattern' / 'masked'}",
+        f"--mask={inputs / 'pattern' / 'masks'}",
+        f"--output={output}",
+    )
+    paths = sorted((compared / "svhn-pattern-harmonic" / "completed").iterdir())
+    assert len(paths) == FEW
+    for path in paths:
+        assert (output / "completed" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_owners_archive_of_house_numbers_has_the_same_pictures(
+    program, real_data, tmp_path
+):
+    digits = datasets.load(f"images:{real_data}/svhn/test.zip", size=32).images
+    layouts.svhn(tmp_path, digits, "test")
+    place = (f"--data_dir={tmp_path}", f"--cache_dir={tmp_path / 'cache'}")
+    flags = ("--set=svhn", "--mask=half", f"--write_inputs={tmp_path / 'inputs'}")
+    said = program("score", *flags, *place)
+    assert "to the last bit" not in said.stderr
+    assert len(list((tmp_path / "inputs" / "originals").iterdir())) == 256
+
+
+def test_faces_of_another_resampling_are_recognised(program, real_data, tmp_path):
+    given = frozen.read("v1")["celeba64"]
+    faces = datasets.load(f"images:{real_data}/celeba64/test.zip", limit=300)
+    frames = {
+        id: layouts.jpeg(layouts.framed_face(image))
+        for id, image in zip(faces.ids, faces.images, strict=True)
+    }
+    layouts.celeb_a(tmp_path, frames)
+    place = (f"--data_dir={tmp_path}", f"--cache_dir={tmp_path / 'cache'}")
+    inputs = tmp_path / "inputs"
+    flags = ("--set=celeba64", "--mask=half", f"--write_inputs={inputs}")
+    said = program("score", *flags, *place)
+    assert "only 0 of 256 pictures are the benchmark's to the last bit" in said.stderr
+    for id, image in zip(given.ids, faces.images, strict=False):
+        written = np.asarray(Image.open(inputs / "originals" / f"{id}.png"), float)
+        assert np.abs(written - image).mean() < 8
 
 
 @pytest.mark.slow
