@@ -38,7 +38,7 @@ class Files(NamedTuple):
         if not found:
             raise ImageError(f"there is no {id}.png in {self.folder}")
         if len(found) > 1:
-            raise ImageError(f"{found[0]} and {found[1]} are one picture; leave one")
+            raise ImageError(f"{found[0]} and {found[1]} have the id {id}; leave one")
         return found[0]
 
 

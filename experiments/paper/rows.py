@@ -60,28 +60,37 @@ def of_scored(
     sets = frozen.read(version)
     rows = []
     for path in sorted((workdir / _SCORED).glob("*.json")):
-        result = json.loads(path.read_text())
-        if result["benchmark"] != version:
-            continue
-        given = sets[result["set"]]
-        first = set(given.ids[:count])
-        values = [row["psnr"] for row in result["images"] if row["id"] in first]
-        numbers = [value for value in values if value is not None]
-        mean = math.fsum(numbers) / len(numbers) if numbers else None
-        rows.append(
-            {
-                "dataset": given.name,
-                "title": titles.get(given.name, given.title),
-                "mask": result["mask"],
-                "method": result["name"],
-                "label": _label(result["name"], result["identical"], len(given)),
-                **_measured(result),
-                "seconds": None,
-                "first": {"n": len(values), "psnr": mean},
-                "scored": True,
-            }
-        )
+        try:
+            result = json.loads(path.read_text())
+            if result["benchmark"] == version:
+                rows.append(_of_result(result, sets[result["set"]], count, titles))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            program.warn(f"{path} is no result of experiments.score and is left out")
     return rows
+
+
+def _of_result(
+    result: Mapping[str, Any],
+    given: frozen.PictureSet,
+    count: int,
+    titles: Mapping[str, str],
+) -> dict[str, Any]:
+    """Row of a result of ``experiments.score``."""
+    first = set(given.ids[:count])
+    values = [row["psnr"] for row in result["images"] if row["id"] in first]
+    numbers = [value for value in values if value is not None]
+    mean = math.fsum(numbers) / len(numbers) if numbers else None
+    return {
+        "dataset": given.name,
+        "title": titles.get(given.name, given.title),
+        "mask": result["mask"],
+        "method": result["name"],
+        "label": _label(result["name"], result["identical"], len(given)),
+        **_measured(result),
+        "seconds": None,
+        "first": {"n": len(values), "psnr": mean},
+        "scored": True,
+    }
 
 
 def keep(workdir: Path, result: Mapping[str, Any]) -> Path:

@@ -147,6 +147,7 @@ def test_what_is_missing_or_wrong_is_named(scored, tmp_path, capsys):
     assert "03.png" in said["03"]
     assert "04.png is 32x32 and must be 16x16, as the input is" in said["04"]
     assert "05.bmp and " in said["05"]
+    assert "05.png have the id 05; leave one" in said["05"]
     lines = capsys.readouterr().err.splitlines()
     assert "1 files have the name of no picture of svhn" in lines[0]
     assert "such as cover.png" in lines[0]
