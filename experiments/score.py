@@ -19,7 +19,7 @@ from absl import flags
 
 from experiments.benchmark import frozen, scoring
 from experiments.benchmark.frozen import PictureSet
-from experiments.filling import measures
+from experiments.filling import measures, realism
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import rows, tables
@@ -133,6 +133,8 @@ def _score(given: PictureSet, mask: str, folder: Path) -> int:
             f"{result['n']} pictures ({known['share']:.2%} of them, by up to "
             f"{known['largest']} levels); they are scored as they are"
         )
+    for reason in realism.explain(result["not_computed"]):
+        print(reason)
     count = f"{result['n']} of {len(given)} images"
     print(measures.outcome(count, failed, result["figures"]))
     print(f"look at {workdir / 'table.md'} and {path}")

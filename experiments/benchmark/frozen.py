@@ -1,11 +1,11 @@
 """Versions of the benchmark, as they were frozen.
 
 A version is a folder. ``sets.json`` says of each data set its title, the side of its
-images, how they are cropped, and its name as ``--dataset`` takes it where its owner's
-archives are read. ``NAME.csv`` lists its pictures: id, SHA-256 and fingerprint
-(``recognition.Mark``). ``NAME.npz`` holds, for each kind of mask, ``[N, S * S / 8]``
-uint8: the mask of every picture, packed by ``numpy.packbits``, a bit for each pixel row
-by row, 1 = known. ``schema.json`` describes results.
+images, how they are cropped, its name as ``--dataset`` takes it where its owner's
+archives are read, and where faces have eyes and mouth. ``NAME.csv`` lists its pictures:
+id, SHA-256 and fingerprint (``recognition.Mark``). ``NAME.npz`` holds, for each kind of
+mask, ``[N, S * S / 8]`` uint8: the mask of every picture, packed by ``numpy.packbits``,
+a bit for each pixel row by row, 1 = known. ``schema.json`` describes results.
 """
 
 import csv
@@ -24,7 +24,7 @@ from experiments.runtime import program
 
 _HERE = Path(__file__).parent
 
-VERSIONS = {"v1": "4f16ec2d13514a0a01609b08a3addae78e0fdb8a8d98305fd0a4325053823c12"}
+VERSIONS = {"v1": "5d81a5ec1dd8c81b0ce7cbe46af5f152f20f96ddbf7cc362b100cb8d6b316df4"}
 """All versions, and the SHA-256 of each one's content. Neither ever changes."""
 
 
@@ -38,6 +38,8 @@ class PictureSet:
       title: Its title in tables.
       image_size: Side of the images, S.
       crop: How its pictures are cropped, as for ``datasets.open_source``.
+      places: ``[3, 2]``, where faces have the left eye, the right one and the middle of
+        the mouth, as shares of S; None: they are no faces.
       dataset: Name of its owner's data set, or None if that holds no such pictures.
       ids: Ids of the pictures, in the order of the benchmark.
       marks: What each is recognised by.
@@ -49,6 +51,7 @@ class PictureSet:
     title: str
     image_size: int
     crop: str
+    places: np.ndarray | None
     dataset: str | None
     ids: tuple[str, ...]
     marks: tuple[Mark, ...]
@@ -130,6 +133,7 @@ def _read_set(
     image_size: int,
     crop: str,
     dataset: str | None,
+    face: list[list[float]] | None,
 ) -> PictureSet:
     with (folder / f"{name}.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -145,6 +149,7 @@ def _read_set(
         title,
         image_size,
         crop,
+        None if face is None else np.array(face),
         dataset,
         tuple(row["id"] for row in rows),
         tuple(Mark(row["sha256"], row["fingerprint"]) for row in rows),

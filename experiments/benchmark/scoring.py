@@ -99,7 +99,7 @@ def score(
     completed = np.stack([each.completed for _, each in scored])
     known = int(sum(given.masks[mask][index].sum() for index, _ in scored))
     changed = [row["known_changed"] for row in rows]
-    summary: dict[str, Any] = measures.summarise(rows)
+    realistic = realism.measure(completed, originals, places=given.places)
     return {
         "benchmark": given.version,
         "set": given.name,
@@ -107,7 +107,8 @@ def score(
         "name": name,
         "n": len(rows),
         "identical": located.identical,
-        "figures": summary | realism.measure(completed, originals),
+        "figures": measures.summarise(rows) | realistic.figures,
+        "not_computed": realistic.not_computed,
         "known": {
             "pictures": sum(count > 0 for count in changed),
             "share": sum(changed) / max(known, 1),

@@ -49,10 +49,12 @@ class Given(NamedTuple):
     Attributes:
       masks: ``[N, S, S, 1]`` float32, 1 = known, the mask of each image.
       identical: Number of the benchmark's images that are the same to the last bit.
+      places: ``[3, 2]``, where faces have eyes and mouth, as shares of S, or None.
     """
 
     masks: np.ndarray
     identical: int
+    places: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +95,13 @@ class Evaluation:
         names = [self.source.name_of(row["index"], row["id"]) for row in rows]
         shape = (self.source.size, self.source.size)
         return batches.draw_masks(names, self.mask, self.seed, shape)[0]
+
+    @property
+    def places(self) -> np.ndarray | None:
+        """Where faces have eyes and mouth: in the benchmark, or for the model."""
+        if self.given is not None:
+            return self.given.places
+        return faces.places_of(self.method.model.name, self.method.model.metadata)
 
     def row(self) -> dict[str, Any]:
         """The settings that must be equal for a run to go on with another's results.
@@ -204,9 +213,7 @@ def _merge(
     originals, completed = folder.pairs(rows[:_COMPARED])
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
-    model = evaluation.method.model
-    places = faces.places_of(model.name, model.metadata)
-    realistic = realism.measure(completed, originals, places=places)
+    realistic = realism.measure(completed, originals, places=evaluation.places)
     summary |= realistic.figures
     if evaluation.method.candidates > 1:
         summary["calibration_of_pictures"] = measures.calibration_of_pictures(rows)

@@ -359,7 +359,8 @@ class Cell:
         if self.case.given is not None:
             name = f"{self.case.given.version}/{self.mask}"
             masks = self.case.given.masks[self.mask][: len(source)]
-            given = evaluation.Given(masks, self.case.located.identical)
+            identical, places = self.case.located.identical, self.case.given.places
+            given = evaluation.Given(masks, identical, places)
         return evaluation.Evaluation(
             workdir=self.folder,
             source=source,

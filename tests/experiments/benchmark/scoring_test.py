@@ -26,6 +26,7 @@ def given():
         title="SVHN",
         image_size=SIZE,
         crop="none",
+        places=None,
         dataset="svhn_cropped",
         ids=IDS,
         marks=tuple(recognition.mark(image) for image in noise()),
