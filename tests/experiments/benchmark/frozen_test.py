@@ -11,6 +11,7 @@ from conftest import ROOT
 from experiments.benchmark import frozen, recognition
 from experiments.runtime.program import UsageError
 from inpaint_jax.data import datasets
+from inpaint_jax.photographs import faces
 
 RELEASED = {
     "v1": "5d81a5ec1dd8c81b0ce7cbe46af5f152f20f96ddbf7cc362b100cb8d6b316df4",
@@ -71,6 +72,14 @@ def test_masks_are_what_their_names_say(sets, kind, low, high):
         assert len(corners) > 1
     if kind == "center":
         assert not masks[:, 32:96, 32:96].any()
+
+
+def test_faces_have_their_eyes_where_models_expect_them(sets):
+    places = faces.places_of("celeba64", {})
+    np.testing.assert_array_equal(sets["celeba64"].places, places)
+    wanted = [[47.1, 55.4], [80.1, 55.4], [64.0, 90.8]]
+    np.testing.assert_allclose(128 * sets["faces128"].places, wanted)
+    assert sets["svhn"].places is sets["cars64"].places is None
 
 
 def test_it_is_small():
