@@ -2,6 +2,7 @@
 
     python -m experiments.compare
     python -m experiments.compare --comparison=docs/comparison.toml --limit=256
+    python -m experiments.compare --benchmark=v1
 
 The work folder then holds table.md and table.json, and a folder for each cell, which is
 an evaluation by ``experiments.evaluate``. A cell is computed once: started again, the
@@ -16,15 +17,14 @@ from typing import Any
 
 from absl import flags
 
-from experiments.filling import measures
+from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
-from experiments.paper import comparison
+from experiments.paper import comparison, rows
 from experiments.paper.comparison import (
     COLUMNS,
     MASKS,
     Cell,
     Stopped,
-    make_workdir,
     read_cases,
 )
 from experiments.paper.tables import (
@@ -65,11 +65,9 @@ _SLOW_SECONDS = flags.DEFINE_float(
     "slow_seconds", 2.0, "Seconds per image from which a method counts as slow."
 )
 
-_MEANS = (*measures.SIMILARITIES, "swd")
-
 
 def main() -> int:
-    workdir = make_workdir()
+    workdir = comparison_flags.make_workdir()
     with program.lock(workdir):
         return _compare(workdir)
 
@@ -82,6 +80,9 @@ def _compare(workdir: Path) -> int:
     with program.usage_errors():
         for mask in _MASKS.value:
             mask_function(mask)
+    for case in cases.values():
+        if case.given is not None:
+            _choose("masks", _MASKS.value, list(case.given.masks))
     results = Path(_RESULTS.value).expanduser() if _RESULTS.value else None
     if results is not None:
         around_tables(results)  # Refuse a wrong file now rather than in hours.
@@ -92,7 +93,15 @@ def _compare(workdir: Path) -> int:
     cells = [
         Cell(case, mask, name, column, workdir) for case, (name, column), mask in whole
     ]
-    rows = [_row(cell, found) if (found := cell.found()) else None for cell in cells]
+    count = _SLOW_LIMIT.value
+    own = [
+        rows.of_cell(cell, found, count) if (found := cell.found()) else None
+        for cell in cells
+    ]
+    scored: list[dict[str, Any]] = []
+    if (version := comparison_flags.BENCHMARK.value) is not None:
+        titles = {case.name: case.title for case in cases.values()}
+        scored = rows.of_scored(workdir, version, count, titles)
     names = set(itertools.product(chosen, methods, _MASKS.value))
     asked = {
         i: cell
@@ -105,16 +114,16 @@ def _compare(workdir: Path) -> int:
     # --- Cell by cell; what a data set's cells share is read once ---------------------
     for i, cell in asked.items():
         try:
-            rows[i] = _row(cell, _compute(cell))
+            own[i] = rows.of_cell(cell, _compute(cell), count)
         except Stopped:
             print("stopped by signal: start again to go on")
             return 0
-        table = [row for row in rows if row is not None]
-        write_tables(workdir, table, _SLOW_LIMIT.value)
+        table = [row for row in own if row is not None]
+        write_tables(workdir, table + scored, count, version)
     print(f"look at {workdir / 'table.md'}")
     if results is not None:
         insert_tables(results, workdir)
-    failed = sum(row["failed"] for i in asked if (row := rows[i]) and "failed" in row)
+    failed = sum(row["failed"] for i in asked if (row := own[i]) and "failed" in row)
     if failed:
         program.warn(f"{failed} images failed: metrics.json of their cells says why")
     return 1 if failed else 0
@@ -142,31 +151,6 @@ def _compute(cell: Cell) -> dict[str, Any]:
     if found["figures"]["seconds"]["median"] > _SLOW_SECONDS.value:
         return found
     return cell.compute(_LIMIT.value)
-
-
-def _row(cell: Cell, found: dict[str, Any]) -> dict[str, Any]:
-    """Row of the table: a cell's figures, or why it cannot be computed."""
-    row: dict[str, Any] = {
-        "dataset": cell.case.name,
-        "title": cell.case.title,
-        "mask": cell.mask,
-        "method": cell.name,
-        "label": cell.column.title,
-    }
-    if "refused" in found:
-        return row | {"refused": found["refused"]}
-    figures = found["figures"]
-    means = {name: figures[name]["mean"] for name in _MEANS if name in figures}
-    return row | {
-        "n": found["n"],
-        "failed": len(found["failed"]),
-        **dict.fromkeys(_MEANS),
-        **means,
-        "psnr_sem": figures.get("psnr", {}).get("sem"),
-        "seconds": figures["seconds"]["median"],
-        "device": found["device"],
-        "first": cell.first(_SLOW_LIMIT.value),
-    }
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from absl import flags
 
 from experiments.filling import batches, methods
 from experiments.flags import dataset as dataset_flags
+from experiments.flags.comparison import make_workdir
 from experiments.paper import comparison, manifold
 from experiments.paper.comparison import (
     COLUMNS,
@@ -25,7 +26,6 @@ from experiments.paper.comparison import (
     Column,
     Examples,
     Stopped,
-    make_workdir,
     read_cases,
 )
 from experiments.runtime import compilation_cache, program

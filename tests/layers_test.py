@@ -30,7 +30,7 @@ ENTRANCES = {"__init__", "__main__"}
 PROGRAMS = (
     {"runtime"},
     {"flags"},
-    {"filling", "paper", "training"},
+    {"benchmark", "filling", "paper", "training"},
     {"serving"},
 )
 """Rooms of ``experiments``, from below; the programs themselves are above."""

@@ -191,6 +191,13 @@ def test_compare(start, comparison, tmp_path):
     assert [(row["method"], row["n"]) for row in cells] == [("harmonic", 4)]
 
 
+@started("experiments.score")
+def test_score(start, real_data, tmp_path):
+    place = f"--dataset=images:{real_data}/svhn/test.zip"
+    start("experiments.score", "--set=svhn", place, "--write_inputs=in", "--mask=half")
+    assert len(list((tmp_path / "in" / "half" / "masks").iterdir())) == 256
+
+
 @started("experiments.figures")
 def test_figures(start, comparison, tmp_path):
     start(

@@ -9,7 +9,7 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -43,6 +43,20 @@ _OLDER = {
 }
 
 
+class Given(NamedTuple):
+    """Images of a benchmark, whose masks are not drawn.
+
+    Attributes:
+      masks: ``[N, S, S, 1]`` float32, 1 = known, the mask of each image.
+      identical: Number of the benchmark's images that are the same to the last bit.
+      places: ``[3, 2]``, where faces have eyes and mouth, as shares of S, or None.
+    """
+
+    masks: np.ndarray
+    identical: int
+    places: np.ndarray | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """The settings of an evaluation.
@@ -54,6 +68,7 @@ class Evaluation:
       seed: Seed of masks and searches.
       batch_size: Number of images that are filled at once, on all devices together.
       method: The method to fill holes.
+      given: The masks, if ``mask`` is only their name; None: they are drawn.
     """
 
     workdir: Path
@@ -62,18 +77,31 @@ class Evaluation:
     seed: int
     batch_size: int
     method: methods.Method
+    given: Given | None = None
 
     @property
     def job(self) -> pipeline.Job:
         """The job of filling the holes."""
-        problems = OfDataset(self.source, self.mask)
+        if self.given is None:
+            problems = OfDataset(self.source, self.mask)
+        else:
+            problems = OfDataset(self.source, None, self.given.masks)
         return pipeline.Job(problems, self.method, self.seed, self.batch_size)
 
     def masks_of(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """The masks ``[N, S, S, 1]`` of the rows' images, 1 = known."""
+        if self.given is not None:
+            return self.given.masks[[row["index"] for row in rows]]
         names = [self.source.name_of(row["index"], row["id"]) for row in rows]
         shape = (self.source.size, self.source.size)
         return batches.draw_masks(names, self.mask, self.seed, shape)[0]
+
+    @property
+    def places(self) -> np.ndarray | None:
+        """Where faces have eyes and mouth: in the benchmark, or for the model."""
+        if self.given is not None:
+            return self.given.places
+        return faces.places_of(self.method.model.name, self.method.model.metadata)
 
     def row(self) -> dict[str, Any]:
         """The settings that must be equal for a run to go on with another's results.
@@ -87,6 +115,7 @@ class Evaluation:
             "image_size": self.source.size,
             "mask": self.mask,
             "seed": self.seed,
+            **({"identical": self.given.identical} if self.given else {}),
             **self.method.row(),
         }
 
@@ -184,9 +213,7 @@ def _merge(
     originals, completed = folder.pairs(rows[:_COMPARED])
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
-    model = evaluation.method.model
-    places = faces.places_of(model.name, model.metadata)
-    realistic = realism.measure(completed, originals, places=places)
+    realistic = realism.measure(completed, originals, places=evaluation.places)
     summary |= realistic.figures
     if evaluation.method.candidates > 1:
         summary["calibration_of_pictures"] = measures.calibration_of_pictures(rows)
@@ -198,12 +225,7 @@ def _merge(
             "not_computed": realistic.not_computed,
             "failed": failed,
             "config": config,
-            "versions": {
-                name: importlib.metadata.version(name)
-                for name in ("jax", "jaxlib", "flax", "optax", "numpy")
-            }
-            | {"inpaint_jax": inpaint_jax.__version__},
-            "device": str(jax.devices()[0].device_kind),
+            **machine(),
             "devices": devices,
         },
     )
@@ -214,6 +236,16 @@ def _merge(
     print(line)
     print(f"look at {folder.path / workfolder.GRID}")
     return 1 if failed else 0
+
+
+def machine() -> dict[str, Any]:
+    """Versions of the packages that compute figures, and the device, for JSON."""
+    packages = ("jax", "jaxlib", "flax", "optax", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "versions": versions | {"inpaint_jax": inpaint_jax.__version__},
+        "device": str(jax.devices()[0].device_kind),
+    }
 
 
 def _write_grid(

@@ -66,17 +66,20 @@ class Problems(Protocol):
         """Reads a picture, in any thread, or raises ``ImageError``."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class OfDataset:
     """Images of a data set, each its own original.
 
     Attributes:
       source: The data set.
-      mask: Name of the masks.
+      mask: Name of the masks to draw, or None.
+      masks: ``[N, S, S, 1]`` float32, 1 = known, the mask of each image; None: they are
+        drawn.
     """
 
     source: datasets.Source
-    mask: str
+    mask: str | None
+    masks: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -90,7 +93,8 @@ class OfDataset:
         # The ids of a data set need not be unique.
         suffix = f"-{index:06d}" if self.source.ids is None else ""
         name, file = self.source.name_of(index, id), _file_name(id + suffix)
-        return Problem(id, name, file, image, None, image)
+        mask = None if self.masks is None else self.masks[index]
+        return Problem(id, name, file, image, mask, image)
 
 
 def _file_name(id: str) -> str:

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
+from experiments.benchmark import frozen, recognition
 from experiments.filling import evaluation, methods, parts, workfolder
+from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import FROM_TRAINING
 from experiments.runtime import program
@@ -32,10 +34,7 @@ _COMPARISON = flags.DEFINE_string(
     "TOML file that lists data sets and their networks. Default: the paper's three, "
     "from --data_dir.",
 )
-_WORKDIR = flags.DEFINE_string(
-    "workdir", "outputs/compare", "Folder of the comparison, with all its cells."
-)
-
+flags.adopt_module_key_flags(comparison_flags)
 MASKS = ("center", "pattern", "random80", "half")
 """The masks of the paper's Table 1."""
 
@@ -92,6 +91,8 @@ class Case:
       test: Test images, as ``--dataset`` takes them.
       networks: Names or paths of model, context encoder and VAE that differ from
         ``name``.
+      given: The benchmark's pictures, to be found among the test images, and their
+        masks; None: the first test images count, and masks are drawn.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Case:
     train: str
     test: str
     networks: Mapping[str, str]
+    given: frozen.PictureSet | None = None
 
     def network(self, kind: str) -> str:
         """Name or path of the ``model``, ``context_encoder`` or ``vae``."""
@@ -121,7 +123,22 @@ class Case:
 
     def open_test(self, limit: int | None) -> datasets.Source:
         """Opens the test images, or the first ``limit`` of them."""
-        return self._open(self.test, "test", limit)
+        if self.given is None:
+            return self._open(self.test, "test", limit)
+        return self.located.source(limit)
+
+    @functools.cached_property
+    def located(self) -> recognition.Located:
+        """The benchmark's pictures."""
+        assert self.given is not None
+        size = self.model.image_size
+        if size != self.given.image_size:
+            raise program.UsageError(
+                f"{self.name}: the benchmark's pictures are of "
+                f"{self.given.image_size}x{self.given.image_size} pixels, and "
+                f"{self.network('model')} makes images of {size}x{size}"
+            )
+        return self.given.locate(self.test)
 
     def _open(self, name: str, split: str, limit: int | None = None) -> datasets.Source:
         size, crop = self.model.image_size, self.model.metadata.get("crop")
@@ -150,6 +167,8 @@ def read_cases() -> dict[str, Case]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         cases = {name: _read_case(name, table) for name, table in tables.items()}
+        if comparison_flags.BENCHMARK.value is not None:
+            cases = _of_benchmark(cases, comparison_flags.BENCHMARK.value)
         if len({case.title for case in cases.values()}) < len(cases):
             raise ValueError("two data sets have one title")
         return cases
@@ -157,9 +176,24 @@ def read_cases() -> dict[str, Case]:
         raise program.UsageError(f"{path}: {error}") from error
 
 
-def make_workdir() -> Path:
-    """Makes the folder of ``--workdir``."""
-    return program.make_folder(Path(_WORKDIR.value))
+def _of_benchmark(cases: Mapping[str, Case], version: str) -> dict[str, Case]:
+    """The data sets that the benchmark has, with its pictures.
+
+    Raises:
+      ValueError: It has none of them.
+    """
+    sets = frozen.read(version)
+    found = {
+        name: dataclasses.replace(case, given=sets[name])
+        for name, case in cases.items()
+        if name in sets
+    }
+    if not found:
+        raise ValueError(
+            f"none of its data sets is in the benchmark {version}, which has "
+            f"{', '.join(sets)}"
+        )
+    return found
 
 
 def _read_case(name: str, table: Any) -> Case:
@@ -321,13 +355,20 @@ class Cell:
         _ = self._evaluation_row
 
     def _evaluation(self, limit: int | None) -> evaluation.Evaluation:
+        source, name, given = self.case.open_test(limit), self.mask, None
+        if self.case.given is not None:
+            name = f"{self.case.given.version}/{self.mask}"
+            masks = self.case.given.masks[self.mask][: len(source)]
+            identical, places = self.case.located.identical, self.case.given.places
+            given = evaluation.Given(masks, identical, places)
         return evaluation.Evaluation(
             workdir=self.folder,
-            source=self.case.open_test(limit),
-            mask=self.mask,
+            source=source,
+            mask=name,
             seed=_SEED,
             batch_size=_BATCH_SIZE,
             method=self.case.method(self.column),
+            given=given,
         )
 
     def examples(self, limit: int) -> Examples:

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.runtime import program
 
@@ -42,13 +42,31 @@ _FIGURES = (
         1,
         min,
     ),
+    ("LPIPS (AlexNet)", "lpips", 3, min),
+    ("Kernel distance of what VGG16 sees, times 1000", "kid_vgg", 2, min),
     ("Seconds an image", "seconds", 3, min),
 )
 
 Row = dict[str, Any]
 
 
-def write_tables(folder: Path, rows: Sequence[Row], count: int) -> None:
+class Table(NamedTuple):
+    """What table.json holds.
+
+    Attributes:
+      cells: A row for each cell.
+      first: Number of images, the first ones, that ``first`` of a row is for.
+      benchmark: Version of the benchmark that the cells are on, or None.
+    """
+
+    cells: list[Row]
+    first: int = 32
+    benchmark: str | None = None
+
+
+def write_tables(
+    folder: Path, rows: Sequence[Row], count: int, benchmark: str | None = None
+) -> None:
     """Writes table.md and table.json.
 
     Args:
@@ -56,18 +74,26 @@ def write_tables(folder: Path, rows: Sequence[Row], count: int) -> None:
       rows: One row for each cell: dataset, title, mask, method, label; n and figures,
         or ``refused`` with the reason.
       count: Number of images, the first ones, that ``first`` of a row is for.
+      benchmark: Version of the benchmark that the cells are on, or None.
     """
-    program.write_json(folder / "table.json", {"paper": PAPER, "cells": list(rows)})
-    program.write_text(folder / "table.md", to_markdown(rows, count))
+    table = Table(list(rows), count, benchmark)
+    program.write_json(folder / "table.json", {"paper": PAPER, **table._asdict()})
+    program.write_text(folder / "table.md", to_markdown(rows, count, benchmark))
+
+
+def read_table(folder: Path) -> Table:
+    """Reads table.json; a table without cells if there is no such file."""
+    try:
+        found = json.loads((folder / "table.json").read_text())
+        _in_order(found["cells"], "mask")  # Is it a table at all?
+        return Table(**{name: found[name] for name in Table._fields if name in found})
+    except (OSError, ValueError, LookupError, TypeError):
+        return Table([])
 
 
 def masks_of_table(folder: Path) -> list[str]:
-    """Masks of the cells in table.json; none if there is no such file."""
-    try:
-        cells = json.loads((folder / "table.json").read_text())["cells"]
-        return _in_order(cells, "mask")
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
+    """Masks of the cells in table.json."""
+    return _in_order(read_table(folder).cells, "mask")
 
 
 def around_tables(path: Path) -> tuple[str, str]:
@@ -95,7 +121,7 @@ def insert_tables(path: Path, folder: Path) -> None:
     program.write_text(path, f"{before}{begin}\n\n{table}\n{end}{after}")
 
 
-def to_markdown(rows: Sequence[Row], count: int) -> str:
+def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -> str:
     """Returns the tables as Markdown: the paper's, then those of each data set."""
     masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
     first = [_of_first(row) for row in rows]
@@ -109,16 +135,26 @@ def to_markdown(rows: Sequence[Row], count: int) -> str:
             short = [row for row in first if row["title"] == title]
             parts.append(_figure_table(short, masks, "psnr", 2, max))
         for heading, figure, digits, best in _FIGURES:
+            if all(row.get(figure) is None for row in of_title):
+                continue
             parts.append(f"**{heading}**")
             parts.append(_figure_table(of_title, masks, figure, digits, best))
-    devices = ", ".join(_in_order([row for row in rows if "n" in row], "device"))
+    timed = [row for row in rows if row.get("seconds") is not None]
+    devices = ", ".join(_in_order(timed, "device")) or "none"
+    scored = ", ".join(_in_order([row for row in rows if row.get("scored")], "label"))
+    if benchmark is not None:
+        elsewhere = f" Made elsewhere and scored here: {scored}." if scored else ""
+        parts.append(
+            f"Pictures and masks are those of the frozen benchmark {benchmark}."
+            + elsewhere
+        )
     parts.append(
         "A cell has the first test images, as many as its heading says unless it "
         "gives another number (n). Figures are means over images; seconds are medians "
-        f"without compilation, on: {devices}. The distance compares all images "
-        "together, and falls with their number. Bold is the best of its column among "
-        "cells with as many images as the heading says. A dash means that the method "
-        "cannot fill the holes; an empty cell was not computed."
+        f"without compilation, on: {devices}. Both distances compare all images "
+        "together; the sliced one falls with their number. Bold is the best of its "
+        "column among cells with as many images as the heading says. A dash means that "
+        "the method cannot fill the holes; an empty cell was not computed."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -191,7 +227,9 @@ def _figure_table(
         values = [
             row[figure]
             for row in rows
-            if row["mask"] == mask and row.get("n") == full and row[figure] is not None
+            if row["mask"] == mask
+            and row.get("n") == full
+            and row.get(figure) is not None
         ]
         if values:
             winners[mask] = f"{best(values):.{digits}f}"
@@ -202,7 +240,7 @@ def _figure_table(
             return ""
         if "refused" in row:
             return "-"
-        if row[figure] is None:
+        if row.get(figure) is None:
             return ""
         value = f"{row[figure]:.{digits}f}"
         if row["n"] != full:

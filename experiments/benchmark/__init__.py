@@ -1,0 +1,1 @@
+"""The frozen benchmark: its pictures and masks, and scores of anybody's results."""

@@ -1,0 +1,124 @@
+"""Rows of the comparison's tables: of its own cells, and of pictures made elsewhere.
+
+The results of ``experiments.score`` lie in the comparison's folder, so that its tables
+always have them.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmark import frozen
+from experiments.filling import measures
+from experiments.paper.comparison import Cell
+from experiments.runtime import program
+
+_FIGURES = (*measures.SIMILARITIES, "swd", "lpips", "kid_vgg")
+_SCORED = "scored"
+
+
+def of_cell(cell: Cell, found: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """Row of a cell: its figures, or why it cannot be computed.
+
+    Args:
+      cell: The cell.
+      found: Its results (``Cell.found``).
+      count: Number of images, the first ones, that are also summarised alone.
+    """
+    label, given = cell.column.title, cell.case.given
+    if given is not None:
+        label = _label(label, cell.case.located.identical, len(given))
+    row: dict[str, Any] = {
+        "dataset": cell.case.name,
+        "title": cell.case.title,
+        "mask": cell.mask,
+        "method": cell.name,
+        "label": label,
+    }
+    if "refused" in found:
+        return row | {"refused": found["refused"]}
+    return row | {
+        **_measured(found),
+        "seconds": found["figures"]["seconds"]["median"],
+        "first": cell.first(count),
+    }
+
+
+def of_scored(
+    workdir: Path, version: str, count: int, titles: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Rows of the pictures made elsewhere that were scored into a comparison.
+
+    Args:
+      workdir: Folder of the comparison.
+      version: Version of the benchmark; results of another one do not count.
+      count: As for ``of_cell``.
+      titles: Titles by set, where they are not those of the benchmark.
+    """
+    sets = frozen.read(version)
+    rows = []
+    for path in sorted((workdir / _SCORED).glob("*.json")):
+        try:
+            result = json.loads(path.read_text())
+            if result["benchmark"] == version:
+                rows.append(_of_result(result, sets[result["set"]], count, titles))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            program.warn(f"{path} is no result of experiments.score and is left out")
+    return rows
+
+
+def _of_result(
+    result: Mapping[str, Any],
+    given: frozen.PictureSet,
+    count: int,
+    titles: Mapping[str, str],
+) -> dict[str, Any]:
+    """Row of a result of ``experiments.score``."""
+    first = set(given.ids[:count])
+    values = [row["psnr"] for row in result["images"] if row["id"] in first]
+    numbers = [value for value in values if value is not None]
+    mean = math.fsum(numbers) / len(numbers) if numbers else None
+    return {
+        "dataset": given.name,
+        "title": titles.get(given.name, given.title),
+        "mask": result["mask"],
+        "method": result["name"],
+        "label": _label(result["name"], result["identical"], len(given)),
+        **_measured(result),
+        "seconds": None,
+        "first": {"n": len(values), "psnr": mean},
+        "scored": True,
+    }
+
+
+def keep(workdir: Path, result: Mapping[str, Any]) -> Path:
+    """Writes a result of ``experiments.score`` into the folder of a comparison."""
+    folder = program.make_folder(workdir / _SCORED)
+    names = [result[field] for field in ("set", "mask", "name")]
+    path = folder / f"{'-'.join(names)}.json"
+    program.write_json(path, result)
+    return path
+
+
+def _label(title: str, identical: int, count: int) -> str:
+    return title if identical == count else f"{title} (other pixels)"
+
+
+def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What rows of both kinds have of their results."""
+    figures = found["figures"]
+    means = {
+        name: figures[name].get("mean", figures[name].get("value"))
+        for name in _FIGURES
+        if name in figures
+    }
+    return {
+        "n": found["n"],
+        "failed": len(found["failed"]),
+        **dict.fromkeys(_FIGURES),
+        **means,
+        "psnr_sem": figures.get("psnr", {}).get("sem"),
+        "device": found["device"],
+    }

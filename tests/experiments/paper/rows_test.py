@@ -1,0 +1,91 @@
+"""Rows of results that were scored, or sent by others."""
+
+import json
+
+import pytest
+
+from experiments.benchmark import frozen
+from experiments.paper import rows, tables
+
+IDS = frozen.read("v1")["cars64"].ids
+
+
+def result(name="theirs", **changes):
+    values = [20.0, None, 26.0, 30.0]
+    images = [
+        {"id": id, "psnr": psnr} for id, psnr in zip(IDS[:4], values, strict=True)
+    ]
+    return {
+        "benchmark": "v1",
+        "set": "cars64",
+        "mask": "half",
+        "name": name,
+        "n": 4,
+        "identical": 256,
+        "figures": {
+            "psnr": {"mean": 25.0, "sem": 0.5},
+            "ssim": {"mean": 0.5, "sem": 0.1},
+            "psnr_hole": {"mean": 20.0, "sem": 0.5},
+            "swd": {"mean": 30.0},
+            "kid_vgg": {"value": 4.0},
+        },
+        "images": images,
+        "failed": [],
+        "device": "cpu",
+    } | changes
+
+
+def test_a_row_has_the_figures_of_its_result(tmp_path):
+    path = rows.keep(tmp_path, result())
+    assert path == tmp_path / "scored" / "cars64-half-theirs.json"
+    (row,) = rows.of_scored(tmp_path, "v1", 3, {})
+    assert (row["dataset"], row["title"], row["mask"]) == ("cars64", "Cars", "half")
+    assert (row["method"], row["label"]) == ("theirs", "theirs")
+    assert (row["psnr"], row["psnr_sem"], row["kid_vgg"]) == (25.0, 0.5, 4.0)
+    assert row["lpips"] is row["seconds"] is None
+    # The exact one has no PSNR.
+    assert row["first"] == {"n": 3, "psnr": pytest.approx(23.0)}
+
+
+def test_the_same_name_again_replaces_the_row(tmp_path):
+    rows.keep(tmp_path, result())
+    rows.keep(tmp_path, result(n=3))
+    rows.keep(tmp_path, result("another", identical=9))
+    found = rows.of_scored(tmp_path, "v1", 3, {"cars64": "My cars"})
+    assert [row["label"] for row in found] == ["another (other pixels)", "theirs"]
+    assert [row["n"] for row in found] == [4, 3]
+    assert {row["title"] for row in found} == {"My cars"}
+
+
+def test_what_is_no_result_of_this_benchmark_is_left_out(tmp_path, capsys):
+    rows.keep(tmp_path, result())
+    rows.keep(tmp_path, result("later", benchmark="v2"))
+    for name, text in (
+        ("a", "{"),
+        ("b", "[]"),
+        ("c", json.dumps(result(set="boats"))),
+        ("d", json.dumps(result(figures={"psnr": 3}))),
+    ):
+        (tmp_path / "scored" / f"{name}.json").write_text(text)
+    (row,) = rows.of_scored(tmp_path, "v1", 3, {})
+    assert row["method"] == "theirs"
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert all("is no result of experiments.score" in line for line in lines)
+
+
+def test_a_table_says_whose_pictures_it_has_and_what_was_made_elsewhere(tmp_path):
+    rows.keep(tmp_path, result())
+    found = rows.of_scored(tmp_path, "v1", 3, {})
+    text = tables.to_markdown(found, 3, "v1")
+    assert "frozen benchmark v1. Made elsewhere and scored here: theirs." in text
+    assert "| theirs | **4.00** |" in text
+    # A figure that no row has, has no table.
+    assert "LPIPS" not in text
+    assert "Seconds an image" not in text
+    tables.write_tables(tmp_path, found, 3, "v1")
+    assert tables.read_table(tmp_path) == tables.Table(found, 3, "v1")
+    assert tables.masks_of_table(tmp_path) == ["half"]
+    for broken in ("{", "[]", '{"cells": 3}', '{"cells": [{}]}'):
+        (tmp_path / "table.json").write_text(broken)
+        assert tables.read_table(tmp_path) == tables.Table([])
