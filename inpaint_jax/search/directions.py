@@ -47,7 +47,7 @@ def with_metric(model: Model) -> Model:
 
     Returns:
       The model with ``metric``: whole matrices, or factors of their greatest part if
-      these would take more than 16 MiB; and factors that are estimated, which needs
+      these would take 16 MiB or more; and factors that are estimated, which needs
       little memory, if the Jacobian of an image takes more than 128 MiB.
 
     Raises:
@@ -59,7 +59,7 @@ def with_metric(model: Model) -> Model:
     generate, key = as_pytree(model.generate), jax.random.key(0)
     if length * 3 * model.image_size**2 > _WHOLE:
         metric = regional_factors(generate, key, latents=model.latents)
-    elif (GRID * length) ** 2 > _LARGE:
+    elif (GRID * length) ** 2 >= _LARGE:
         metric = regional_metric(generate, key, latents=model.latents, samples=8)
         metric = largest_factors(metric, _RANK)
     else:
