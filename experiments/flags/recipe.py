@@ -91,6 +91,11 @@ _OVERRIDES = (
     flags.DEFINE_float(
         "completion_weight", None, "The same for images with a hole, completed."
     ),
+    flags.DEFINE_float(
+        "completion_adversarial_weight",
+        None,
+        "Weight of an autoencoder's adversarial loss for completed images.",
+    ),
     flags.DEFINE_enum(
         "precision",
         None,

@@ -195,13 +195,13 @@ def _train_step(
     def adversarial_loss(decoded: Decoded) -> jax.Array:
         _, fake = losses.to_judge(shown, decoded)
         # Each against a real one (Jolicoeur-Martineau, 2019).
-        return jax.nn.softplus(judge(critic, real) - judge(critic, fake)).mean()
+        doubt = jax.nn.softplus(judge(critic, real) - judge(critic, fake))
+        completed, others = jnp.split(doubt, 2)
+        completed = config.completion_adversarial_weight * completed.mean()
+        return (completed + config.adversarial_weight * others.mean()) / 2
 
     gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
-    opinion = jax.grad(adversarial_loss)(decoded)
-    gradient = jax.tree.map(
-        lambda one, other: one + config.adversarial_weight * other, gradient, opinion
-    )
+    gradient = jax.tree.map(jnp.add, gradient, jax.grad(adversarial_loss)(decoded))
     (gradients,) = pull_back((gradient, jnp.ones_like(cost)))
     gradients, stats = share.mean((gradients, stats))
     optimizer = _optimizer(config)

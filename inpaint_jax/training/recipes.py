@@ -166,7 +166,9 @@ class AutoencoderConfig:
       perceptual_weight: Weight of the perceptual distance of an image seen whole,
         beside the negative log likelihood in nats a pixel's channel.
       completion_weight: The same for a completed image.
-      adversarial_weight: Weight of the critic's loss of an image.
+      adversarial_weight: Weight of the critic's loss of images seen whole, and sampled.
+      completion_adversarial_weight: The same for a completed image. Only where it is
+        about as strong as the perceptual distance do invented faces get eyes.
       penalty: Weight of the critic's squared slope, at real images and at others.
       ema_decay: Decay per step of the weights' moving average, after warm-up.
       flip: Whether images are mirrored at random.
@@ -189,6 +191,7 @@ class AutoencoderConfig:
     perceptual_weight: float = 3.0
     completion_weight: float = 2.0
     adversarial_weight: float = 0.3
+    completion_adversarial_weight: float = 3.0
     penalty: float = 0.1
     ema_decay: float = 0.999
     flip: bool = True
@@ -207,6 +210,7 @@ class AutoencoderConfig:
             "perceptual_weight",
             "completion_weight",
             "adversarial_weight",
+            "completion_adversarial_weight",
             "penalty",
         ):
             if not 0 <= getattr(self, name) < float("inf"):

@@ -184,8 +184,11 @@ def test_two_devices_are_as_good_as_one():
         assert np.mean(np.abs(a - b) > 1e-4 + 1e-2 * np.abs(b)) < 0.05
 
 
-def test_the_critic_moves_the_decoder():
-    deaf = replace(AUTOENCODER, adversarial_weight=0.0)
+@pytest.mark.parametrize(
+    "weight", ["adversarial_weight", "completion_adversarial_weight"]
+)
+def test_the_critic_moves_the_decoder(weight):
+    deaf = replace(AUTOENCODER, **{weight: 0.0})
     # Adam's first step has the signs of the gradient alone, which may be the same.
     states = [train(2, config)[0] for config in (AUTOENCODER, deaf)]
     one, two = (state.decoder.variables["params"] for state in states)
