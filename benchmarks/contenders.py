@@ -28,7 +28,7 @@ class Contender:
     first_passes: Callable[[Model], float]
 
 
-def _adam(config: SearchConfig) -> Contender:
+def _of(config: SearchConfig) -> Contender:
     def make(model: Model) -> strategies.Strategy:
         return strategies.make_strategy(config, model.latents)
 
@@ -39,27 +39,33 @@ def _adam(config: SearchConfig) -> Contender:
         starts = config.starts if config.starts > 1 or guesses else 0
         return starts + 2 * guesses
 
-    step_passes = 2 + 2 / config.prior_every
+    step_passes = 2 + (2 / config.prior_every if config.prior_weight else 0)
     return Contender(make, config, config.steps, step_passes, first_passes)
 
 
 def _short(steps: int, rate: float, **changes: Any) -> Contender:
     """A short search that evaluates the discriminator at every 16th step."""
     config = SearchConfig(steps=steps, learning_rate=rate, prior_every=16, **changes)
-    return _adam(config)
+    return _of(config)
+
+
+def _newton(steps: int) -> Contender:
+    """Newton's steps, free to leave the start."""
+    config = dataclasses.replace(SEARCHES["map"], steps=steps, start_weight=0.0)
+    return _of(config)
 
 
 def _fast(steps: int) -> Contender:
-    return _adam(dataclasses.replace(SEARCHES["fast"], steps=steps))
+    return _of(dataclasses.replace(SEARCHES["fast"], steps=steps))
 
 
 _TURNED = {"principal": True, "schedule": "root"}
 _PROJECTED = {**_TURNED, "projected": True}
 
 CONTENDERS = {
-    **{name: _adam(config) for name, config in SEARCHES.items()},
-    "paper 0.03": _adam(SearchConfig(learning_rate=0.03)),
-    "no prior": _adam(SearchConfig(prior_every=16)),
+    **{name: _of(config) for name, config in SEARCHES.items()},
+    "paper 0.03": _of(SearchConfig(learning_rate=0.03)),
+    "no prior": _of(SearchConfig(prior_every=16)),
     "cosine 100": _short(100, 0.3, schedule="cosine"),
     "cosine 100 with beta1 0.8": _short(100, 0.3, schedule="cosine", beta1=0.8),
     "cosine 100 from 256 starts": _short(100, 0.3, schedule="cosine", starts=256),
@@ -68,7 +74,11 @@ CONTENDERS = {
     "principal 200": _short(200, 0.6, **_TURNED),
     "projected 100": _short(100, 0.6, **_PROJECTED),
     "projected 200": _short(200, 0.6, **_PROJECTED),
-    "fast from 1 start": _adam(dataclasses.replace(SEARCHES["fast"], starts=1)),
+    "fast from 1 start": _of(dataclasses.replace(SEARCHES["fast"], starts=1)),
+    **{f"newton {steps}": _newton(steps) for steps in (10, 20, 30, 60)},
+    "adam 30 from the guess": _of(
+        SearchConfig(30, 0.1, 0.0, schedule="cosine", guesses=True)
+    ),
     "fast 50": _fast(50),
     "fast 75": _fast(75),
     "fast 100": _fast(100),
