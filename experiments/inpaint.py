@@ -62,8 +62,6 @@ for _module in (
 ):
     flags.adopt_module_key_flags(_module)
 
-flags.set_default(search_flags.SEARCH, search_flags.AUTO)
-
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 
 _INPUT = flags.DEFINE_list(

@@ -27,8 +27,6 @@ _MODEL = model_flags.define_model()
 for _module in (compilation_cache, model_flags, search_flags):
     flags.adopt_module_key_flags(_module)
 
-flags.set_default(search_flags.SEARCH, search_flags.AUTO)
-
 _HOST = flags.DEFINE_string(
     "host",
     "127.0.0.1",

@@ -12,7 +12,7 @@ def define_model() -> flags.FlagHolder[str]:
     """``--model``."""
     return flags.DEFINE_string(
         "model",
-        "celeba64",
+        "faces",
         "A shipped model's name, a .safetensors file, or the work folder of a "
         "training. Shipped names take precedence; write ./NAME for a folder of that "
         "name.",

@@ -13,7 +13,7 @@ AUTO = "auto"
 
 SEARCH = flags.DEFINE_enum(
     "search",
-    "paper",
+    AUTO,
     [AUTO, *SEARCHES],
     "Search configuration: the paper's; a faster one; map, the most probable latent, "
     "for models with an encoder and a normal latent space; or auto, the one that suits "

@@ -64,7 +64,7 @@ def outputs_of_vae(name):
 
 
 OUTPUTS = {
-    "dcgan": (outputs_of_model, model_names()),
+    "model": (outputs_of_model, model_names()),
     "context_encoder": (
         outputs_of_context_encoder,
         competitor_names("context_encoder"),

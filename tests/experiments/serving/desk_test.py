@@ -11,6 +11,7 @@ from PIL import Image
 from experiments.serving import desk
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.photographs.photograph import Photograph
+from inpaint_jax.pretrained import model_names
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,8 +44,8 @@ def given(mode="RGB", **options):
 
 
 def test_the_model_at_the_start_comes_first(desks, tiny_model_file):
-    assert desks.models == [str(tiny_model_file), "cars64", "celeba64", "svhn"]
-    assert desk.Desk("svhn", 0, 1.0).models == ["svhn", "cars64", "celeba64"]
+    assert desks.models == [str(tiny_model_file), *model_names()]
+    assert desk.Desk("svhn", 0, 1.0).models == ["svhn", "cars64", "celeba64", "faces"]
 
 
 def test_progress_ends_with_the_whole(desks, hole):
