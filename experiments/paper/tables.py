@@ -43,6 +43,7 @@ _FIGURES = (
         min,
     ),
     ("LPIPS (AlexNet)", "lpips", 3, min),
+    ("LPIPS (AlexNet) around the hole", "lpips_hole", 3, min),
     ("Kernel distance of what VGG16 sees, times 1000", "kid_vgg", 2, min),
     ("Seconds an image", "seconds", 3, min),
 )
