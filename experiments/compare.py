@@ -4,10 +4,11 @@
     python -m experiments.compare --comparison=docs/comparison.toml --limit=256
     python -m experiments.compare --benchmark=v1
 
-The work folder then holds table.md and table.json, and a folder for each cell, which is
-an evaluation by ``experiments.evaluate``. A cell is computed once: started again, the
-program does only what is missing, down to single images. The table has all cells that
-are finished, including those that this run was not asked for.
+The work folder then holds table.md and table.json, in figures/ a plot of realism
+against distortion for each data set, and a folder for each cell, which is an evaluation
+by ``experiments.evaluate``. A cell is computed once: started again, the program does
+only what is missing, down to single images. The table has all cells that are finished,
+including those that this run was not asked for.
 """
 
 import itertools
@@ -19,7 +20,7 @@ from absl import flags
 
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
-from experiments.paper import comparison, rows
+from experiments.paper import comparison, plots, rows
 from experiments.paper.comparison import (
     COLUMNS,
     MASKS,
@@ -32,6 +33,7 @@ from experiments.paper.tables import (
     around_tables,
     insert_tables,
     masks_of_table,
+    read_table,
     write_tables,
 )
 from experiments.runtime import compilation_cache, program
@@ -59,7 +61,7 @@ _RESULTS = flags.DEFINE_string(
     "results",
     None,
     f"Markdown file to put the tables into, between its lines {MARKERS[0]} and "
-    f"{MARKERS[1]}.",
+    f"{MARKERS[1]}; the plots go into figures/ beside it.",
 )
 _SLOW_SECONDS = flags.DEFINE_float(
     "slow_seconds", 2.0, "Seconds per image from which a method counts as slow."
@@ -116,10 +118,12 @@ def _compare(workdir: Path) -> int:
         try:
             own[i] = rows.of_cell(cell, _compute(cell), count)
         except Stopped:
+            plots.write_plots(workdir, read_table(workdir).cells)
             print("stopped by signal: start again to go on")
             return 0
         table = [row for row in own if row is not None]
         write_tables(workdir, table + scored, count, version)
+    plots.write_plots(workdir, read_table(workdir).cells)
     print(f"look at {workdir / 'table.md'}")
     if results is not None:
         insert_tables(results, workdir)
