@@ -23,7 +23,7 @@ from experiments.filling import measures, realism
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import plots, rows, tables
-from experiments.paper.comparison import COLUMNS
+from experiments.paper.columns import COLUMNS
 from experiments.runtime import compilation_cache, program
 
 for _module in (comparison_flags, compilation_cache, dataset_flags):

@@ -18,7 +18,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from experiments.flags.names import FROM_MODEL, FROM_TRAINING
-from experiments.paper.comparison import COLUMNS
+from experiments.paper.columns import COLUMNS
 from experiments.runtime import program
 
 FOLDER = "figures"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.paper import plots, tables
-from experiments.paper.comparison import COLUMNS
+from experiments.paper.columns import COLUMNS
 
 MASKS = ("center", "pattern", "random80", "half")
 
