@@ -49,14 +49,8 @@ _PANEL = (4.9, 4.0)  # Width and height of a panel in inches.
 _FONT = 7.5
 _RADIUS = 4.0  # Of a marker, in points.
 _COLORS = 64  # In the file.
-_DISTANCES = (
-    7.0,
-    13.0,
-    20.0,
-    28.0,
-    38.0,
-    50.0,
-)  # From a point to its label, in points.
+# From a point to its label, in points.
+_DISTANCES = (7.0, 13.0, 20.0, 28.0, 38.0, 50.0)
 _DIRECTIONS = (
     *((1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)),
     *((1.0, 0.7), (1.0, -0.7), (-1.0, 0.7), (-1.0, -0.7)),
