@@ -58,6 +58,7 @@ _DIRECTIONS = (
 )
 _NEAR = 9.0  # Points; a label further away gets a line.
 _PASSES = 4
+_ROUNDING = 1e-6
 
 
 def file_of(dataset: str) -> str:
@@ -122,7 +123,7 @@ def draw(rows: Sequence[_Row]) -> Figure:
         title_fontsize=_FONT + 0.5,
         fontsize=_FONT + 0.5,
         loc="outside lower center",
-        ncols=len(kinds),
+        ncols=len(kinds) if columns > 1 else 2,
         frameon=False,
     )
     # Labels are placed on the page as it will be.
@@ -204,12 +205,18 @@ def _place(axes: Axes, labels: Sequence[Annotation]) -> None:
             outside = area - _common(of_label, np.array([axes.bbox.extents]))
             covered = _common(of_label, np.delete(chosen, i, 0))
             marked = _common(of_label, np.delete(marks, i, 0)) / radius**2
-            cost = (10 * outside + 4 * covered) / area + 2 * marked + 0.1 * rings
+            crossed = _crossed(of_label, points[i], np.delete(chosen, i, 0))
+            own = _gaps(of_label, points[i : i + 1])
+            nearest = _gaps(of_label, np.delete(points, i, 0))
+            doubtful = nearest < own + scale  # Whose label is it?
+            cost = (10 * outside + 4 * covered) / area + 2 * marked
+            cost += 5 * (covered > 0) + 5 * (outside > _ROUNDING * area)
+            cost += 0.7 * crossed + 0.5 * doubtful + 0.1 * rings
             chosen[i] = of_label[np.argmin(np.round(cost, 6))]
             offset = (chosen[i, :2] + chosen[i, 2:]) / 2 - points[i]
             labels[i].set_position((offset[0] / scale, offset[1] / scale))
     for label, point, box in zip(labels, points, chosen, strict=True):
-        if np.linalg.norm(np.clip(point, box[:2], box[2:]) - point) > _NEAR * scale:
+        if _gaps(box[None], point[None])[0] > _NEAR * scale:
             _lead(axes, label, point, box)
 
 
@@ -218,6 +225,28 @@ def _places(point: np.ndarray, half: np.ndarray, scale: float) -> np.ndarray:
     reach = half + np.array(_DISTANCES)[:, None] * scale
     centers = (point + np.array(_DIRECTIONS) * reach[:, None]).reshape(-1, 2)
     return np.concatenate([centers - half, centers + half], -1)
+
+
+def _gaps(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Distance ``[N]`` of each box ``[N, 4]`` to the nearest of some points ``[P, 2]``.
+
+    It is infinite if there are no points.
+    """
+    ends = np.clip(points, boxes[:, None, :2], boxes[:, None, 2:])
+    gaps: np.ndarray = np.linalg.norm(ends - points, axis=-1).min(-1, initial=np.inf)
+    return gaps
+
+
+def _crossed(boxes: np.ndarray, point: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many other labels the line from a point to each box ``[N, 4]`` crosses."""
+    ends = np.clip(point, boxes[:, :2], boxes[:, 2:])
+    shares = np.linspace(0, 1, 17)[:, None]
+    line = point + shares * (ends - point)[:, None]  # [N, 17, 2]
+    inside = (line[:, None] > others[:, None, :2]) & (
+        line[:, None] < others[:, None, 2:]
+    )
+    count: np.ndarray = inside.all(-1).any(-1).sum(-1)
+    return count
 
 
 def _lead(axes: Axes, label: Annotation, point: np.ndarray, box: np.ndarray) -> None:
