@@ -4,10 +4,11 @@
     python -m experiments.compare --comparison=docs/comparison.toml --limit=256
     python -m experiments.compare --benchmark=v1
 
-The work folder then holds table.md and table.json, and a folder for each cell, which is
-an evaluation by ``experiments.evaluate``. A cell is computed once: started again, the
-program does only what is missing, down to single images. The table has all cells that
-are finished, including those that this run was not asked for.
+The work folder then holds table.md and table.json, in figures/ a plot of realism
+against distortion for each data set, and a folder for each cell, which is an evaluation
+by ``experiments.evaluate``. A cell is computed once: started again, the program does
+only what is missing, down to single images. The table has all cells that are finished,
+including those that this run was not asked for.
 """
 
 import itertools
@@ -19,19 +20,15 @@ from absl import flags
 
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
-from experiments.paper import comparison, rows
-from experiments.paper.comparison import (
-    COLUMNS,
-    MASKS,
-    Cell,
-    Stopped,
-    read_cases,
-)
+from experiments.paper import comparison, plots, rows
+from experiments.paper.columns import COLUMNS
+from experiments.paper.comparison import MASKS, Case, Cell, Stopped, read_cases
 from experiments.paper.tables import (
     MARKERS,
     around_tables,
     insert_tables,
     masks_of_table,
+    read_table,
     write_tables,
 )
 from experiments.runtime import compilation_cache, program
@@ -44,7 +41,12 @@ _DATASETS = flags.DEFINE_list(
     "datasets", None, "Names of data sets in the file. Default: all."
 )
 _MASKS = flags.DEFINE_list("masks", list(MASKS), "Names of masks to compare under.")
-_METHODS = flags.DEFINE_list("methods", list(COLUMNS), "Names of methods to compare.")
+_METHODS = flags.DEFINE_list(
+    "methods",
+    list(COLUMNS),
+    "Names of methods to compare. Those of an autoencoder are left out for data sets "
+    "that name none.",
+)
 _LIMIT = flags.DEFINE_integer(
     "limit", 256, "Number of test images for each cell, the first ones.", lower_bound=1
 )
@@ -59,7 +61,7 @@ _RESULTS = flags.DEFINE_string(
     "results",
     None,
     f"Markdown file to put the tables into, between its lines {MARKERS[0]} and "
-    f"{MARKERS[1]}.",
+    f"{MARKERS[1]}; the plots go into figures/ beside it.",
 )
 _SLOW_SECONDS = flags.DEFINE_float(
     "slow_seconds", 2.0, "Seconds per image from which a method counts as slow."
@@ -77,6 +79,8 @@ def _compare(workdir: Path) -> int:
     cases = read_cases()
     chosen = _choose("datasets", _DATASETS.value or list(cases), list(cases))
     methods = _choose("methods", _METHODS.value, list(COLUMNS))
+    if flags.FLAGS["methods"].present:
+        _refuse_without_model([cases[name] for name in chosen], methods)
     with program.usage_errors():
         for mask in _MASKS.value:
             mask_function(mask)
@@ -91,7 +95,9 @@ def _compare(workdir: Path) -> int:
     masks = dict.fromkeys([*MASKS, *masks_of_table(workdir), *_MASKS.value])
     whole = itertools.product(cases.values(), COLUMNS.items(), masks)
     cells = [
-        Cell(case, mask, name, column, workdir) for case, (name, column), mask in whole
+        Cell(case, mask, name, column, workdir)
+        for case, (name, column), mask in whole
+        if case.offers(column)
     ]
     count = _SLOW_LIMIT.value
     own = [
@@ -116,10 +122,12 @@ def _compare(workdir: Path) -> int:
         try:
             own[i] = rows.of_cell(cell, _compute(cell), count)
         except Stopped:
+            plots.write_plots(workdir, read_table(workdir).cells)
             print("stopped by signal: start again to go on")
             return 0
         table = [row for row in own if row is not None]
         write_tables(workdir, table + scored, count, version)
+    plots.write_plots(workdir, read_table(workdir).cells)
     print(f"look at {workdir / 'table.md'}")
     if results is not None:
         insert_tables(results, workdir)
@@ -141,6 +149,20 @@ def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]
                 f"--{flag}: there is no {name!r}; there are {', '.join(known)}"
             )
     return list(wanted)
+
+
+def _refuse_without_model(cases: Sequence[Case], methods: Sequence[str]) -> None:
+    """Checks that each method has its model in one data set at least.
+
+    Raises:
+      program.UsageError: One has not.
+    """
+    for name in methods:
+        if not any(case.offers(COLUMNS[name]) for case in cases):
+            raise program.UsageError(
+                f"--methods={name}: no data set of --comparison names an "
+                f"{COLUMNS[name].model}"
+            )
 
 
 def _compute(cell: Cell) -> dict[str, Any]:

@@ -18,12 +18,11 @@ from experiments.filling import batches, methods
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.comparison import make_workdir
 from experiments.paper import comparison, manifold
+from experiments.paper.columns import COLUMNS, Column
 from experiments.paper.comparison import (
-    COLUMNS,
     MASKS,
     Case,
     Cell,
-    Column,
     Examples,
     Stopped,
     read_cases,

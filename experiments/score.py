@@ -22,8 +22,8 @@ from experiments.benchmark.frozen import PictureSet
 from experiments.filling import measures, realism
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
-from experiments.paper import rows, tables
-from experiments.paper.comparison import COLUMNS
+from experiments.paper import plots, rows, tables
+from experiments.paper.columns import COLUMNS
 from experiments.runtime import compilation_cache, program
 
 for _module in (comparison_flags, compilation_cache, dataset_flags):
@@ -124,6 +124,7 @@ def _score(given: PictureSet, mask: str, folder: Path) -> int:
         titles = {row["dataset"]: row["title"] for row in cells}
         cells += rows.of_scored(workdir, given.version, table.first, titles)
         tables.write_tables(workdir, cells, table.first, given.version)
+        plots.write_plots(workdir, cells)
         if results is not None:
             tables.insert_tables(results, workdir)
     known, failed = result["known"], len(result["failed"])

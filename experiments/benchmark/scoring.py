@@ -95,11 +95,13 @@ def score(
     if not scored:
         return None
     rows = [each.row for _, each in scored]
-    originals = located.images[[index for index, _ in scored]]
+    kept = [index for index, _ in scored]
+    originals = located.images[kept]
+    masks = given.masks[mask][kept]
     completed = np.stack([each.completed for _, each in scored])
-    known = int(sum(given.masks[mask][index].sum() for index, _ in scored))
+    known = int(masks.sum(dtype=np.float64))
     changed = [row["known_changed"] for row in rows]
-    realistic = realism.measure(completed, originals, places=given.places)
+    realistic = realism.measure(completed, originals, masks, places=given.places)
     return {
         "benchmark": given.version,
         "set": given.name,

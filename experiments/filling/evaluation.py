@@ -213,7 +213,12 @@ def _merge(
     originals, completed = folder.pairs(rows[:_COMPARED])
     summary: dict[str, Any] = measures.summarise(rows)
     line = measures.outcome(f"{len(rows)} images", len(failed), summary)
-    realistic = realism.measure(completed, originals, places=evaluation.places)
+    realistic = realism.measure(
+        completed,
+        originals,
+        evaluation.masks_of(rows[:_COMPARED]),
+        places=evaluation.places,
+    )
     summary |= realistic.figures
     if evaluation.method.candidates > 1:
         summary["calibration_of_pictures"] = measures.calibration_of_pictures(rows)

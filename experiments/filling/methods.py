@@ -139,7 +139,8 @@ class Method:
     Attributes:
       name: One of ``METHODS``.
       parts: The model as its file has it, by which a run knows its weights.
-      model: The model to search; for other methods it only says how to crop and resize.
+      model: The model to search or to guess with; for other methods it only says how
+        to crop and resize.
       search: Settings of the latent search.
       blend: Whether the result of a method in ``BLENDED`` is blended; otherwise it is
         pasted.
@@ -166,7 +167,8 @@ class Method:
         """The settings that must be equal for a run to go on with another's results.
 
         Raises:
-          FillError: The library that the method needs is not installed.
+          FillError: The library that the method needs is not installed, or the model
+            has no encoder to guess with.
           ModelError: There is no such context encoder.
         """
         row: dict[str, Any] = {"method": self.name}
@@ -179,6 +181,11 @@ class Method:
             row |= {"model": self.model.name, "weights": weights}
             row |= self.search.row()
             row |= {"candidates": self.candidates, "answer": self.answer}
+        if self.name == "guess":
+            self._baseline()  # Refuse a model without encoders now.
+            weights = pretrained.digest(self.parts, encoders=True)
+            row |= {"model": self.model.name, "weights": weights}
+            row["precision"] = self.search.precision
         if self.name in BLENDED:
             row["blend"] = self.blend
         if self.name in baselines.FILLS:
@@ -199,6 +206,8 @@ class Method:
             return context_encoder_of(
                 self._network, image_size=self.model.image_size, blend=self.blend
             )
+        if self.name == "guess":
+            return baselines.guess_fill(self.model, blend=self.blend)
         assert self.training is not None
         training = self.training.images
         if self.name == "mean":
@@ -220,7 +229,8 @@ class Method:
           ModelError: There is no such context encoder, or it is for images of another
             size.
           DataError: The training images cannot be read.
-          FillError: They are too few, or a library is not installed.
+          FillError: They are too few, a library is not installed, or the model has no
+            encoder to guess with.
         """
         if self.name == "latent":
             return self._prepare_search(progress, mesh)

@@ -11,7 +11,7 @@ from inpaint_jax.quality import dists, identity, perceptual, separation, sets
 
 _LEAST = 4  # Images of which each half has a covariance.
 
-OF_PAIRS = ("lpips", "lpips_vgg", "dists")
+OF_PAIRS = ("lpips", "lpips_hole", "lpips_vgg", "dists")
 """Figures of single images that networks see, averaged."""
 
 OF_SETS = ("kid_vgg", "frechet_vgg")
@@ -36,6 +36,7 @@ class Measured(NamedTuple):
 def measure(
     completed: np.ndarray,
     originals: np.ndarray,
+    masks: np.ndarray,
     *,
     places: np.ndarray | None = None,
 ) -> Measured:
@@ -44,16 +45,18 @@ def measure(
     Args:
       completed: ``[N, S, S, 3]`` uint8, N at least 1.
       originals: ``[N, S, S, 3]`` uint8.
+      masks: ``[N, S, S, 1]``, 1 = known, 0 = missing.
       places: ``[3, 2]``, where faces have eyes and mouth, as shares of S; None: they
         are no faces.
 
     Returns:
       ``swd``: the sliced Wasserstein distance by level. Of what networks see (extra
       ``lpips``, S at least 32): ``lpips``, ``lpips_vgg`` and ``dists``, means over
-      images; ``kid_vgg`` and ``frechet_vgg``, kernel and Fréchet distance of what VGG16
-      sees in both sets; ``u_ids_vgg`` and ``p_ids_vgg``, how often a linear judge of
-      that is wrong (extra ``figures``). Of faces (extra ``identity``):
-      ``identity_distance``, the mean over images.
+      images; ``lpips_hole``, the mean over those with a hole, around it; ``kid_vgg``
+      and ``frechet_vgg``, kernel and Fréchet distance of what VGG16 sees in both sets;
+      ``u_ids_vgg`` and ``p_ids_vgg``, how often a linear judge of that is wrong (extra
+      ``figures``). Of faces (extra ``identity``): ``identity_distance``, the mean over
+      images.
 
       A figure of sets has beside it the ``floor``, that between the two halves of the
       originals. A distance may be below that: each completed image shares what was
@@ -72,6 +75,11 @@ def measure(
     else:
         try:
             figures |= _of_pairs(completed, originals)
+            around = perceptual.hole_distances(completed, originals, masks)
+            if np.isnan(around).all():
+                lacking(["lpips_hole"], "no image has a hole")
+            else:
+                figures["lpips_hole"] = _mean(around[~np.isnan(around)])
             seen, real = (perceptual.describe(each) for each in (completed, originals))
             if len(real) < _LEAST:
                 lacking(OF_SETS, f"it takes {_LEAST} images, not {len(real)}")

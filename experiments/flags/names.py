@@ -5,10 +5,13 @@ from inpaint_jax.baselines import FILLS
 FROM_TRAINING = ("mean", "nearest", "ridge", "gaussian")
 """Methods that use training images."""
 
-METHODS = ("latent", "context_encoder", *FROM_TRAINING, *FILLS)
+FROM_MODEL = ("latent", "guess")
+"""Methods that use the model; what it generates is blended, as in the paper."""
+
+METHODS = (*FROM_MODEL, "context_encoder", *FROM_TRAINING, *FILLS)
 
 ANSWERS = ("best", "mean")
 """Which completed picture of several is the result."""
 
-BLENDED = ("latent", "context_encoder", "nearest", "ridge", "gaussian")
+BLENDED = (*FROM_MODEL, "context_encoder", "nearest", "ridge", "gaussian")
 """Methods that make an image for the hole, which can be pasted or blended."""

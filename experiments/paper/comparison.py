@@ -22,6 +22,7 @@ from experiments.filling import evaluation, methods, parts, workfolder
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import FROM_TRAINING
+from experiments.paper.columns import Column
 from experiments.runtime import program
 from inpaint_jax import pixels, pretrained
 from inpaint_jax.baselines import HoleError
@@ -39,45 +40,10 @@ MASKS = ("center", "pattern", "random80", "half")
 """The masks of the paper's Table 1."""
 
 _REQUIRED = {"title", "train", "test"}
-_NETWORKS = {"model", "context_encoder", "vae"}
+_NETWORKS = {"model", "autoencoder", "context_encoder", "vae"}
 _METRICS, _REFUSED = "metrics.json", "refused.json"  # Files in a cell's folder.
 _SEED = 0
 _BATCH_SIZE = 64
-
-
-class Column(NamedTuple):
-    """A method with its settings.
-
-    Attributes:
-      title: Its title in tables and figures.
-      method: Its name in ``flags.names.METHODS``.
-      search: How the latent space is searched.
-      blend: Whether what fills the hole is blended; else it is pasted.
-    """
-
-    title: str
-    method: str
-    search: methods.Search = methods.Search()
-    blend: bool = False
-
-
-_FAST = methods.Search("fast", SEARCHES["fast"])
-COLUMNS = {
-    "latent": Column("ours", "latent", blend=True),
-    "latent_fast": Column("ours, fast search", "latent", _FAST, blend=True),
-    "context_encoder": Column("context encoder", "context_encoder"),
-    "tv": Column("total variation", "tv"),
-    "low_rank": Column("low rank", "low_rank"),
-    "patch_match": Column("PatchMatch", "patch_match"),
-    "nearest": Column("nearest neighbour", "nearest"),
-    "nearest_blended": Column("nearest, blended", "nearest", blend=True),
-    "mean": Column("mean image, blended", "mean"),
-    "harmonic": Column("harmonic", "harmonic"),
-    "biharmonic": Column("biharmonic", "biharmonic"),
-    "telea": Column("Telea", "telea"),
-    "navier_stokes": Column("Navier-Stokes", "navier_stokes"),
-}
-"""Columns by name, in the order of the table."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +56,7 @@ class Case:
       train: Training images, as ``--dataset`` takes them.
       test: Test images, as ``--dataset`` takes them.
       networks: Names or paths of model, context encoder and VAE that differ from
-        ``name``.
+        ``name``; and of an autoencoder, if there is one.
       given: The benchmark's pictures, to be found among the test images, and their
         masks; None: the first test images count, and masks are drawn.
     """
@@ -103,7 +69,7 @@ class Case:
     given: frozen.PictureSet | None = None
 
     def network(self, kind: str) -> str:
-        """Name or path of the ``model``, ``context_encoder`` or ``vae``."""
+        """Name or path of one of ``_NETWORKS``."""
         return self.networks.get(kind, self.name)
 
     @functools.cached_property
@@ -115,6 +81,26 @@ class Case:
     def model(self) -> Model:
         """The model to be searched."""
         return pretrained.make_model(self.parts)
+
+    @functools.cached_property
+    def autoencoder(self) -> tuple[pretrained.Parts, Model]:
+        """The model of the second generation, as its file has it and to be searched.
+
+        Raises:
+          program.UsageError: Its images have another size than the model's.
+        """
+        parts = pretrained.read_parts(self.network("autoencoder"))
+        size, wanted = parts.architecture.image_size, self.model.image_size
+        if size != wanted:
+            raise program.UsageError(
+                f"{self.name}: {self.network('autoencoder')} makes images of "
+                f"{size}x{size} and {self.network('model')} of {wanted}x{wanted}"
+            )
+        return parts, pretrained.make_model(parts)
+
+    def offers(self, column: Column) -> bool:
+        """Whether the data set has the model that a column searches."""
+        return column.model == "model" or column.model in self.networks
 
     @functools.cached_property
     def training(self) -> methods.Training:
@@ -146,14 +132,20 @@ class Case:
 
     def method(self, column: Column) -> methods.Method:
         """Prepares the method of a column for this data set."""
+        parts, model = self.parts, self.model
+        if column.model == "autoencoder":
+            parts, model = self.autoencoder
+        suits = methods.Search(model.search, SEARCHES[model.search])
         return methods.Method(
             column.method,
-            self.parts,
-            self.model,
-            column.search,
+            parts,
+            model,
+            column.search or suits,
             blend=column.blend,
             training=self.training if column.method in FROM_TRAINING else None,
             context_encoder=self.network("context_encoder"),
+            candidates=column.candidates,
+            answer=column.answer,
         )
 
 

@@ -15,7 +15,7 @@ from experiments.filling import measures
 from experiments.paper.comparison import Cell
 from experiments.runtime import program
 
-_FIGURES = (*measures.SIMILARITIES, "swd", "lpips", "kid_vgg")
+_FIGURES = (*measures.SIMILARITIES, "swd", "lpips", "lpips_hole", "kid_vgg")
 _SCORED = "scored"
 
 

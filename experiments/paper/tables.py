@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.paper import plots
 from experiments.runtime import program
 
 PAPER = {
@@ -43,6 +44,7 @@ _FIGURES = (
         min,
     ),
     ("LPIPS (AlexNet)", "lpips", 3, min),
+    ("LPIPS (AlexNet) around the hole", "lpips_hole", 3, min),
     ("Kernel distance of what VGG16 sees, times 1000", "kid_vgg", 2, min),
     ("Seconds an image", "seconds", 3, min),
 )
@@ -114,9 +116,16 @@ def around_tables(path: Path) -> tuple[str, str]:
 
 
 def insert_tables(path: Path, folder: Path) -> None:
-    """Puts table.md of a folder into a Markdown file, between its ``MARKERS``."""
+    """Puts table.md of a folder into a Markdown file, between its ``MARKERS``.
+
+    The plots that it shows go into the same place beside that file.
+    """
     before, after = around_tables(path)
     table = (folder / "table.md").read_text()
+    for plot in sorted((folder / plots.FOLDER).glob("*.png")):
+        if f"({plots.FOLDER}/{plot.name})" in table:
+            beside = program.make_folder(path.parent / plots.FOLDER)
+            program.write_bytes(beside / plot.name, plot.read_bytes())
     begin, end = MARKERS
     program.write_text(path, f"{before}{begin}\n\n{table}\n{end}{after}")
 
@@ -130,6 +139,8 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
         of_title = [row for row in rows if row["title"] == title]
         full = max((row.get("n", 0) for row in of_title), default=0)
         parts.append(f"## {title}, {full} test images")
+        for dataset in _in_order(plots.shown(of_title), "dataset"):
+            parts.append(f"![PSNR and LPIPS of each method]({plots.file_of(dataset)})")
         if any(row.get("n", full) != full for row in of_title):
             parts.append(f"**PSNR, dB, of the first {count}**")
             short = [row for row in first if row["title"] == title]

@@ -13,6 +13,7 @@ from inpaint_jax.baselines.classics import (
 )
 from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.baselines.fill import Fill, FillError, HoleError, HostFill
+from inpaint_jax.baselines.guess import guess_fill
 from inpaint_jax.baselines.low_rank import low_rank_fill
 from inpaint_jax.baselines.membrane import guided_fill, harmonic_fill
 from inpaint_jax.baselines.nearest import nearest_fill
@@ -40,6 +41,7 @@ __all__ = [
     "biharmonic_fill",
     "context_encoder_fill",
     "fit_gaussian",
+    "guess_fill",
     "guided_fill",
     "harmonic_fill",
     "low_rank_fill",

@@ -8,6 +8,7 @@ layer on 4x4 blocks of pixels. VGG16 also describes images: what it sees in two 
 them can be compared (``sets.kernel_distance``, ``sets.frechet_distance``).
 """
 
+import collections
 import functools
 import importlib.util
 import itertools
@@ -39,6 +40,8 @@ _STAGES = (2, 2, 3, 3, 3)
 
 LEAST = 32
 """Least side of images that the network can see."""
+_CELL = 16
+"""Pixels from one position of AlexNet's last layers to the next."""
 _GROUP = 64
 
 
@@ -116,8 +119,8 @@ def distances(a: np.ndarray, b: np.ndarray, *, network: str = "alex") -> np.ndar
     """LPIPS of images as they are written, to their counterparts.
 
     Args:
-      a: ``[N, S, S, 3]`` uint8, S at least 32.
-      b: ``[N, S, S, 3]`` uint8.
+      a: ``[N, H, W, 3]`` uint8, H and W at least 32.
+      b: ``[N, H, W, 3]`` uint8.
       network: ``alex`` or ``vgg``.
 
     Returns:
@@ -129,6 +132,68 @@ def distances(a: np.ndarray, b: np.ndarray, *, network: str = "alex") -> np.ndar
     if network == "alex":
         return in_groups(load_lpips(), a, b)
     return in_groups(functools.partial(lpips_vgg, load_vgg()), a, b)
+
+
+def hole_distances(
+    completed: np.ndarray, originals: np.ndarray, masks: np.ndarray
+) -> np.ndarray:
+    """LPIPS by AlexNet of completed images to their originals, around their holes.
+
+    Both images are cut to the ``hole_box`` of the mask before the network sees them.
+
+    Args:
+      completed: ``[N, S, S, 3]`` uint8, S at least 32.
+      originals: ``[N, S, S, 3]`` uint8.
+      masks: ``[N, S, S, 1]``, 1 = known, 0 = missing.
+
+    Returns:
+      ``[N]``; NaN where nothing is missing.
+
+    Raises:
+      PerceptualError: The extra ``lpips`` is not installed.
+    """
+    # Boxes of one size go through the network together.
+    by_size = collections.defaultdict(list)
+    for index, box in enumerate(map(hole_box, masks)):
+        if box is not None:
+            size = tuple(side.stop - side.start for side in box)
+            by_size[size].append((index, box))
+    found = np.full(len(masks), np.nan, np.float32)
+    for cut in by_size.values():
+        pair = [
+            np.stack([of[i][box] for i, box in cut]) for of in (completed, originals)
+        ]
+        found[[i for i, _ in cut]] = distances(*pair)
+    return found
+
+
+def hole_box(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """The box in which a hole is looked at: rows and columns.
+
+    It is the bounding box of what is missing, with each side grown to the next multiple
+    of 16 pixels (what AlexNet's last layers move by) and to at least 32 (the least that
+    it can see), evenly at both ends and inside the image. A side that would be longer
+    than the image's is the image's.
+
+    Args:
+      mask: ``[H, W, 1]``, 1 = known, 0 = missing; H and W at least 32.
+
+    Returns:
+      Slices of rows and columns; None if nothing is missing.
+    """
+    rows, columns = np.nonzero(mask[..., 0] < 0.5)
+    if not len(rows):
+        return None
+    height, width = mask.shape[:2]
+    return _grown(rows, height), _grown(columns, width)
+
+
+def _grown(places: np.ndarray, size: int) -> slice:
+    """A side of the box, of the rows or columns of all missing pixels."""
+    first, length = int(places.min()), int(np.ptp(places)) + 1
+    side = min(max(LEAST, -(-length // _CELL) * _CELL), size)
+    start = min(max(first - (side - length) // 2, 0), size - side)
+    return slice(start, start + side)
 
 
 def describe(images: np.ndarray) -> np.ndarray:
@@ -176,8 +241,8 @@ def lpips(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
 
     Args:
       weights: The weights of the network.
-      a: ``[B, S, S, 3]`` in [-1, 1], S at least 32.
-      b: ``[B, S, S, 3]`` in [-1, 1].
+      a: ``[B, H, W, 3]`` in [-1, 1], H and W at least 32.
+      b: ``[B, H, W, 3]`` in [-1, 1].
 
     Returns:
       ``[B]``, at least 0; below 0.1 images look alike.
@@ -287,15 +352,17 @@ def _of_blocks(kernel: np.ndarray) -> np.ndarray:
 
 
 def _blocks(images: jax.Array) -> jax.Array:
-    """Images ``[B, S, S, C]``, padded, as blocks ``[B, h, h, 16 * C]``."""
-    count, side, _, channels = images.shape
-    outputs = (side + 2 * _PADDING - _KERNEL) // _BLOCK + 1
-    blocks = outputs + -(-_KERNEL // _BLOCK) - 1
+    """Images ``[B, H, W, C]``, padded, as blocks ``[B, h, w, 16 * C]``."""
+    count, *sides, channels = images.shape
+    outputs = [(side + 2 * _PADDING - _KERNEL) // _BLOCK + 1 for side in sides]
+    rows, columns = blocks = [each + -(-_KERNEL // _BLOCK) - 1 for each in outputs]
     # More zeros than the kernel sees, or fewer pixels: whole blocks.
-    after = blocks * _BLOCK - side - _PADDING
-    padding = (_PADDING, after, 0)
+    padding = [
+        (_PADDING, each * _BLOCK - side - _PADDING, 0)
+        for each, side in zip(blocks, sides, strict=True)
+    ]
     padded = jax.lax.pad(
-        images, jnp.zeros((), images.dtype), [(0, 0, 0), padding, padding, (0, 0, 0)]
+        images, jnp.zeros((), images.dtype), [(0, 0, 0), *padding, (0, 0, 0)]
     )
-    cut = padded.reshape(count, blocks, _BLOCK, blocks, _BLOCK, channels)
-    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(count, blocks, blocks, -1)
+    cut = padded.reshape(count, rows, _BLOCK, columns, _BLOCK, channels)
+    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(count, rows, columns, -1)

@@ -1,5 +1,6 @@
 """The comparison and its figures, run as their users run them."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,6 +10,8 @@ from PIL import Image
 
 from experiments.paper import tables
 from experiments.runtime.program import UsageError
+from inpaint_jax.pretrained import save_model
+from inpaint_jax.training import encoder
 
 METHODS = "--methods=harmonic,patch_match,mean"
 MASKS = "--masks=center,random80"
@@ -164,6 +167,52 @@ def test_slow_methods_get_fewer_images(compare, tmp_path):
     text = (tmp_path / "table.md").read_text()
     assert "## Noise, 2 test images" in text
     assert f"| harmonic | **{row['psnr']:.2f}** |" in text
+
+
+def test_a_second_model_of_a_data_set_is_searched_beside_the_first(
+    compare, comparison, tiny_parts, tmp_path
+):
+    config = encoder.EncoderConfig(tiny_parts.architecture, passes=1)
+    trained = encoder.init_state(config).encoders
+    newer, path = tmp_path / "newer.safetensors", tmp_path / "two.toml"
+    save_model(newer, dataclasses.replace(tiny_parts, encoders=trained))
+    text = comparison.read_text()
+    other = text.replace("[noise]", "[other]").replace("Noise", "Other")
+    path.write_text(f'{text}\n        autoencoder = "{newer}"\n{other}')
+    methods = "harmonic,autoencoder_mean,autoencoder_guess"
+    workdir = tmp_path / "run"
+    arguments = ("--limit=3", "--slow_limit=3", "--masks=center")
+    compare(workdir, f"--comparison={path}", f"--methods={methods}", *arguments)
+    table = json.loads((workdir / "table.json").read_text())["cells"]
+    assert {(row["dataset"], row["method"]) for row in table} == {
+        *(("noise", method) for method in methods.split(",")),
+        ("other", "harmonic"),
+    }
+    found = {
+        name: json.loads(
+            (workdir / f"noise-center-autoencoder_{name}/metrics.json").read_text()
+        )
+        for name in ("mean", "guess")
+    }
+    config = found["mean"]["config"]
+    assert (config["model"], config["search"]) == ("newer", "fast")
+    assert (config["candidates"], config["answer"]) == (8, "mean")
+    assert found["mean"]["figures"]["spread"]["mean"] > 0
+    assert found["guess"]["config"]["method"] == "guess"
+    assert found["guess"]["config"]["model"] == "newer"
+    result = compare(
+        workdir,
+        f"--comparison={path}",
+        "--methods=autoencoder_best",
+        "--datasets=other",
+        *arguments,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        "compare: --methods=autoencoder_best: no data set of --comparison names an "
+        "autoencoder\n"
+    )
 
 
 def test_figures_of_the_first_images(compared):

@@ -18,7 +18,7 @@ from inpaint_jax.data import datasets
 from inpaint_jax.quality import perceptual
 
 FEW = 8  # Images that are filled where all would take long.
-FIGURES = ("psnr", "ssim", "psnr_hole", "swd", "lpips", "kid_vgg")
+FIGURES = ("psnr", "ssim", "psnr_hole", "swd", "lpips", "lpips_hole", "kid_vgg")
 DOCUMENT = ROOT / "docs" / "benchmark.md"
 
 
@@ -125,6 +125,10 @@ def test_a_score_of_pngs_is_that_of_the_run_that_made_them(
         assert one["first"] == other["first"]
 
     both_are_alike()
+    if perceptual.is_installed():
+        plot = (compared / "figures" / "realism-svhn.png").read_bytes()
+        assert (tmp_path / "figures" / "realism-svhn.png").read_bytes() == plot
+        assert "](figures/realism-svhn.png)" in results.read_text()
     assert "| Somebodys | " in results.read_text()
     assert "Made elsewhere and scored here: Somebodys." in results.read_text()
     # What the comparison does then keeps the row.

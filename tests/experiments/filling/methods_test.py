@@ -1,5 +1,6 @@
 """Ways to fill holes other than the search, in the programs that offer them."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,7 +9,9 @@ import pytest
 from PIL import Image
 
 from inpaint_jax.baselines import context_encoder
+from inpaint_jax.pretrained import save_model
 from inpaint_jax.pretrained.competitors import Competitor, save_competitor
+from inpaint_jax.training import encoder
 from inpaint_jax.types import Architecture
 
 
@@ -52,6 +55,16 @@ def context_encoder_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("networks") / "noise.safetensors"
     variables = {"network": state.average, "color": state.color}
     save_competitor(path, Competitor("context_encoder", "", sizes, variables, {}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def guessing_file(tiny_parts, tmp_path_factory):
+    """The tiny model with two encoders."""
+    config = encoder.EncoderConfig(tiny_parts.architecture, passes=2)
+    path = tmp_path_factory.mktemp("guessing") / "guessing.safetensors"
+    trained = encoder.init_state(config).encoders
+    save_model(path, dataclasses.replace(tiny_parts, encoders=trained))
     return path
 
 
@@ -158,6 +171,24 @@ def test_an_evaluation_of_every_kind_of_method(
     assert 5 < found["context encoder"]["figures"]["psnr"]["mean"] < 20
 
 
+def test_what_encoders_guess_is_the_same_in_both_programs(
+    inpaint, evaluate, guessing_file, tmp_path
+):
+    given = ("--method=guess", f"--model={guessing_file}", "--mask=random50")
+    _, output = inpaint(*given)
+    found = evaluate("run", *given)
+    assert found["n"] == 12
+    config = found["config"]
+    assert (config["method"], config["model"]) == ("guess", "guessing")
+    assert (config["blend"], config["precision"]) == (True, "float32")
+    for path in sorted((output / "completed").iterdir()):
+        other = tmp_path / "run" / "completed" / path.name
+        assert path.read_bytes() == other.read_bytes()
+    pasted = evaluate("pasted", *given, "--noblend", "--precision=float32")
+    figures = [each["figures"]["psnr"]["mean"] for each in (found, pasted)]
+    assert 5 < min(figures) < max(figures) < 20
+
+
 def test_the_search_can_be_pasted(evaluate):
     blended = evaluate("blended", "--steps=2")
     pasted = evaluate("pasted", "--steps=2", "--noblend")
@@ -171,8 +202,11 @@ def test_the_search_can_be_pasted(evaluate):
     ("arguments", "message"),
     [
         (["--method=nearest"], "mean, nearest, ridge, gaussian need --train_dataset"),
-        (["--method=tv", "--blend"], "--blend is for latent, context_encoder, nearest"),
+        (["--method=tv", "--blend"], "--blend is for latent, guess, context_encoder"),
         (["--method=tv", "--search=fast"], "--search is for --method=latent"),
+        (["--method=guess", "--steps=9"], "--steps is for --method=latent"),
+        (["--method=tv", "--precision=float32"], "is for --method=latent, guess"),
+        (["--method=guess"], "model tiny has no encoder that guesses"),
         (["--context_encoder=x"], "--context_encoder is for --method=context_encoder"),
         (["--method=context_encoder"], "there is no context_encoder 'tiny'"),
         (["--method=patch_match", "--mask=random80"], "no patch of 7x7 known pixels"),

@@ -1,0 +1,65 @@
+"""The methods of the comparison, with their settings."""
+
+from typing import NamedTuple
+
+from experiments.filling import methods
+from inpaint_jax.types import SEARCHES
+
+
+class Column(NamedTuple):
+    """A method with its settings.
+
+    Attributes:
+      title: Its title in tables and figures.
+      method: Its name in ``flags.names.METHODS``.
+      search: How the latent space is searched; None: as suits the model.
+      blend: Whether what fills the hole is blended; else it is pasted.
+      model: Which of a data set's models is searched: ``model`` or ``autoencoder``.
+      candidates: Number of searches for each image.
+      answer: Which of their results counts, ``best`` or ``mean``.
+    """
+
+    title: str
+    method: str
+    search: methods.Search | None = methods.Search()
+    blend: bool = False
+    model: str = "model"
+    candidates: int = 1
+    answer: str = "best"
+
+
+_FAST = methods.Search("fast", SEARCHES["fast"])
+_SEVERAL = 8
+
+
+def _of_autoencoder(title: str, answer: str) -> Column:
+    return Column(title, "latent", None, True, "autoencoder", _SEVERAL, answer)
+
+
+COLUMNS = {
+    "latent": Column("ours", "latent", blend=True),
+    "latent_fast": Column("ours, fast search", "latent", _FAST, blend=True),
+    "autoencoder_best": _of_autoencoder(
+        f"ours, autoencoder, best of {_SEVERAL}", "best"
+    ),
+    "autoencoder_mean": _of_autoencoder(
+        f"ours, autoencoder, mean of {_SEVERAL}", "mean"
+    ),
+    "autoencoder_guess": Column(
+        "autoencoder, one pass", "guess", blend=True, model="autoencoder"
+    ),
+    "context_encoder": Column("context encoder", "context_encoder"),
+    "ridge": Column("ridge regression", "ridge"),
+    "gaussian": Column("Gaussian sample", "gaussian"),
+    "tv": Column("total variation", "tv"),
+    "low_rank": Column("low rank", "low_rank"),
+    "patch_match": Column("PatchMatch", "patch_match"),
+    "nearest": Column("nearest neighbour", "nearest"),
+    "nearest_blended": Column("nearest, blended", "nearest", blend=True),
+    "mean": Column("mean image, blended", "mean"),
+    "harmonic": Column("harmonic", "harmonic"),
+    "biharmonic": Column("biharmonic", "biharmonic"),
+    "telea": Column("Telea", "telea"),
+    "navier_stokes": Column("Navier-Stokes", "navier_stokes"),
+}
+"""Columns by name, in the order of the table."""
