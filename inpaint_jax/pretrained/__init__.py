@@ -9,19 +9,21 @@ the weights. Each shipped ``<name>.safetensors`` has a model card, ``<name>.md``
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
 from inpaint_jax.networks import autoencoder_inference, inference
-from inpaint_jax.networks.dcgan import Variables, dense_name
 from inpaint_jax.networks.precision import choose
+from inpaint_jax.networks.variables import Variables, dense_name
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
-from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.search import directions
 from inpaint_jax.types import Architecture, Critic, Metadata, Metric, Model
+
+if TYPE_CHECKING:
+    from inpaint_jax.pretrained.runs import Run
 
 _FOLDER = Path(__file__).parent
 KINDS = ("dcgan", "autoencoder")
@@ -252,12 +254,15 @@ def _latents_of(path: Path, metadata: Mapping[str, Any]) -> LatentSpace | None:
 
 def _parts_of_run(workdir: Path) -> Parts:
     """The averaged generator and the discriminator of the best checkpoint."""
+    # Here, as it brings Flax, Optax and Orbax along, which a file does not need.
+    from inpaint_jax.pretrained.runs import load_run
+
     run = load_run(workdir, *KINDS)
     metadata = {**run.config, "steps": int(run.state.step)}
     return parts_of_run(run, workdir.name, metadata)
 
 
-def parts_of_run(run: Run, name: str, metadata: Mapping[str, Any]) -> Parts:
+def parts_of_run(run: "Run", name: str, metadata: Mapping[str, Any]) -> Parts:
     """The model of a training run of a generator: its averaged weights."""
     if run.kind == "dcgan":
         networks = run.state.average, run.state.discriminator.variables

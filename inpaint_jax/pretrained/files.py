@@ -14,8 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inpaint_jax.networks import dcgan
-from inpaint_jax.networks.dcgan import Variables
+from inpaint_jax.networks.variables import Variables, flatten, unflatten
 from inpaint_jax.types import Architecture
 
 
@@ -83,7 +82,7 @@ def read(
     if header.get("sha256") != checksum(tensors, described):
         raise ModelError(f"{path} is damaged: it does not match its own checksum")
     metadata = json.loads(described)
-    nested = dcgan.unflatten(
+    nested = unflatten(
         {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
     )
     kind = formats[header["format"]]
@@ -139,7 +138,7 @@ def stored(variables: Variables) -> dict[str, np.ndarray]:
         key: np.asarray(
             value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
         )
-        for key, value in dcgan.flatten(variables).items()
+        for key, value in flatten(variables).items()
     }
 
 
