@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -82,9 +81,9 @@ def read(
     if header.get("sha256") != checksum(tensors, described):
         raise ModelError(f"{path} is damaged: it does not match its own checksum")
     metadata = json.loads(described)
-    nested = unflatten(
-        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
-    )
+    # Converted by NumPy: JAX would compile a conversion for each shape.
+    wide = {key: np.asarray(value, np.float32) for key, value in tensors.items()}
+    nested = unflatten(jax.device_put(wide))
     kind = formats[header["format"]]
     return kind, nested, Architecture(**metadata["architecture"]), metadata
 
