@@ -289,6 +289,7 @@ def test_the_time_to_a_first_result(start):
 
 
 @pytest.mark.slow
+@started("benchmarks.first_result")
 def test_the_time_from_a_start_to_pictures(start, tiny_model_file):
     model = f"--model={tiny_model_file}"
     said = start("benchmarks.first_result", model, "--steps=2", "--repetitions=1")
