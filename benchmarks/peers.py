@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.tutorial import kernels_of, norm_of
-from inpaint_jax.networks.dcgan import GRID, NORM_EPSILON, SLOPE, Variables
+from inpaint_jax.networks.variables import GRID, NORM_EPSILON, SLOPE, Variables
 from inpaint_jax.types import Architecture
 
 

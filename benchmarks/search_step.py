@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from benchmarks import timing, tutorial
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
-from inpaint_jax.networks.dcgan import GRID, Variables
+from inpaint_jax.networks.variables import GRID, Variables
 from inpaint_jax.search import running, strategies
 from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.training import gan, recipes

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks import peers
-from inpaint_jax.networks.dcgan import Variables
+from inpaint_jax.networks.variables import Variables
 from inpaint_jax.types import Architecture, SearchConfig
 
 _CONFIG = SearchConfig()

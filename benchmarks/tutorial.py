@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from inpaint_jax.networks.dcgan import GRID, NORM_EPSILON, SLOPE, Variables
+from inpaint_jax.networks.variables import GRID, NORM_EPSILON, SLOPE, Variables
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

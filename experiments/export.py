@@ -28,13 +28,12 @@ from inpaint_jax import pretrained
 from inpaint_jax.pretrained import (
     Parts,
     files,
-    load_run,
     make_model,
     parts_of_run,
     save_model,
 )
 from inpaint_jax.pretrained.competitors import competitor_of_run, save_competitor
-from inpaint_jax.pretrained.runs import KINDS
+from inpaint_jax.pretrained.runs import KINDS, load_run
 from inpaint_jax.search import with_metric
 from inpaint_jax.training import recipes
 from inpaint_jax.types import SEARCHES

@@ -116,12 +116,12 @@ def inpaint(
     if guided is None:
         asked = config.guesses and model.correctors
         guided = _first_of_its_kind(image, mask) if asked else True
-    guide, number = guided_of(guided, count), jnp.zeros(count, jnp.int32)
+    guide, number = guided_of(guided, count), np.zeros(count, np.int32)
     if candidates is not None:
-        number = jnp.tile(jnp.arange(candidates, dtype=jnp.int32), count)
+        number = np.tile(np.arange(candidates, dtype=np.int32), count)
         rows = np.repeat(np.arange(count), candidates)
         image, mask = image[rows], mask[rows]
-        keys, guide = _of_candidate(keys[rows], number), guide[rows] & (number == 0)
+        keys, guide = _of_candidates(keys, rows, number), guide[rows] & (number == 0)
     each = (image, mask), keys, guide
     (image, mask), keys, guide = parallel.place(each, mesh)
     if mesh is not None:
@@ -151,11 +151,11 @@ def inpaint(
         found.losses,
         found.trace,
         residual,
-        number,
+        jax.device_put(number),
         found.path,
     )
     if mesh is not None:
-        solution = jax.tree.map(jnp.asarray, parallel.local(solution))
+        solution = jax.device_put(parallel.local(solution))
     return solution if candidates is None else _rank(solution, candidates)
 
 
@@ -245,7 +245,8 @@ def image_key(seed: int, image_id: str) -> jax.Array:
 def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:
     """The arguments as float32 arrays of full shape, or a ``ValueError``."""
     numpy: Any = jnp if _is_traced(images, masks) else np
-    image, mask = numpy.asarray(images, np.float32), numpy.asarray(masks, np.float32)
+    # Copies, as JAX may go on reading a caller's array after this call has returned.
+    image, mask = numpy.array(images, np.float32), numpy.array(masks, np.float32)
     size = model.image_size
     latent = jax.ShapeDtypeStruct(model.latents.shape, np.float32)
     made = jax.eval_shape(model.generate, latent).shape
@@ -308,10 +309,11 @@ def _first_of_its_kind(images: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 @jax.jit
-@jax.vmap
-def _of_candidate(key: jax.Array, number: jax.Array) -> jax.Array:
-    """The key of search ``number`` of an image."""
-    return jnp.where(number == 0, key, jax.random.fold_in(key, number))
+def _of_candidates(keys: jax.Array, rows: jax.Array, number: jax.Array) -> jax.Array:
+    """The keys of searches: which image's it is, and its number there."""
+    keys = keys[rows]
+    folded = jax.vmap(jax.random.fold_in)(keys, number)
+    return jnp.where(number == 0, keys, folded)
 
 
 def _rank(solution: Solution, candidates: int) -> Solution:
@@ -321,14 +323,15 @@ def _rank(solution: Solution, candidates: int) -> Solution:
     """
     numpy: Any = jnp if _is_traced(solution.image) else np
 
-    def ranked(field: jax.Array) -> jax.Array:
+    def ranked(field: jax.Array) -> Any:
         rows = numpy.asarray(field).reshape(-1, candidates, *field.shape[1:])
         places = order.reshape(*order.shape, *[1] * (rows.ndim - 2))
-        return jnp.asarray(numpy.take_along_axis(rows, places, axis=1))
+        return numpy.take_along_axis(rows, places, axis=1)
 
-    totals = numpy.asarray(solution.losses.total).reshape(-1, candidates)
+    losses = jax.tree.map(numpy.asarray, solution.losses)
+    totals = losses.total.reshape(-1, candidates)
     order = numpy.argsort(totals, axis=1, stable=True)
-    found: Solution = jax.tree.map(ranked, solution)
+    found: Solution = jax.device_put(jax.tree.map(ranked, solution))
     mean, spread = _together(found.image)
     return found._replace(mean=mean, spread=spread)
 

@@ -484,3 +484,13 @@ def test_a_start_that_is_not_a_number_is_not_taken():
     config = SearchConfig(steps=1, starts=16, learning_rate=1e-6)
     found = inpaint_jax.inpaint(model, images, masks, keys, config=config)
     assert np.isfinite(found.losses.total).all()
+
+
+def test_arrays_may_change_as_soon_as_the_call_has_returned():
+    images, masks, keys = problem(2)
+    expected = inpaint_jax.inpaint(MODEL, images, masks, keys, config=SHORT).image
+    for _ in range(5):  # Whether JAX copies an array depends on its address.
+        own = np.array(images), np.array(masks)
+        found = inpaint_jax.inpaint(MODEL, *own, keys, config=SHORT)
+        own[0][:], own[1][:] = 0, 1
+        np.testing.assert_array_equal(found.image, expected)

@@ -210,6 +210,14 @@ def test_importing_the_library_brings_nothing_heavy():
     assert not rooms & {"baselines", "data", "networks", "quality", "training"}
 
 
+def test_a_program_that_fills_holes_does_not_wait_for_what_trains():
+    loaded = in_a_new_process(
+        "import sys, json, experiments.inpaint; print(json.dumps(list(sys.modules)))"
+    )
+    unused = {"flax", "matplotlib", "optax", "orbax", "scipy", "torch"}
+    assert not {name.split(".")[0] for name in loaded} & unused
+
+
 def test_every_name_of_the_api_is_there():
     for name in inpaint_jax.__all__:
         assert getattr(inpaint_jax, name) is not None

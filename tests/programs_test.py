@@ -288,6 +288,20 @@ def test_the_time_to_a_first_result(start):
     ]
 
 
+@pytest.mark.slow
+@started("benchmarks.first_result")
+def test_the_time_from_a_start_to_pictures(start, tiny_model_file):
+    model = f"--model={tiny_model_file}"
+    said = start("benchmarks.first_result", model, "--steps=2", "--repetitions=1")
+    assert [
+        (row["what"], row["pictures"], row["cache"]) for row in rows_of(said)[1:]
+    ] == [
+        (what, pictures, cache)
+        for what, pictures in (("program", 1), ("program", 4), ("library", 1))
+        for cache in ("cold", "warm")
+    ]
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "package"),
     [

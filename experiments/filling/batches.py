@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import inpaint_jax
@@ -16,6 +16,7 @@ from experiments.filling.methods import Found
 from experiments.filling.problems import Problem, Problems
 from inpaint_jax import answers, pixels
 from inpaint_jax.data.pictures import ImageError
+from inpaint_jax.names import checksum
 
 _Read = TypeVar("_Read")
 
@@ -140,20 +141,28 @@ def draw_masks(
     names: Sequence[str], mask: str, seed: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, jax.Array]:
     """The masks of images and the keys of the method, from their names and the seed."""
-    keys = _keys(names, seed)
-    drawn = inpaint_jax.make_masks(mask, keys[:, 0], (shape[0], shape[1]))
-    return np.asarray(drawn), keys[:, 1]
+    of_masks, of_method = _keys(names, seed)
+    drawn = inpaint_jax.make_masks(mask, of_masks, (shape[0], shape[1]))
+    return np.asarray(drawn), of_method
 
 
 def keys_of(names: Sequence[str], seed: int) -> jax.Array:
     """The keys ``[N]`` of the method, for images of these names under given masks."""
-    return _keys(names, seed)[:, 1]
+    return _keys(names, seed)[1]
 
 
-def _keys(names: Sequence[str], seed: int) -> jax.Array:
-    """``[N, 2]`` keys: of each image's mask, and of the method."""
-    of_image = jnp.stack([inpaint_jax.image_key(seed, name) for name in names])
-    return jax.vmap(jax.random.split)(of_image)
+def _keys(names: Sequence[str], seed: int) -> tuple[jax.Array, jax.Array]:
+    """``[N]`` keys each: of each image's mask, and of the method."""
+    ids = np.array([checksum(name) for name in names], np.uint32)
+    return _split_keys(np.uint32(seed), ids)
+
+
+@jax.jit
+def _split_keys(seed: jax.Array, ids: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Two keys each of images (``inpaint_jax.image_key``), by checksums of names."""
+    of_image = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))
+    keys = jax.vmap(jax.random.split)(of_image(ids))
+    return keys[:, 0], keys[:, 1]
 
 
 def measure(batch: Batch, found: Found | None, seconds: float, by: str) -> list[Result]:

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,13 +21,11 @@ from inpaint_jax import baselines, parallel, pretrained
 from inpaint_jax.data import datasets
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained import files
-from inpaint_jax.pretrained.competitors import (
-    Competitor,
-    context_encoder_of,
-    read_competitor,
-)
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
+
+if TYPE_CHECKING:
+    from inpaint_jax.pretrained.competitors import Competitor
 
 
 class Found(NamedTuple):
@@ -203,6 +201,8 @@ class Method:
         if self.name in baselines.FILLS:
             return baselines.FILLS[self.name]
         if self.name == "context_encoder":
+            from inpaint_jax.pretrained.competitors import context_encoder_of
+
             return context_encoder_of(
                 self._network, image_size=self.model.image_size, blend=self.blend
             )
@@ -291,7 +291,10 @@ class Method:
         return Prepared(fill)
 
     @functools.cached_property
-    def _network(self) -> Competitor:
+    def _network(self) -> "Competitor":
+        # Here, as it brings Flax and Optax along.
+        from inpaint_jax.pretrained.competitors import read_competitor
+
         name = self.context_encoder or self.model.name
         return read_competitor("context_encoder", name)
 

@@ -15,7 +15,8 @@ from inpaint_jax import masks, metrics, pixels
 from inpaint_jax.data import datasets
 from inpaint_jax.networks.autoencoder import coarse_side
 from inpaint_jax.parallel import replicate
-from inpaint_jax.pretrained import Run, make_model, parts_of_run
+from inpaint_jax.pretrained import make_model, parts_of_run
+from inpaint_jax.pretrained.runs import Run
 from inpaint_jax.quality import generators, perceptual, sets
 from inpaint_jax.search import with_metric
 from inpaint_jax.training import autoencoder

@@ -13,13 +13,13 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from experiments.runtime import distributed, program
-from experiments.runtime.stopping import check_finite
 from experiments.training import tracking
 from experiments.training.trainee import Judged, Trainee
 from inpaint_jax import parallel, pixels
 from inpaint_jax.data import images, sheets
 from inpaint_jax.data.datasets import Dataset
 from inpaint_jax.data.order import batch_indices
+from inpaint_jax.training import updates
 from inpaint_jax.training.checkpoints import Checkpoints, State
 from inpaint_jax.training.recipes import Recipe
 
@@ -193,7 +193,7 @@ def _train(run: _Run, state: State, start: int) -> Outcome:
             evaluates = pace.evaluates_at(step) and not stopped
             saves = last or evaluates or step % pace.checkpoint_every == 0
             if saves or step % pace.log_every == 0:
-                check_finite((state, metrics), step, run.checkpoints)
+                _check_finite((state, metrics), step, run.checkpoints)
                 now = time.monotonic()
                 speed = (step - last_logged) * recipe.batch_size / (now - clock)
                 named = metrics._asdict().items()
@@ -258,3 +258,27 @@ def _draw_curves(run: _Run) -> None:
     best = run.tracker.best_step if run.tracker else None
     path = run.workdir / "curves.png"
     run.trainee.write_curves(path, run.metrics.rows, verdicts, best)
+
+
+def _check_finite(tree: Any, step: int, checkpoints: Checkpoints) -> None:
+    """Ends a run that diverged, before the state is saved.
+
+    A number that is not finite never becomes finite again, so it is enough to check
+    figures that are logged and states that are saved.
+
+    Args:
+      tree: The state and the figures after ``step``.
+      step: Number of steps done.
+      checkpoints: The run's checkpoints.
+
+    Raises:
+      program.UsageError: A number is not finite.
+    """
+    if updates.is_finite(tree):
+        return
+    good = checkpoints.latest_step
+    raise program.UsageError(
+        f"training diverged: NaN or infinity at or before step {step}; the last good "
+        f"checkpoint is {'none' if good is None else f'of step {good}'}. "
+        "Try a lower --learning_rate or another --seed"
+    )

@@ -15,7 +15,8 @@ from inpaint_jax import masks
 from inpaint_jax.baselines import context_encoder, vae
 from inpaint_jax.data import datasets
 from inpaint_jax.data.rows import Rows, chunks
-from inpaint_jax.networks import dcgan, inference
+from inpaint_jax.networks import inference
+from inpaint_jax.networks.variables import Variables
 from inpaint_jax.parallel import replicate
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained import Parts, make_model
@@ -286,12 +287,12 @@ def _uniform(recipe: TrainConfig) -> jax.Array:
     return gan.sample_latents(jax.random.key(recipe.seed), SAMPLES, size)
 
 
-def _generate(variables: dcgan.Variables, latents: jax.Array) -> np.ndarray:
+def _generate(variables: Variables, latents: jax.Array) -> np.ndarray:
     return np.asarray(_sample(variables, latents))
 
 
 @jax.jit
-def _sample(variables: dcgan.Variables, latents: jax.Array) -> jax.Array:
+def _sample(variables: Variables, latents: jax.Array) -> jax.Array:
     """Images ``[N, S, S, 3]`` of latents ``[N, L]``."""
     weights = inference.generator_weights(variables)
     return jax.vmap(functools.partial(inference.generate, weights))(latents)
@@ -299,7 +300,7 @@ def _sample(variables: dcgan.Variables, latents: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnames="space")
 def _guess(
-    encoders: tuple[dcgan.Variables, ...],
+    encoders: tuple[Variables, ...],
     generate: Generate,
     images: jax.Array,
     known: jax.Array,

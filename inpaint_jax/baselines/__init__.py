@@ -3,7 +3,8 @@
 Each is a function of a batch, ``fill(images, masks, keys) -> completed``: images
 ``[B, S, S, 3]`` in [-1, 1], masks ``[B, S, S, 1]`` with 1 = known, and B PRNG keys. The
 known pixels of the completed images are those of the input, bit for bit. A trained
-context encoder is loaded by ``inpaint_jax.load_context_encoder``.
+context encoder is loaded by ``inpaint_jax.load_context_encoder``; its module, like that
+of the VAE, brings Flax along and is not imported here.
 """
 
 from inpaint_jax.baselines.classics import (
@@ -11,7 +12,6 @@ from inpaint_jax.baselines.classics import (
     navier_stokes_fill,
     telea_fill,
 )
-from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.baselines.fill import Fill, FillError, HoleError, HostFill
 from inpaint_jax.baselines.guess import guess_fill
 from inpaint_jax.baselines.low_rank import low_rank_fill
@@ -39,7 +39,6 @@ __all__ = [
     "HoleError",
     "HostFill",
     "biharmonic_fill",
-    "context_encoder_fill",
     "fit_gaussian",
     "guess_fill",
     "guided_fill",

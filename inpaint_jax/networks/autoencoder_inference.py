@@ -13,10 +13,10 @@ from jax.scipy.linalg import solve_triangular
 from jax.typing import DTypeLike
 
 from inpaint_jax import linalg
-from inpaint_jax.networks import autoencoder, inference
-from inpaint_jax.networks.dcgan import SLOPE, Variables, dense_name
+from inpaint_jax.networks import inference, linear_part
 from inpaint_jax.networks.inference import Weights, upsample
 from inpaint_jax.networks.products import at_least_float32
+from inpaint_jax.networks.variables import GRID, SLOPE, Variables, dense_name
 
 
 class Linear(NamedTuple):
@@ -131,12 +131,12 @@ def render(weights: DecoderWeights, features: jax.Array) -> jax.Array:
     """Features ``[s, s, C + 3]`` to an image ``[S, S, 3]`` in [-1, 1]."""
     body = jax.lax.stop_gradient(weights.body)
     coarse, x = features[..., -3:], features
-    first = (features.shape[0] // autoencoder.GRID).bit_length() - 1
+    first = (features.shape[0] // GRID).bit_length() - 1
     *inner, last = list(zip(body.kernels, body.biases[1:], strict=True))[first:]
     for kernel, bias in inner:
         x = jax.nn.leaky_relu(upsample(x, kernel) + bias, SLOPE)
     x = upsample(x, last[0]) + last[1]
-    image = autoencoder.enlarge(coarse, x.shape[0]) + x
+    image = linear_part.enlarge(coarse, x.shape[0]) + x
     return jnp.clip(image, -1.0, 1.0)
 
 
@@ -152,7 +152,7 @@ def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
     """
     weights, seen = jax.lax.stop_gradient((weights, seen))
     image, mask = seen[..., :3], seen[..., 3:4]
-    correction = inference.critic(weights.body, autoencoder.see(image, mask))
+    correction = inference.critic(weights.body, linear_part.see(image, mask))
     found = _guess(weights.linear, image, mask) + correction
     return weights.whiten @ (found - weights.center)
 
@@ -160,12 +160,12 @@ def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
 def _guess(linear: Linear, image: jax.Array, mask: jax.Array) -> jax.Array:
     part = linear._asdict()
     factor = _factor(part, mask)
-    (right,) = autoencoder.linear_evidence(part, image[None], mask)
+    (right,) = linear_part.evidence(part, image[None], mask)
     return _solve(factor, right)
 
 
 # ``linalg`` says why not as a batch; the masks of one are often the same.
-_factor = linalg.again_if_changed(autoencoder.linear_factor)
+_factor = linalg.again_if_changed(linear_part.factor)
 
 
 @jax.custom_batching.sequential_vmap

@@ -22,6 +22,7 @@ zeros: tiles need the same number of multiplications for both.
 Images are ``[H, W, B, C]``, the batch beside the channels, as both forms need them.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -195,8 +196,15 @@ def _take_patches(image: jax.Array) -> jax.Array:
     # Without the barrier the image would be padded anew for every tap.
     image = lax.optimization_barrier(image)
     taps = range(KERNEL_SIZE)
-    return jnp.concatenate(
-        [image[i : i + height : 2, j : j + width : 2] for i in taps for j in taps], -1
+    # ``lax.slice``, as tracing an index takes many times as long.
+    bottom, right, rest = height - 1, width - 1, image.shape[2:]
+    return lax.concatenate(
+        [
+            lax.slice(image, (i, j, 0, 0), (i + bottom, j + right, *rest), (2, 2, 1, 1))
+            for i in taps
+            for j in taps
+        ],
+        3,
     )
 
 
@@ -212,13 +220,19 @@ def _add_patches(patches: jax.Array) -> jax.Array:
     # depends on m + 1, m, m - 1 through taps 0, 2, 4. Because of the padding small
     # pixel i is at index i + 1.
     parities = (((1, 1), (3, 0)), ((0, 2), (2, 1), (4, 0)))
+
+    def of_tap(row: int, i: int, column: int, j: int) -> jax.Array:
+        start = i, j, 0, row, column, 0
+        stop = i + height, j + width, batch, row + 1, column + 1, channels
+        # Not an index, which takes many times as long to trace.
+        return lax.squeeze(lax.slice(patches, start, stop), (3, 4))
+
     rows = [
         jnp.stack(
             [
-                sum(
-                    patches[i : i + height, j : j + width, :, row, column]
-                    for row, i in of_row
-                    for column, j in of_column
+                functools.reduce(
+                    lax.add,
+                    [of_tap(*of, *at) for of in of_row for at in of_column],
                 )
                 for of_column in parities
             ],

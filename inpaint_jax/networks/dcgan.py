@@ -8,56 +8,30 @@ Inside, images are ``[H, W, B, C]``, as the convolutions need them.
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
 from jax.typing import DTypeLike
 
 from inpaint_jax.networks.convolutions import KERNEL_SIZE, downsample, upsample
 from inpaint_jax.networks.products import multiply
+from inpaint_jax.networks.variables import (
+    GRID,
+    NORM,
+    NORM_EPSILON,
+    SLOPE,
+    convolution_name,
+    dense_name,
+    norm_name,
+)
 from inpaint_jax.types import Architecture
-
-Variables = Mapping[str, Any]
-"""``{"params": ..., "batch_stats": ...}`` as Flax lays them out."""
 
 Module = nn.Module
 
-GRID = 4
-"""Side of the image at the generator's first and the discriminator's last layer."""
-NORM_EPSILON = 1e-5
-"""The constant that BatchNorm adds to a variance."""
-SLOPE = 0.2
-"""Slope of LeakyReLU below 0."""
-
 NORMAL = nn.initializers.normal(0.02)
 """Radford's first weights."""
-
-
-def convolution_name(layer: int) -> str:
-    """Name of a network's ``layer``-th convolution, from 0, in its weights.
-
-    These names, and ``norm_name``'s and ``dense_name``'s, are in every model file and
-    checkpoint: no class's name may change them.
-    """
-    return f"_Convolution_{layer}"
-
-
-def norm_name(layer: int) -> str:
-    """Name of the ``layer``-th BatchNorm; its own weights are in ``NORM``."""
-    return f"_BatchNorm_{layer}"
-
-
-def dense_name(layer: int) -> str:
-    """Name of the ``layer``-th dense layer."""
-    return f"Dense_{layer}"
-
-
-NORM = "BatchNorm_0"
-"""Name of the one layer inside each BatchNorm."""
 
 
 class BatchNorm(nn.Module):
@@ -269,16 +243,6 @@ class ContextEncoder(nn.Module):
             x = nn.relu(normalise(convolve(x, features, "up")))
         x = convolve(x, 3, "up", bias=True)
         return jnp.moveaxis(jnp.tanh(x), 2, 0)
-
-
-def flatten(tree: Variables) -> dict[str, jax.Array]:
-    """Flattens nested variables to ``{"params/Dense_0/kernel": ...}``."""
-    return traverse_util.flatten_dict(tree, sep="/")
-
-
-def unflatten(flat: Mapping[str, jax.Array]) -> Variables:
-    """Inverse of ``flatten``."""
-    return traverse_util.unflatten_dict(flat, sep="/")
 
 
 def _channels(architecture: Architecture) -> list[int]:

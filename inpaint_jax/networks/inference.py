@@ -23,7 +23,8 @@ from jax.typing import DTypeLike
 
 from inpaint_jax.networks import convolutions
 from inpaint_jax.networks.convolutions import Kernel
-from inpaint_jax.networks.dcgan import (
+from inpaint_jax.networks.products import multiply
+from inpaint_jax.networks.variables import (
     GRID,
     NORM,
     NORM_EPSILON,
@@ -33,7 +34,6 @@ from inpaint_jax.networks.dcgan import (
     dense_name,
     norm_name,
 )
-from inpaint_jax.networks.products import multiply
 
 _Kernel = jax.Array | Kernel
 _Layer = Callable[[jax.Array, _Kernel], jax.Array]

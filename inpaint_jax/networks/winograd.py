@@ -233,12 +233,17 @@ def _mix(matrix: np.ndarray, parts: Sequence[jax.Array]) -> list[jax.Array]:
     """``matrix @ parts`` for whole arrays; coefficients 0 and 1 cost nothing."""
 
     def combine(coefficients: np.ndarray) -> jax.Array:
+        # Of ``lax``, since tracing the operators of arrays takes many times as long.
         terms = [
-            part if c == 1 else -part if c == -1 else part.dtype.type(c) * part
+            part
+            if c == 1
+            else lax.neg(part)
+            if c == -1
+            else lax.mul(lax.full_like(part, c), part)
             for c, part in zip(coefficients, parts, strict=True)
             if c
         ]
-        return functools.reduce(jnp.add, terms) if terms else jnp.zeros_like(parts[0])
+        return functools.reduce(lax.add, terms) if terms else lax.full_like(parts[0], 0)
 
     return [combine(coefficients) for coefficients in matrix]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from inpaint_jax.photographs import outside, seams
+from inpaint_jax.photographs import outside
 from inpaint_jax.photographs.frames import Frame, Window, lay, owners
 from inpaint_jax.photographs.photograph import Photograph
 
@@ -53,6 +53,8 @@ def compose(
       FillError: A library that ``way`` needs is not installed.
       ImageError: Pillow cannot make colours of the photograph's mode.
     """
+    from inpaint_jax.photographs import seams  # Here, as it brings SciPy along.
+
     if not missing.any():
         return Composed(photograph.image, 0.0)
     window = _around(missing, _MARGIN)

@@ -5,7 +5,6 @@ import importlib.util
 import numpy as np
 
 from inpaint_jax.baselines.classics import fill_by_telea
-from inpaint_jax.photographs import seams
 
 WAYS = ("telea", "harmonic", "leave")
 """Ways to fill; ``leave`` leaves it as it is."""
@@ -33,6 +32,8 @@ def fill(picture: np.ndarray, hole: np.ndarray, way: str) -> np.ndarray:
     if way == "leave" or not hole.any():
         return picture
     if way == "harmonic":
+        from inpaint_jax.photographs import seams  # Here, as it brings SciPy along.
+
         return seams.membrane(picture, hole)
     eight = np.rint(picture.clip(0, 255)).astype(np.uint8)
     filled = fill_by_telea(eight, hole).reshape(picture.shape)

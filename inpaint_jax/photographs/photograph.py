@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.spatial import KDTree
 
 from inpaint_jax.data import decoding
 from inpaint_jax.data.decoding import PictureLike
@@ -188,6 +187,9 @@ class Photograph(NamedTuple):
 
     def _of_palette(self, colours: np.ndarray) -> np.ndarray:
         """The nearest colours ``[N]`` of the palette; none that is transparent."""
+        # Here, as most photographs have no palette.
+        from scipy.spatial import KDTree
+
         palette = self.image.palette
         if palette is None:
             raise ImageError("its palette is missing")

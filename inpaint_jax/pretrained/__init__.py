@@ -7,30 +7,28 @@ the weights. Each shipped ``<name>.safetensors`` has a model card, ``<name>.md``
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
 from inpaint_jax.networks import autoencoder_inference, inference
-from inpaint_jax.networks.dcgan import Variables, dense_name
 from inpaint_jax.networks.precision import choose
+from inpaint_jax.networks.variables import Variables, dense_name
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
-from inpaint_jax.pretrained.runs import Run, load_run
 from inpaint_jax.search import directions
-from inpaint_jax.types import Architecture, Critic, Metadata, Metric, Model
+from inpaint_jax.types import Architecture, Metadata, Metric, Model
+
+if TYPE_CHECKING:
+    from inpaint_jax.pretrained.runs import Run
 
 _FOLDER = Path(__file__).parent
 KINDS = ("dcgan", "autoencoder")
 """Kinds of networks that can be searched."""
-
-_generator_weights = jax.jit(inference.generator_weights, static_argnums=1)
-_discriminator_weights = jax.jit(inference.discriminator_weights, static_argnums=1)
-_decoder_weights = jax.jit(autoencoder_inference.decoder_weights, static_argnums=1)
-_encoder_weights = jax.jit(autoencoder_inference.encoder_weights, static_argnums=2)
 
 
 def model_names() -> list[str]:
@@ -164,7 +162,14 @@ def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str
 
 def make_model(parts: Parts, *, precision: str = "float32") -> Model:
     """A model whose functions are bound to the given variables."""
-    generate, halves, critic, correctors = _BIND[parts.kind](parts, precision)
+    weights = _prepare(
+        parts.generator,
+        parts.discriminator,
+        parts.encoders,
+        kind=parts.kind,
+        precision=precision,
+    )
+    generate, halves, critic, correctors = _BIND[parts.kind](*weights)
     return Model(
         generate=generate,
         critic=critic,
@@ -179,44 +184,55 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
     )
 
 
+@functools.partial(jax.jit, static_argnames=("kind", "precision"))
+def _prepare(
+    generator: Variables,
+    discriminator: Variables,
+    encoders: tuple[Variables, ...],
+    *,
+    kind: str,
+    precision: str,
+) -> tuple[Any, Any, list[Any]]:
+    """The weights of generator, critic (or None) and encoders, arranged for searches.
+
+    One function for all, as each that is compiled takes its time to find in the cache.
+    """
+
+    def arranged(variables: Variables) -> inference.Weights:
+        return inference.discriminator_weights(variables, precision)
+
+    critic = arranged(discriminator) if discriminator else None
+    if kind == "dcgan":
+        weights = inference.generator_weights(generator, precision)
+        return weights, critic, [arranged(each) for each in encoders]
+    form, (first, *others) = autoencoder_inference, encoders
+    decoder = form.decoder_weights(generator, precision)
+    encoder = form.encoder_weights(first, generator, precision)
+    return decoder, critic, [encoder, *(arranged(each) for each in others)]
+
+
 # Keeps the weights arguments of compiled functions.
 _bind = jax.tree_util.Partial
 
 
-def _bind_dcgan(parts: Parts, precision: str) -> tuple[Any, ...]:
+def _bind_dcgan(weights: Any, critic: Any, encoders: Iterable[Any]) -> tuple[Any, ...]:
     """The generator, its halves, the critic and the encoders as functions."""
-    weights = _generator_weights(parts.generator, precision)
-    halves = _bind(inference.features, weights), _bind(inference.render, weights)
-    return (
-        _bind(inference.generate, weights),
-        halves,
-        _bind_critic(inference.critic, parts, precision),
-        _bind_encoders(parts.encoders, precision),
-    )
-
-
-def _bind_autoencoder(parts: Parts, precision: str) -> tuple[Any, ...]:
-    form = autoencoder_inference
-    weights = _decoder_weights(parts.generator, precision)
+    form = inference
     halves = _bind(form.features, weights), _bind(form.render, weights)
-    critic = _bind_critic(form.judge, parts, precision)
-    first, *others = parts.encoders
-    encoder = _encoder_weights(first, parts.generator, precision)
-    correctors = _bind(form.correct, encoder), *_bind_encoders(others, precision)
-    return _bind(form.generate, weights), halves, critic, correctors
+    judge = None if critic is None else _bind(form.critic, critic)
+    correctors = tuple(_bind(form.critic, each) for each in encoders)
+    return _bind(form.generate, weights), halves, judge, correctors
 
 
-def _bind_critic(
-    function: Callable[..., jax.Array], parts: Parts, precision: str
-) -> Critic | None:
-    if not parts.discriminator:
-        return None
-    return _bind(function, _discriminator_weights(parts.discriminator, precision))
-
-
-def _bind_encoders(encoders: Iterable[Variables], precision: str) -> tuple[Any, ...]:
-    weights = [_discriminator_weights(each, precision) for each in encoders]
-    return tuple(_bind(inference.critic, each) for each in weights)
+def _bind_autoencoder(
+    weights: Any, critic: Any, encoders: Sequence[Any]
+) -> tuple[Any, ...]:
+    form, (first, *others) = autoencoder_inference, encoders
+    halves = _bind(form.features, weights), _bind(form.render, weights)
+    judge = None if critic is None else _bind(form.judge, critic)
+    of_others = (_bind(inference.critic, each) for each in others)
+    correctors = _bind(form.correct, first), *of_others
+    return _bind(form.generate, weights), halves, judge, correctors
 
 
 _SEARCH = {"dcgan": "fast", "autoencoder": "map"}
@@ -236,7 +252,7 @@ def _metric_of(nested: Variables) -> Metric | None:
     if "metric_factors" in nested:
         return Metric(nested["metric_factors"], factored=True)
     if "metric" in nested:
-        return Metric(directions.from_triangles(nested["metric"]))
+        return Metric(jax.device_put(directions.from_triangles(nested["metric"])))
     return None
 
 
@@ -252,12 +268,15 @@ def _latents_of(path: Path, metadata: Mapping[str, Any]) -> LatentSpace | None:
 
 def _parts_of_run(workdir: Path) -> Parts:
     """The averaged generator and the discriminator of the best checkpoint."""
+    # Here, as it brings Flax, Optax and Orbax along, which a file does not need.
+    from inpaint_jax.pretrained.runs import load_run
+
     run = load_run(workdir, *KINDS)
     metadata = {**run.config, "steps": int(run.state.step)}
     return parts_of_run(run, workdir.name, metadata)
 
 
-def parts_of_run(run: Run, name: str, metadata: Mapping[str, Any]) -> Parts:
+def parts_of_run(run: "Run", name: str, metadata: Mapping[str, Any]) -> Parts:
     """The model of a training run of a generator: its averaged weights."""
     if run.kind == "dcgan":
         networks = run.state.average, run.state.discriminator.variables

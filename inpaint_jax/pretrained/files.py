@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from inpaint_jax.networks import dcgan
-from inpaint_jax.networks.dcgan import Variables
+from inpaint_jax.networks.variables import Variables, flatten, unflatten
 from inpaint_jax.types import Architecture
 
 
@@ -83,9 +81,9 @@ def read(
     if header.get("sha256") != checksum(tensors, described):
         raise ModelError(f"{path} is damaged: it does not match its own checksum")
     metadata = json.loads(described)
-    nested = dcgan.unflatten(
-        {key: jnp.asarray(value, jnp.float32) for key, value in tensors.items()}
-    )
+    # Converted by NumPy: JAX would compile a conversion for each shape.
+    wide = {key: np.asarray(value, np.float32) for key, value in tensors.items()}
+    nested = unflatten(jax.device_put(wide))
     kind = formats[header["format"]]
     return kind, nested, Architecture(**metadata["architecture"]), metadata
 
@@ -139,7 +137,7 @@ def stored(variables: Variables) -> dict[str, np.ndarray]:
         key: np.asarray(
             value, np.float32 if "/batch_stats/" in key else np.float16, order="C"
         )
-        for key, value in dcgan.flatten(variables).items()
+        for key, value in flatten(variables).items()
     }
 
 

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from inpaint_jax.latents import LatentSpace, Normal
-from inpaint_jax.networks.dcgan import (
+from inpaint_jax.networks.variables import (
     GRID,
     NORM,
     Variables,

@@ -269,18 +269,26 @@ def keys_of(key: jax.Array, count: int) -> jax.Array:
     if not typed:
         raise ValueError("key must come from jax.random.key")
     if key.ndim == 0:
-        return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(count))
+        return _fold_in_each(key, np.arange(count, dtype=np.uint32))
     if key.shape != (count,):
         raise ValueError(f"key must be one key or {count}, not {list(key.shape)}")
     return key
 
 
-def guided_of(guided: ArrayLike, count: int) -> jax.Array:
+@jax.jit
+def _fold_in_each(key: jax.Array, numbers: jax.Array) -> jax.Array:
+    """The keys ``[B]`` of images by their numbers."""
+    return jax.vmap(functools.partial(jax.random.fold_in, key))(numbers)
+
+
+def guided_of(guided: ArrayLike, count: int) -> Any:
     """Whether encoders may guess, for each image, or a ``ValueError``."""
-    found = jnp.asarray(guided, bool)
+    # On the host where that can be: JAX would compile each of these by itself.
+    numpy: Any = jnp if isinstance(guided, jax.core.Tracer) else np
+    found = numpy.array(guided, bool)
     if found.shape not in ((), (count,)):
         raise ValueError(f"guided must be [{count}], not {list(found.shape)}")
-    return jnp.broadcast_to(found, (count,))
+    return numpy.broadcast_to(found, (count,))
 
 
 def _problem(model: Model, objective: Objective, seen: Seen) -> Problem:
@@ -310,7 +318,7 @@ def _joined(
             parallel.local(part)[:, :steps]
             for part, (_, steps) in zip(parts, rows, strict=True)
         ]
-        return jnp.asarray(np.concatenate([*cut, parallel.local(last)[:, None]], 1))
+        return jax.device_put(np.concatenate([*cut, parallel.local(last)[:, None]], 1))
 
     joined: tuple[Losses, jax.Array | None] = jax.tree.map(
         join, last, *(row for row, _ in rows)

@@ -17,6 +17,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
 from inpaint_jax import latents as latent_spaces
 from inpaint_jax import linalg
@@ -244,19 +246,25 @@ def _weighted(blocks: jax.Array, weights: jax.Array, factored: bool) -> jax.Arra
     return jnp.einsum("hw,hwij->ij", regions, blocks, precision=highest)
 
 
-def to_triangles(blocks: jax.Array) -> jax.Array:
-    """Upper triangles, with diagonal, of symmetric matrices ``[..., L, L]``."""
-    rows, columns = jnp.triu_indices(blocks.shape[-1])
-    return blocks[..., rows, columns]
+def to_triangles(blocks: ArrayLike) -> np.ndarray:
+    """Upper triangles, with diagonal, of symmetric matrices ``[..., L, L]``.
+
+    On the host, like ``from_triangles``: files are read and written there.
+    """
+    matrices = np.asarray(blocks)
+    rows, columns = np.triu_indices(matrices.shape[-1])
+    return np.asarray(matrices[..., rows, columns])
 
 
-def from_triangles(triangles: jax.Array) -> jax.Array:
+def from_triangles(triangles: ArrayLike) -> np.ndarray:
     """Inverse of ``to_triangles``."""
-    length = int((2 * triangles.shape[-1]) ** 0.5)  # L (L + 1) / 2 numbers.
-    rows, columns = jnp.triu_indices(length)
-    square = jnp.zeros((*triangles.shape[:-1], length, length), triangles.dtype)
-    square = square.at[..., rows, columns].set(triangles)
-    return square.at[..., columns, rows].set(triangles)
+    given = np.asarray(triangles)
+    length = int((2 * given.shape[-1]) ** 0.5)  # L (L + 1) / 2 numbers.
+    rows, columns = np.triu_indices(length)
+    square = np.zeros((*given.shape[:-1], length, length), given.dtype)
+    square[..., rows, columns] = given
+    square[..., columns, rows] = given
+    return square
 
 
 def _flat(generate: Generate, latents: LatentSpace) -> Generate:

@@ -8,10 +8,10 @@ unchanged where no known pixel depends on them: there the image stays G(z).
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 
 from inpaint_jax import parallel
@@ -47,6 +47,8 @@ def refine(
       ``[H, W, C]`` the image of the changed features; if all weights are 0, that of
       ``features``.
     """
+    import optax  # Here, as most searches need not wait for it.
+
     scale = jnp.sqrt(jnp.mean(jnp.square(features)))
     total = jnp.maximum(image.shape[-1] * weights.sum(), jnp.finfo(weights.dtype).tiny)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
@@ -59,9 +61,7 @@ def refine(
         context = context_loss(show(change), image, weights) / total
         return context + config.trust * jnp.mean(jnp.square(change))
 
-    def step(
-        _: int, carry: tuple[jax.Array, optax.OptState]
-    ) -> tuple[jax.Array, optax.OptState]:
+    def step(_: int, carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         change, moments = carry
         update, moments = optimizer.update(jax.grad(loss)(change), moments)
         return change + update, moments

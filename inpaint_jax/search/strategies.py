@@ -11,15 +11,17 @@ network library: the generator and the objective are passed in as callables.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from inpaint_jax.latents import LatentSpace
 from inpaint_jax.types import Generate, Losses, SearchConfig
+
+if TYPE_CHECKING:
+    import optax
 
 
 class Problem(NamedTuple):
@@ -105,7 +107,7 @@ class AdamState(NamedTuple):
     """
 
     latent: jax.Array
-    optimizer: optax.OptState
+    optimizer: "optax.OptState"
     directions: jax.Array | None
     prior: jax.Array
 
@@ -167,6 +169,8 @@ def adam(config: SearchConfig, latents: LatentSpace) -> Strategy:
         are ignored.
       latents: The latent space.
     """
+    import optax  # Here, as newton need not wait for it.
+
     optimizer = optax.scale_by_adam(config.beta1)
 
     def init(latent: jax.Array, directions: jax.Array | None = None) -> AdamState:

@@ -22,9 +22,9 @@ from jax.scipy.linalg import solve_triangular
 from jax.sharding import Mesh
 
 from inpaint_jax import masks, parallel
-from inpaint_jax.networks import autoencoder
-from inpaint_jax.networks.autoencoder import Critic, Decoder, Encoder, see
-from inpaint_jax.networks.dcgan import Variables
+from inpaint_jax.networks import linear_part
+from inpaint_jax.networks.autoencoder import Critic, Decoder, Encoder
+from inpaint_jax.networks.variables import Variables
 from inpaint_jax.training import autoencoder_losses as losses
 from inpaint_jax.training import updates
 from inpaint_jax.training.autoencoder_losses import Decoded, Perceptual, Shown
@@ -122,7 +122,7 @@ def init_state(config: AutoencoderConfig, principal: Principal) -> AutoencoderSt
     # Copies: the state is donated to each step, and no buffer may be donated twice.
     average = jax.tree.map(jnp.copy, (decoder, encoder))
     # Those of the linear part's guesses.
-    explained = 1 - autoencoder.linear_variance(linear)
+    explained = 1 - linear_part.variance(linear)
     codes = Codes(jnp.zeros_like(explained), jnp.diag(explained))
     step = jnp.zeros((), jnp.int32)
     return AutoencoderState(
@@ -265,12 +265,17 @@ def _forward(
     linear = jax.lax.stop_gradient(state.decoder.variables["params"])
     guesses = jnp.concatenate(
         [
-            autoencoder.linear_guess(linear, shown.whole, everything),
-            autoencoder.linear_guess(linear, shown.holed, shown.mask),
+            linear_part.guess(linear, shown.whole, everything),
+            linear_part.guess(linear, shown.holed, shown.mask),
         ]
     )
-    linear_variance = autoencoder.linear_variance(linear)
-    seen = jnp.concatenate([see(shown.whole, everything), see(shown.holed, shown.mask)])
+    linear_variance = linear_part.variance(linear)
+    seen = jnp.concatenate(
+        [
+            linear_part.see(shown.whole, everything),
+            linear_part.see(shown.holed, shown.mask),
+        ]
+    )
 
     def forward(params: tuple[Any, Any]) -> Any:
         (correction, log_variance), e_stats = updates.apply(

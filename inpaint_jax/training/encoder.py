@@ -20,7 +20,8 @@ from jax.sharding import Mesh
 from inpaint_jax import masks, parallel
 from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import importance_weights
-from inpaint_jax.networks.dcgan import Encoder, Variables
+from inpaint_jax.networks.dcgan import Encoder
+from inpaint_jax.networks.variables import Variables
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common

@@ -16,7 +16,8 @@ from jax.sharding import Mesh
 from inpaint_jax import parallel
 from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import FAKE, REAL
-from inpaint_jax.networks.dcgan import Discriminator, Generator, Variables
+from inpaint_jax.networks.dcgan import Discriminator, Generator
+from inpaint_jax.networks.variables import Variables
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import TrainConfig
 from inpaint_jax.training.updates import Network

@@ -10,7 +10,8 @@ import optax
 from jax.sharding import Mesh
 
 from inpaint_jax import parallel
-from inpaint_jax.networks.dcgan import Module, Variables
+from inpaint_jax.networks.dcgan import Module
+from inpaint_jax.networks.variables import Variables
 
 Tree = TypeVar("Tree")
 

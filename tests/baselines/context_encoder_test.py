@@ -13,8 +13,11 @@ from conftest import random_weights
 from jax import lax
 
 from inpaint_jax import masks, parallel
-from inpaint_jax.baselines import context_encoder, context_encoder_fill
-from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
+from inpaint_jax.baselines import context_encoder
+from inpaint_jax.baselines.context_encoder import (
+    ContextEncoderConfig,
+    context_encoder_fill,
+)
 from inpaint_jax.networks.dcgan import Discriminator
 from inpaint_jax.training.updates import Network
 

@@ -14,6 +14,7 @@ from problems import problem
 import inpaint_jax
 from inpaint_jax import baselines
 from inpaint_jax.baselines import context_encoder
+from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.types import SearchConfig
 
 SIZE = 16
@@ -26,7 +27,7 @@ def encode(blend):
         lambda: context_encoder.init_state(CONTEXT_ENCODER, jnp.zeros(3))
     )
     weights = random_weights(like.average)
-    return baselines.context_encoder_fill(weights, COLOR, blend=blend)
+    return context_encoder_fill(weights, COLOR, blend=blend)
 
 
 MODEL = analytic_model(SIZE)

@@ -9,8 +9,8 @@ import pytest
 from conftest import random_weights
 
 from inpaint_jax import masks
-from inpaint_jax.networks import autoencoder
 from inpaint_jax.networks import autoencoder_inference as inference
+from inpaint_jax.networks import linear_part
 from inpaint_jax.networks.autoencoder import Critic, Decoder, Encoder
 from inpaint_jax.networks.inference import discriminator_weights
 from inpaint_jax.types import Architecture
@@ -78,8 +78,8 @@ def test_values_and_gradients_are_those_of_the_trained_networks(architecture):
             made = jnp.clip(
                 Decoder(architecture).apply(of_g, code[None], train=False), -1, 1
             )
-            guess = autoencoder.linear_guess(of_g["params"], made, mask)
-            seen = autoencoder.see(made, wide(mask))
+            guess = linear_part.guess(of_g["params"], made, mask)
+            seen = linear_part.see(made, wide(mask))
             correction, _ = Encoder(architecture).apply(of_e, seen, train=False)
             marked = jnp.concatenate([made, jnp.zeros_like(made[..., :1])], -1)
             logit = Critic(architecture).apply(of_c, marked, train=False)
@@ -107,7 +107,7 @@ def test_values_and_gradients_are_those_of_the_trained_networks(architecture):
 )
 def test_the_linear_guess_is_the_solution_of_least_squares(mask):
     params, images = networks(SMALL)[0]["params"], pictures(SMALL, 3)
-    found = autoencoder.linear_guess(params, images, mask)
+    found = linear_part.guess(params, images, mask)
     components = np.asarray(params["components"], np.float64)
     for image, latent in zip(images, found, strict=True):
         rows, right = [np.eye(10)], [np.zeros(10)]
@@ -146,7 +146,7 @@ def test_it_is_enlarged_as_jax_resizes():
     images = pictures(SMALL, 2)
     for size in (32, 64):
         expected = jax.image.resize(images, (2, size, size, 3), "bilinear")
-        found = autoencoder.enlarge(images, size)
+        found = linear_part.enlarge(images, size)
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -10,6 +10,7 @@ from conftest import TINY, random_weights
 
 from inpaint_jax import pretrained
 from inpaint_jax.networks import dcgan
+from inpaint_jax.networks.variables import flatten
 from inpaint_jax.types import Architecture
 
 FOLDER = Path(pretrained.__file__).parent
@@ -102,7 +103,7 @@ def test_weights_are_called_what_they_are_whatever_a_class_is_called(
     def names():
         network, x = NETWORKS[which]()
         shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), x, train=True))
-        return set(dcgan.flatten(shapes))
+        return set(flatten(shapes))
 
     before = names()
     monkeypatch.setattr(dcgan, "Convolution", Renamed)
@@ -132,5 +133,5 @@ def test_networks_have_the_names_of_the_shipped_files():
         shapes = jax.eval_shape(
             lambda network=network, x=x: network.init(jax.random.key(0), x, train=True)
         )
-        expected |= {f"{prefix}/{name}" for name in dcgan.flatten(shapes)}
+        expected |= {f"{prefix}/{name}" for name in flatten(shapes)}
     assert found | of_context_encoder == expected

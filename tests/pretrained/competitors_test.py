@@ -12,12 +12,8 @@ import pytest
 from conftest import CONTEXT_ENCODER, TINY, VAE, random_weights
 
 from inpaint_jax import load_context_encoder, load_vae, make_masks, pretrained
-from inpaint_jax.baselines import (
-    context_encoder,
-    context_encoder_fill,
-    harmonic_fill,
-    vae,
-)
+from inpaint_jax.baselines import context_encoder, harmonic_fill, vae
+from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.data import datasets
 from inpaint_jax.latents import Normal
 from inpaint_jax.networks.dcgan import Generator
