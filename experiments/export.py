@@ -78,10 +78,12 @@ def main() -> int:
     steps = int(run.state.step)
     searched = run.kind in pretrained.KINDS
     if searched:
-        parts = parts_of_run(run, output.stem, {})
+        parts = _with_metric(parts_of_run(run, output.stem, {}))
         weights = pretrained.digest(parts)
-        # An encoder from the same training is part of how it is searched.
-        searched_with = pretrained.digest(parts, encoders=bool(parts.encoders))
+        # An encoder from the same training is part of how it is searched, and so is
+        # the metric then.
+        own = bool(parts.encoders)
+        searched_with = pretrained.digest(parts, encoders=own, metric=own)
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
         searched_with = weights
@@ -101,7 +103,7 @@ def main() -> int:
     if _FACE.value is not None:
         metadata["face"] = _read_face(_FACE.value)
     if searched:
-        _save_generator(output, dataclasses.replace(parts, metadata=metadata))
+        save_model(output, dataclasses.replace(parts, metadata=metadata))
     else:
         save_competitor(output, competitor_of_run(run, output.stem, metadata))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
@@ -126,11 +128,12 @@ def _read_face(given: list[str]) -> list[list[float]]:
     return [shares[:2], shares[2:4], shares[4:]]
 
 
-def _save_generator(output: Path, parts: Parts) -> None:
+def _with_metric(parts: Parts) -> Parts:
+    """The parts with the generator's metric, if the search that suits it needs one."""
     model = make_model(parts)
-    if SEARCHES[model.search].needs_metric:
-        parts = dataclasses.replace(parts, metric=with_metric(model).metric)
-    save_model(output, parts)
+    if not SEARCHES[model.search].needs_metric:
+        return parts
+    return dataclasses.replace(parts, metric=with_metric(model).metric)
 
 
 def _read_quality(path: str, weights: str) -> dict[str, Any]:

@@ -228,7 +228,7 @@ SEARCHES = {
         projected=True,
     ),
     "map": SearchConfig(
-        steps=30,
+        steps=20,
         learning_rate=0.15,
         schedule="root",
         beta1=0.85,
@@ -236,7 +236,7 @@ SEARCHES = {
         guesses=True,
         newton=True,
         latent_weight=0.1,
-        start_weight=0.1,
+        start_weight=0.2,
     ),
 }
 """Search configurations by name: the paper's; a faster one, for the paper's networks;
