@@ -283,8 +283,10 @@ def _fold_in_each(key: jax.Array, numbers: jax.Array) -> jax.Array:
 
 def guided_of(guided: ArrayLike, count: int) -> Any:
     """Whether encoders may guess, for each image, or a ``ValueError``."""
+    if isinstance(guided, jax.Array) and guided.shape == (count,):
+        return guided.astype(bool)  # It may be spread over processes.
     # On the host where that can be: JAX would compile each of these by itself.
-    numpy: Any = jnp if isinstance(guided, jax.core.Tracer) else np
+    numpy: Any = jnp if isinstance(guided, jax.Array) else np
     found = numpy.array(guided, bool)
     if found.shape not in ((), (count,)):
         raise ValueError(f"guided must be [{count}], not {list(found.shape)}")
