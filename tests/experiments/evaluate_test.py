@@ -55,7 +55,8 @@ def test_the_fast_search_is_another_run(evaluate, tmp_path):
     config = found["config"]
     assert (config["search"], config["guesses"], config["steps"]) == ("fast", True, 2)
     assert config["refinement"]["steps"] == 2
-    other = evaluate(tmp_path / "run", *arguments[1:], check=False)
+    paper = ("--search=paper", *arguments[1:])
+    other = evaluate(tmp_path / "run", *paper, check=False)
     assert other.returncode == 2
     assert "search" in other.stderr
 
@@ -175,7 +176,7 @@ def test_faces_prepared_by_tensorflow_datasets(program, tmp_path):
         cwd=tmp_path,
     )
     assert "3 images, 0 failed" in result.stdout
-    folder = tmp_path / "outputs" / "evaluate" / "celeb_a-test-random80-paper"
+    folder = tmp_path / "outputs" / "evaluate" / "celeb_a-test-random80-auto"
     assert [row["id"] for row in rows(folder)] == [f"test-{i:06d}" for i in range(3)]
     assert all((folder / "completed" / row["file"]).exists() for row in rows(folder))
 

@@ -34,6 +34,7 @@ def test_a_run_becomes_a_model_file(program, workdir, noise_folder, tmp_path):
         f"--dataset=images:{noise_folder}",
         f"--model={output}",
         f"--workdir={evaluated}",
+        "--search=paper",
         "--steps=2",
     )
     results = evaluated / "metrics.json"
@@ -79,7 +80,7 @@ def test_figures_of_another_run_are_refused(
     save_model(model, dataclasses.replace(parts, generator=doubled))
     data = f"--dataset=images:{noise_folder}"
     run = f"--workdir={tmp_path / 'run'}"
-    program("evaluate", data, f"--model={model}", run, "--steps=2", "--limit=2")
+    program("evaluate", data, f"--model={model}", run, "--search=paper", "--steps=2")
     result = program(
         "export",
         f"--workdir={workdir}",
