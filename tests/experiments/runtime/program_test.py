@@ -23,6 +23,7 @@ REQUIRED = {
     "export": ["--output=x.safetensors", "--workdir=x"],
     "figures": ["--figure=2"],
     "prepare": ["--dataset=images:x"],
+    "score": ["--set=svhn"],
     "train": ["--dataset=images:x", "--workdir=x"],
     "train_encoder": ["--dataset=images:x", "--model=svhn", "--workdir=x"],
 }
