@@ -11,6 +11,7 @@ from conftest import AUTOENCODER
 
 from inpaint_jax import masks, parallel
 from inpaint_jax.networks import autoencoder as networks
+from inpaint_jax.networks import linear_part
 from inpaint_jax.training import autoencoder
 from inpaint_jax.training.encoder import MASKS
 from inpaint_jax.training.principal import principal_components
@@ -65,7 +66,7 @@ def test_before_the_first_step_it_is_probabilistic_pca():
     state, images = init(), batch(1)
     decoder = state.decoder.variables
     everything = jnp.ones((16, 16, 1))
-    latents = networks.linear_guess(decoder["params"], images, everything)
+    latents = linear_part.guess(decoder["params"], images, everything)
     found = networks.Decoder(SIZE).apply(decoder, latents, train=False)
     mean, components, noise = principal()
     rows = components.reshape(len(components), -1).astype(np.float64)
@@ -96,7 +97,7 @@ def test_the_step_counts_what_it_says():
     )
     everything = np.ones((16, 16, 1), np.float32)
     guess = [
-        networks.linear_guess(decoder["params"], *each)
+        linear_part.guess(decoder["params"], *each)
         for each in ((whole, everything), (holed, mask))
     ]
     seen = [
