@@ -11,7 +11,7 @@ import jax
 
 from inpaint_jax.baselines.fill import Fill, FillError
 from inpaint_jax.completion import fill_holes
-from inpaint_jax.search.starts import guesses
+from inpaint_jax.search.starts import last_guess
 from inpaint_jax.types import Metadata, Model
 
 
@@ -50,12 +50,6 @@ def _fill(
     *,
     blend: bool,
 ) -> jax.Array:
-    def guess(image: jax.Array, mask: jax.Array) -> jax.Array:
-        *_, (_, generated) = guesses(
-            model.correctors, model.generate, model.latents, image, mask
-        )
-        return generated
-
-    generated = jax.vmap(guess)(images, masks)
+    _, generated = jax.vmap(functools.partial(last_guess, model))(images, masks)
     completed, _ = fill_holes(images, generated, masks, blend=blend)
     return completed

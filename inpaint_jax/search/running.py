@@ -109,7 +109,8 @@ def search(
         ``latent_weight`` and ``window`` belong to the paper's objective
         and are ignored, as are ``guesses`` and ``principal``.
       directions: ``[L, L]`` orthonormal columns to search along
-        (``directions.principal_directions``); None: the axes.
+        (``directions.principal_directions``); None: the axes. With ``config.newton``
+        the inverse curvature (``directions.inverse_curvature``), which it needs.
       keep_path: Whether to keep all iterates.
 
     Returns:

@@ -89,7 +89,7 @@ def choose_start(
     if len(latents) == 1 and not correctors:
         return latents[0]
     if config.start_weight and correctors:
-        guess = _last_guess(model, seen.image, seen.mask)
+        guess, _ = last_guess(model, seen.image, seen.mask)
         start = jnp.where(guided, guess, _simulate(model, seen.mask, guess, latents[0]))
         return jnp.where(jnp.isfinite(start).all(), start, latents[0])
 
@@ -108,12 +108,12 @@ def choose_start(
     return best_of(latents, losses)
 
 
-def _last_guess(model: Model, image: jax.Array, mask: jax.Array) -> jax.Array:
-    """The encoders' last guess ``[*L]`` of an image under a mask."""
-    *_, (latent, _) = guesses(
-        model.correctors, model.generate, model.latents, image, mask
-    )
-    return latent
+def last_guess(
+    model: Model, image: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The encoders' last guess of an image under a mask: latent ``[*L]`` and image."""
+    *_, found = guesses(model.correctors, model.generate, model.latents, image, mask)
+    return found
 
 
 def _simulate(
@@ -126,4 +126,5 @@ def _simulate(
     this would draw from the posterior (Hoffman and Ribak, 1991).
     """
     drawn = _TEMPERATURE * latent
-    return drawn + guess - _last_guess(model, model.generate(drawn), mask)
+    again, _ = last_guess(model, model.generate(drawn), mask)
+    return drawn + guess - again

@@ -376,18 +376,19 @@ def _better(new: Iterate, old: Iterate) -> Iterate:
 
 
 def _turn(
-    directions: jax.Array | None, vector: jax.Array, *, back: bool = False
+    matrix: jax.Array | None, vector: jax.Array, *, back: bool = False
 ) -> jax.Array:
     """The product of a matrix, or its transpose, and a vector ``[*L]``.
 
-    It has full precision also where an accelerator would round both factors to
-    bfloat16: a change of coordinates there and back must be the identity.
+    None stands for the identity. The product has full precision also where an
+    accelerator would round both factors to bfloat16: a change of coordinates there and
+    back must be the identity.
     """
-    if directions is None:
+    if matrix is None:
         return vector
-    matrix = directions.T if back else directions
+    factor = matrix.T if back else matrix
     highest = jax.lax.Precision.HIGHEST
-    return jnp.matmul(matrix, vector.reshape(-1), precision=highest).reshape(
+    return jnp.matmul(factor, vector.reshape(-1), precision=highest).reshape(
         vector.shape
     )
 
