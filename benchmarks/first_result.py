@@ -25,7 +25,7 @@ from experiments.runtime import program
 
 _ROOT = Path(__file__).parents[1]
 
-_MODEL = flags.DEFINE_string("model", "celeba64", "As for experiments.inpaint.")
+_MODEL = flags.DEFINE_string("model", "faces", "As for experiments.inpaint.")
 _STEPS = flags.DEFINE_integer(
     "steps", None, "Steps of the search. Default: those that suit the model."
 )

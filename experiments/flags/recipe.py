@@ -94,7 +94,14 @@ _OVERRIDES = (
     flags.DEFINE_float(
         "completion_adversarial_weight",
         None,
-        "Weight of an autoencoder's adversarial loss for completed images.",
+        "Weight of an autoencoder's adversarial loss for completed images, reached at "
+        "the step --settled.",
+    ),
+    flags.DEFINE_integer(
+        "settled",
+        None,
+        "Step from which an autoencoder's learning rate falls. Default: 4000; for a "
+        "short training about a third of its steps.",
     ),
     flags.DEFINE_enum(
         "precision",

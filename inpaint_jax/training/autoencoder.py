@@ -197,7 +197,8 @@ def _train_step(
         # Each against a real one (Jolicoeur-Martineau, 2019).
         doubt = jax.nn.softplus(judge(critic, real) - judge(critic, fake))
         completed, others = jnp.split(doubt, 2)
-        completed = config.completion_adversarial_weight * completed.mean()
+        grown = jnp.minimum((state.step + 1) / config.settled, 1)
+        completed = grown * config.completion_adversarial_weight * completed.mean()
         return (completed + config.adversarial_weight * others.mean()) / 2
 
     gradient, (errors, perceived) = jax.grad(distances, has_aux=True)(decoded)
