@@ -25,6 +25,7 @@ from absl import flags
 from experiments.filling import measures
 from experiments.runtime import program
 from inpaint_jax import pretrained
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.pretrained import (
     Parts,
     files,
@@ -36,7 +37,6 @@ from inpaint_jax.pretrained.competitors import competitor_of_run, save_competito
 from inpaint_jax.pretrained.runs import KINDS, load_run
 from inpaint_jax.search import with_metric
 from inpaint_jax.training import recipes
-from inpaint_jax.types import SEARCHES
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(

@@ -26,8 +26,9 @@ from experiments.paper.columns import Column
 from experiments.runtime import program
 from inpaint_jax import pixels, pretrained
 from inpaint_jax.baselines import HoleError
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.data import datasets
-from inpaint_jax.types import SEARCHES, Model
+from inpaint_jax.types import Model
 
 _COMPARISON = flags.DEFINE_string(
     "comparison",

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import LatentSpace
-from inpaint_jax.types import Generate, Losses, SearchConfig
+from inpaint_jax.types import Generate, Losses
 
 if TYPE_CHECKING:
     import optax

@@ -7,6 +7,7 @@ import pytest
 from fakes import bright_critic, indifferent_critic, repeating_generator
 
 from inpaint_jax import masks
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.search.directions import inverse_curvature, regional_metric
@@ -23,7 +24,7 @@ from inpaint_jax.search.strategies import (
     near_start,
     newton,
 )
-from inpaint_jax.types import Losses, Model, SearchConfig, Seen
+from inpaint_jax.types import Losses, Model, Seen
 
 SIZE, LATENTS = 8, 4
 SPACE = Uniform(LATENTS)
