@@ -17,13 +17,8 @@ from inpaint_jax.search.directions import inverse_curvature, principal_direction
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.search.running import SearchResult, advance
 from inpaint_jax.search.starts import choose_start
-from inpaint_jax.search.strategies import (
-    Clock,
-    Problem,
-    Result,
-    Strategy,
-    make_strategy,
-)
+from inpaint_jax.search.strategies import make_strategy
+from inpaint_jax.search.strategy import Clock, Problem, Result, Strategy
 from inpaint_jax.types import Losses, Model, Objective, Seen, as_pytree
 
 CHUNK = 64

@@ -14,16 +14,13 @@ from inpaint_jax.search.directions import inverse_curvature, regional_metric
 from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.search.running import advance, search
 from inpaint_jax.search.strategies import (
-    Clock,
-    Iterate,
-    Problem,
-    Strategy,
     adam,
     keep_best,
     make_strategy,
     near_start,
     newton,
 )
+from inpaint_jax.search.strategy import Clock, Iterate, Problem, Strategy
 from inpaint_jax.types import Losses, Model, Seen
 
 SIZE, LATENTS = 8, 4
