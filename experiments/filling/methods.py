@@ -19,7 +19,7 @@ from experiments.flags.names import BLENDED
 from experiments.runtime import program
 from inpaint_jax import baselines, parallel, pretrained
 from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained import files
 from inpaint_jax.search.directions import with_metric
@@ -118,7 +118,7 @@ class Training:
       source: The data set.
     """
 
-    source: datasets.Source
+    source: sources.Source
 
     @functools.cached_property
     def images(self) -> np.ndarray:
