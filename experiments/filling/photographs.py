@@ -13,9 +13,10 @@ from experiments.filling import measures
 from experiments.filling.batches import Failed, Filled, Result
 from experiments.filling.problems import Place, Problem
 from experiments.runtime import program
-from inpaint_jax.data.decoding import has_transparency, to_rgb
+from inpaint_jax.data.decoding import to_rgb
 from inpaint_jax.data.files import numbered
 from inpaint_jax.data.mask_meaning import read_missing
+from inpaint_jax.data.opening import has_transparency
 from inpaint_jax.data.pictures import ImageError, Picture, read_picture
 from inpaint_jax.photographs import faces, frames
 from inpaint_jax.photographs.composing import compose, laid_spread
