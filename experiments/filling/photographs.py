@@ -1,6 +1,8 @@
 """Photographs with holes, framed for the model."""
 
+import collections
 import dataclasses
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ from inpaint_jax.data.pictures import ImageError, Picture, read_picture
 from inpaint_jax.photographs import faces, frames
 from inpaint_jax.photographs.photograph import Photograph
 from inpaint_jax.types import Model
+
+KEPT = 32_000_000  # Pixels that are kept decoded, at 8 bytes each.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +110,32 @@ class _Read(NamedTuple):
     missing: np.ndarray | None
 
 
+class _Reader:
+    """Photographs with their holes; those that were asked for last are kept.
+
+    A picture is wanted to look for faces, for each of its frames, and to put them back.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._kept: collections.OrderedDict[int, _Read] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, index: int) -> _Read:
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+        photograph = Photograph.read(self._inputs.pictures[index])
+        missing = self._inputs.read_missing(index, photograph.shape)
+        found = _Read(photograph, photograph.rgb(), missing)
+        with self._lock:
+            self._kept[index] = found
+            while sum(each.rgb.size for each in self._kept.values()) > 3 * KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
 class OfPhotographs:
     """The frames of photographs, as problems.
 
@@ -129,6 +159,7 @@ class OfPhotographs:
 
     def __init__(self, inputs: Inputs, model: Model, frame: str) -> None:
         self.inputs, self.size, self.mask = inputs, model.image_size, inputs.mask
+        self._reader = _Reader(inputs)
         self._wanted = faces.wanted_by(model)
         self._frame = frame
         frames.parse(frame)
@@ -200,10 +231,8 @@ class OfPhotographs:
             raise ImageError(reason) from error
 
     def read_picture(self, index: int) -> _Read:
-        """A picture and its hole."""
-        photograph = Photograph.read(self.inputs.pictures[index])
-        missing = self.inputs.read_missing(index, photograph.shape)
-        return _Read(photograph, photograph.rgb(), missing)
+        """A picture and its hole, not to be changed."""
+        return self._reader.read(index)
 
     def _read_frame(self, index: int, number: int) -> Problem:
         chosen = self._chosen.get(index)
