@@ -20,7 +20,7 @@ from absl import flags
 
 from benchmarks import timing
 from experiments.runtime import program
-from inpaint_jax.types import Architecture
+from inpaint_jax.configs import Architecture
 
 _WANTED = {
     "search": (),

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import second_order
+from inpaint_jax.configs import SEARCHES, SearchConfig
 from inpaint_jax.search import strategies
-from inpaint_jax.types import SEARCHES, Model, SearchConfig
+from inpaint_jax.types import Model
 
 
 @dataclasses.dataclass(frozen=True)

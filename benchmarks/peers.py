@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.tutorial import kernels_of, norm_of
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks.variables import GRID, NORM_EPSILON, SLOPE, Variables
-from inpaint_jax.types import Architecture
 
 
 def to_torch(images: jax.Array | np.ndarray) -> Tensor:

@@ -24,12 +24,13 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import timing
 from experiments.runtime import program
 from inpaint_jax import completion, parallel
+from inpaint_jax.configs import SEARCHES, Architecture
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, strategies
 from inpaint_jax.search.objectives import PaperObjective, paper_objective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import SEARCHES, Architecture, Model, Seen
+from inpaint_jax.types import Model, Seen
 
 _WIDTH = flags.DEFINE_integer(
     "width", 64, "Channels of the outermost layer.", lower_bound=1

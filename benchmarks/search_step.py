@@ -17,20 +17,14 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from benchmarks import timing, tutorial
+from inpaint_jax.configs import Architecture, SearchConfig
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.variables import GRID, Variables
 from inpaint_jax.search import running, strategies
 from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import (
-    Architecture,
-    Critic,
-    Generate,
-    Losses,
-    SearchConfig,
-    Seen,
-)
+from inpaint_jax.types import Critic, Generate, Losses, Seen
 
 _CONFIG = SearchConfig()
 _TOLERANCE = 1e-4

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from inpaint_jax.latents import LatentSpace
-from inpaint_jax.search.strategies import Clock, Iterate, Problem, Result, Strategy
+from inpaint_jax.search.strategy import Clock, Iterate, Problem, Result, Strategy
 from inpaint_jax.types import Losses
 
 _LENGTHS = jnp.array([1.0, 0.3, 0.1, 0.01])  # Step lengths, all of which are tried.

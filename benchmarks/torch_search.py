@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from benchmarks import peers
+from inpaint_jax.configs import Architecture, SearchConfig
 from inpaint_jax.networks.variables import Variables
-from inpaint_jax.types import Architecture, SearchConfig
 
 _CONFIG = SearchConfig()
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.search_step import search_step_flops, torch_names
+from inpaint_jax.configs import Architecture
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import Architecture
 
 _TOLERANCES = (1e-3, 1e-2)  # Relative tolerances of the first and the second step.
 _ROUNDED = 0.05  # The same where factors are rounded.

@@ -42,6 +42,7 @@ from experiments.flags import dataset as dataset_flags
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import pixels
 from inpaint_jax.completion import fill_holes, image_key
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES, mask_function
 from inpaint_jax.metrics import psnr_hole
@@ -55,7 +56,7 @@ from inpaint_jax.search.batches import (
 )
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.search.objectives import paper_objective
-from inpaint_jax.types import SEARCHES, Model, Seen
+from inpaint_jax.types import Model, Seen
 
 _DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags):

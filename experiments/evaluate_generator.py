@@ -29,10 +29,10 @@ from experiments.flags import dataset as dataset_flags
 from experiments.flags import model as model_flags
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import latents, pixels
+from inpaint_jax.configs import RefineConfig
 from inpaint_jax.data import datasets, images, sheets
 from inpaint_jax.pretrained import digest, make_model
 from inpaint_jax.quality import generators, inception, linear, sets
-from inpaint_jax.types import RefineConfig
 
 _DATASET = dataset_flags.define_dataset()
 _MODEL = model_flags.define_model()

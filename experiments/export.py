@@ -16,15 +16,16 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
 from experiments.filling import measures
 from experiments.runtime import program
 from inpaint_jax import pretrained
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.pretrained import (
     Parts,
     files,
@@ -36,7 +37,6 @@ from inpaint_jax.pretrained.competitors import competitor_of_run, save_competito
 from inpaint_jax.pretrained.runs import KINDS, load_run
 from inpaint_jax.search import with_metric
 from inpaint_jax.training import recipes
-from inpaint_jax.types import SEARCHES
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _OUTPUT = flags.DEFINE_string(
@@ -68,27 +68,43 @@ _SETTINGS = ["steps", "learning_rate", "split"]
 _FIGURES = [*measures.SIMILARITIES, *measures.LOSSES, "swd", "lpips"]
 
 
+class _Measured(NamedTuple):
+    """Figures of the model, from a file.
+
+    Attributes:
+      path: The file.
+      weights: Checksum of the weights that were measured.
+      figures: The figures, as JSON values.
+      mask: Name of the mask; empty: it is of the generator alone.
+    """
+
+    path: str
+    weights: str | None
+    figures: dict[str, Any]
+    mask: str = ""
+
+
 def main() -> int:
+    # Files and flags are looked at first, as reading a checkpoint takes seconds, and so
+    # does finding a metric.
     output = Path(_OUTPUT.value)
     if output.suffix != ".safetensors":
         raise program.UsageError(f"--output={output}: give it the suffix .safetensors")
     output = program.make_folder(output.parent) / output.name
+    face = None if _FACE.value is None else _read_face(_FACE.value)
+    quality = _read_quality(_QUALITY.value) if _QUALITY.value else None
     workdir = Path(os.path.expanduser(_WORKDIR.value))
     run = load_run(workdir, latest=_LATEST.value)
     steps = int(run.state.step)
     searched = run.kind in pretrained.KINDS
+    if not searched and quality is not None:
+        raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
+    results = [_read_results(path, run.kind) for path in _RESULTS.value]
     if searched:
-        parts = _with_metric(parts_of_run(run, output.stem, {}))
-        weights = pretrained.digest(parts)
-        # An encoder from the same training is part of how it is searched, and so is
-        # the metric then.
-        own = bool(parts.encoders)
-        searched_with = pretrained.digest(parts, encoders=own, metric=own)
+        parts = _prepare(parts_of_run(run, output.stem, {}), quality, results)
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
-        searched_with = weights
-    if not searched and _QUALITY.value:
-        raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
+        _check_weights(results, weights)
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
     gone = [name for name in recipes.GONE if run.config.get(name)]
     metadata = {
@@ -97,11 +113,11 @@ def main() -> int:
         "steps": steps,
         "images_seen": steps * run.config["batch_size"],
         "date": datetime.date.today().isoformat(),
-        "quality": _read_quality(_QUALITY.value, weights) if _QUALITY.value else None,
-        "figures": _read_figures(_RESULTS.value, run.kind, searched_with),
+        "quality": None if quality is None else quality.figures,
+        "figures": {each.mask: each.figures for each in results},
     }
-    if _FACE.value is not None:
-        metadata["face"] = _read_face(_FACE.value)
+    if face is not None:
+        metadata["face"] = face
     if searched:
         save_model(output, dataclasses.replace(parts, metadata=metadata))
     else:
@@ -128,15 +144,32 @@ def _read_face(given: list[str]) -> list[list[float]]:
     return [shares[:2], shares[2:4], shares[4:]]
 
 
-def _with_metric(parts: Parts) -> Parts:
-    """The parts with the generator's metric, if the search that suits it needs one."""
+def _prepare(
+    parts: Parts, quality: _Measured | None, results: Sequence[_Measured]
+) -> Parts:
+    """The parts, with a metric if the search that suits the model needs one.
+
+    Raises:
+      program.UsageError: Figures were measured with other weights.
+    """
+    weights = pretrained.digest(parts)
+    if quality is not None:
+        _check_weights([quality], weights)
+    # An encoder from the same training is part of how the model is searched, and so is
+    # the metric then.
+    own = bool(parts.encoders)
+    if not own:
+        _check_weights(results, weights)
     model = make_model(parts)
-    if not SEARCHES[model.search].needs_metric:
-        return parts
-    return dataclasses.replace(parts, metric=with_metric(model).metric)
+    if SEARCHES[model.search].needs_metric:
+        parts = dataclasses.replace(parts, metric=with_metric(model).metric)
+    if own:
+        weights = pretrained.digest(parts, encoders=True, metric=True)
+        _check_weights(results, weights)
+    return parts
 
 
-def _read_quality(path: str, weights: str) -> dict[str, Any]:
+def _read_quality(path: str) -> _Measured:
     """The figures of ``experiments.evaluate_generator`` for the model."""
     try:
         found = json.loads(Path(path).read_text())
@@ -148,48 +181,45 @@ def _read_quality(path: str, weights: str) -> dict[str, Any]:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
     if refined:
         raise program.UsageError(f"{path} is of refined reconstructions")
-    _check_weights(path, found, weights)
-    return figures
+    return _Measured(path, found.get("weights"), figures)
 
 
-def _check_weights(path: str, measured: Mapping[str, Any], weights: str) -> None:
-    """Refuses figures that were not measured with the weights to export."""
-    if measured.get("weights") != weights:
-        raise program.UsageError(
-            f"{path} was measured with other weights than those of this checkpoint: "
-            "measure the work folder, or a file that was exported from it, again"
-        )
-
-
-def _read_figures(
-    paths: list[str], kind: str, weights: str
-) -> dict[str, dict[str, Any]]:
-    """The means of the figures in evaluations of the model, by mask."""
-    figures = {}
+def _read_results(path: str, kind: str) -> _Measured:
+    """The means of the figures in an evaluation of a model of this kind."""
     method = "latent" if kind in pretrained.KINDS else kind
     search = "map" if kind == "autoencoder" else "paper"
-    for path in paths:
-        try:
-            results = json.loads(Path(path).read_text())
-            found, config = results["figures"], results["config"]
-            if config["method"] != method:
-                raise program.UsageError(f"{path} is of --method={config['method']}")
-            if kind == "context_encoder" and config["blend"]:
-                raise program.UsageError(f"{path} is of blended results")
-            how = config.get("search", search), config.get("refinement")
-            names = [name for name in _FIGURES if name in found]
-            settings = [name for name in _SETTINGS if name in config]
-            figures[config["mask"]] = {
-                **{name: found[name]["mean"] for name in names},
-                **{name: config[name] for name in settings},
-                "n": results["n"],
-            }
-        except (OSError, LookupError, json.JSONDecodeError, TypeError) as error:
-            raise program.UsageError(f"{path} is no metrics.json: {error}") from error
-        if how != (search, None):
-            raise program.UsageError(f"{path} is not of --search={search} alone")
-        _check_weights(path, config, weights)
-    return figures
+    try:
+        results = json.loads(Path(path).read_text())
+        found, config = results["figures"], results["config"]
+        if config["method"] != method:
+            raise program.UsageError(f"{path} is of --method={config['method']}")
+        if kind == "context_encoder" and config["blend"]:
+            raise program.UsageError(f"{path} is of blended results")
+        how = config.get("search", search), config.get("refinement")
+        names = [name for name in _FIGURES if name in found]
+        settings = [name for name in _SETTINGS if name in config]
+        figures = {
+            **{name: found[name]["mean"] for name in names},
+            **{name: config[name] for name in settings},
+            "n": results["n"],
+        }
+        mask = config["mask"]
+    except (OSError, LookupError, json.JSONDecodeError, TypeError) as error:
+        raise program.UsageError(f"{path} is no metrics.json: {error}") from error
+    if how != (search, None):
+        raise program.UsageError(f"{path} is not of --search={search} alone")
+    return _Measured(path, config.get("weights"), figures, mask)
+
+
+def _check_weights(measured: Sequence[_Measured], weights: str) -> None:
+    """Refuses figures that were not measured with the weights to export."""
+    for each in measured:
+        if each.weights != weights:
+            raise program.UsageError(
+                f"{each.path} was measured with other weights than those of this "
+                "checkpoint: measure the work folder, or a file that was exported from "
+                "it, again"
+            )
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from experiments.paper.comparison import (
 )
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.data import images, sheets
 from inpaint_jax.quality import generators
-from inpaint_jax.types import SearchConfig
 
 for _module in (comparison, compilation_cache, dataset_flags):
     flags.adopt_module_key_flags(_module)

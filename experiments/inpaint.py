@@ -25,12 +25,8 @@ from absl import flags
 import inpaint_jax
 from experiments.filling import from_flags, pipeline, report
 from experiments.filling.methods import Method
-from experiments.filling.photographs import (
-    Inputs,
-    OfPhotographs,
-    Restorer,
-    first_opaque,
-)
+from experiments.filling.photographs import Inputs, OfPhotographs, first_opaque
+from experiments.filling.restoring import Restorer
 from experiments.flags import answers as answer_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags

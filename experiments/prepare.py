@@ -14,7 +14,7 @@ from absl import flags
 
 from experiments.flags import dataset as dataset_flags
 from experiments.runtime import compilation_cache, program
-from inpaint_jax.data import datasets, originals
+from inpaint_jax.data import originals, sources
 
 _DATASET = dataset_flags.define_dataset()
 for _module in (compilation_cache, dataset_flags):
@@ -57,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def _report(source: datasets.Source, published: int) -> None:
+def _report(source: sources.Source, published: int) -> None:
     if source.cached is None:
         raise program.UsageError(
             f"{source.name} is read as it is: only archives are decoded ahead of time"

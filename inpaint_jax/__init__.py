@@ -10,24 +10,13 @@ from typing import TYPE_CHECKING, Any
 from inpaint_jax import blend, latents
 from inpaint_jax.blend import overlay
 from inpaint_jax.completion import image_key, inpaint, replay
+from inpaint_jax.configs import SEARCHES, Architecture, RefineConfig, SearchConfig
 from inpaint_jax.latents import LatentSpace, Normal, Uniform
 from inpaint_jax.losses import context_loss, importance_weights, prior_loss
 from inpaint_jax.masks import MASK_NAMES, make_masks, mask_function
 from inpaint_jax.metrics import psnr, psnr_hole, ssim
 from inpaint_jax.search import search, strategies, with_metric
-from inpaint_jax.types import (
-    SEARCHES,
-    Architecture,
-    Critic,
-    Generate,
-    Losses,
-    Model,
-    Objective,
-    RefineConfig,
-    SearchConfig,
-    Seen,
-    Solution,
-)
+from inpaint_jax.types import Critic, Generate, Losses, Model, Objective, Seen, Solution
 from inpaint_jax.version import __version__
 
 if TYPE_CHECKING:

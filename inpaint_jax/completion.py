@@ -12,19 +12,12 @@ from jax.typing import ArrayLike
 
 from inpaint_jax import answers, parallel
 from inpaint_jax.blend import blend_batch, overlay
+from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.names import checksum
 from inpaint_jax.search.batches import CHUNK, guided_of, keys_of, search_batch
 from inpaint_jax.search.refinement import halves_of, refine_batch
-from inpaint_jax.types import (
-    SEARCHES,
-    Model,
-    Objective,
-    RefineConfig,
-    SearchConfig,
-    Seen,
-    Solution,
-)
+from inpaint_jax.types import Model, Objective, Seen, Solution
 
 
 def inpaint(

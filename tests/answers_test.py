@@ -8,7 +8,7 @@ from fakes import analytic_model
 
 import inpaint_jax
 from inpaint_jax import answers
-from inpaint_jax.types import SearchConfig
+from inpaint_jax.configs import SearchConfig
 
 MODEL = analytic_model(size=8, latent_size=4)
 SHORT = SearchConfig(steps=5)

@@ -11,9 +11,10 @@ from PIL import Image
 
 import inpaint_jax
 from inpaint_jax import completion, parallel, pixels
+from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
 from inpaint_jax.data import images as image_lib
 from inpaint_jax.latents import Normal
-from inpaint_jax.types import SEARCHES, Losses, RefineConfig, SearchConfig
+from inpaint_jax.types import Losses
 
 SHORT = SearchConfig(steps=5)
 # Another batch size rounds otherwise, and an l1 loss magnifies that step by step.

@@ -22,10 +22,11 @@ from PIL import Image
 from experiments.runtime import compilation_cache
 from inpaint_jax.baselines.context_encoder import ContextEncoderConfig
 from inpaint_jax.baselines.vae import VaeConfig
+from inpaint_jax.configs import Architecture
 from inpaint_jax.pretrained import Parts, save_model
 from inpaint_jax.training import gan, recipes
 from inpaint_jax.training.recipes import AutoencoderConfig
-from inpaint_jax.types import Architecture, Metric
+from inpaint_jax.types import Metric
 
 ROOT = Path(__file__).parents[1]
 

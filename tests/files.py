@@ -10,6 +10,9 @@ import numpy as np
 from conftest import DEMO
 from PIL import Image
 
+from inpaint_jax.data.decoding import read_picture
+from inpaint_jax.data.images import crop_and_resize
+
 PORTRAITS = ["biden", "collins", "obama_portrait", "obama_speech"]
 
 
@@ -51,6 +54,11 @@ def raw_png(width, height, data=b"", *, kind=2, depth=8, **chunks):
     parts += [chunk(name.encode(), body) for name, body in chunks.items()]
     parts += [chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def portrait(name, **options):
+    """A portrait as a data set has it, ``[S, S, 3]`` uint8."""
+    return crop_and_resize(read_picture(DEMO / f"{name}.png"), **options)
 
 
 def portraits(name):

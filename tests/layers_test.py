@@ -21,7 +21,7 @@ LIBRARY = (
 )
 """Rooms of ``inpaint_jax``, from below; each may import what is below or beside it."""
 
-BASE = {"types", "names", "pixels", "linalg", "version"}
+BASE = {"types", "configs", "names", "pixels", "linalg", "version"}
 """Below them all: these import one another at most."""
 
 ENTRANCES = {"__init__", "__main__"}
@@ -44,6 +44,7 @@ WITHOUT_FLAX = (
     "answers",
     "latents",
     "types",
+    "configs",
 )
 
 

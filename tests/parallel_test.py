@@ -10,7 +10,7 @@ import pytest
 
 import inpaint_jax
 from inpaint_jax import parallel
-from inpaint_jax.types import SEARCHES, RefineConfig
+from inpaint_jax.configs import SEARCHES, RefineConfig
 
 CONFIG = replace(SEARCHES["fast"], steps=6, learning_rate=0.01)
 

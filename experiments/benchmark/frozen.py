@@ -37,7 +37,7 @@ class PictureSet:
       name: Name of the set, such as ``celeba64``.
       title: Its title in tables.
       image_size: Side of the images, S.
-      crop: How its pictures are cropped, as for ``datasets.open_source``.
+      crop: How its pictures are cropped, as for ``sources.open_source``.
       places: ``[3, 2]``, where faces have the left eye, the right one and the middle of
         the mouth, as shares of S; None: they are no faces.
       dataset: Name of its owner's data set, or None if that holds no such pictures.

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.data.files import DataError
 from inpaint_jax.data.pictures import ImageError
 from inpaint_jax.data.threads import in_threads
@@ -51,12 +51,12 @@ class Located:
       identical: Number of those that are the benchmark's to the last bit.
     """
 
-    within: datasets.Source
+    within: sources.Source
     ids: tuple[str, ...]
     images: np.ndarray
     identical: int
 
-    def source(self, limit: int | None) -> datasets.Source:
+    def source(self, limit: int | None) -> sources.Source:
         """These pictures, or the first ``limit`` of them, as a data set."""
         ids = self.ids[:limit]
 
@@ -91,7 +91,7 @@ def mark(image: np.ndarray) -> Mark:
 
 
 def locate(
-    source: datasets.Source, ids: Sequence[str], wanted: Sequence[Mark]
+    source: sources.Source, ids: Sequence[str], wanted: Sequence[Mark]
 ) -> Located:
     """Finds pictures in a data set.
 
@@ -133,7 +133,7 @@ def _bytes(fingerprint: str) -> np.ndarray:
     return np.frombuffer(bytes.fromhex(fingerprint), np.uint8)
 
 
-def _read_marks(source: datasets.Source) -> dict[int, Mark]:
+def _read_marks(source: sources.Source) -> dict[int, Mark]:
     """Marks by index of all pictures of a data set that can be read."""
     found: dict[int, Mark] = {}
 

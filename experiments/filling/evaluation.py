@@ -29,7 +29,7 @@ from experiments.filling.problems import OfDataset
 from experiments.runtime import distributed, program
 from inpaint_jax import parallel
 from inpaint_jax.baselines import HoleError
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.photographs import faces
 
 _COMPARED = 2048  # Images, the first ones: distances of sets take memory and minutes.
@@ -72,7 +72,7 @@ class Evaluation:
     """
 
     workdir: Path
-    source: datasets.Source
+    source: sources.Source
     mask: str
     seed: int
     batch_size: int

@@ -18,11 +18,12 @@ from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import BLENDED
 from experiments.runtime import program
 from inpaint_jax import baselines, parallel, pretrained
-from inpaint_jax.data import datasets
+from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
+from inpaint_jax.data import sources
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained import files
 from inpaint_jax.search.directions import with_metric
-from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
+from inpaint_jax.types import Model
 
 if TYPE_CHECKING:
     from inpaint_jax.pretrained.competitors import Competitor
@@ -87,7 +88,7 @@ class Search:
     """How the latent space is searched.
 
     Attributes:
-      name: Name of the configuration in ``types.SEARCHES``, before changes by flags.
+      name: Name of the configuration in ``configs.SEARCHES``, before changes by flags.
       config: Configuration of the search.
       refinement: Configuration of the refinement; None: no refinement.
       precision: Number type of the factors of the networks' products.
@@ -117,7 +118,7 @@ class Training:
       source: The data set.
     """
 
-    source: datasets.Source
+    source: sources.Source
 
     @functools.cached_property
     def images(self) -> np.ndarray:

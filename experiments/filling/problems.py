@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.names import checksum
 from inpaint_jax.photographs.frames import Frame
 
@@ -77,7 +77,7 @@ class OfDataset:
         drawn.
     """
 
-    source: datasets.Source
+    source: sources.Source
     mask: str | None
     masks: np.ndarray | None = None
 

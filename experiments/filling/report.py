@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from experiments.filling import doubt, film, measures, sheets
 from experiments.filling.batches import Failed, Filled
-from experiments.filling.photographs import Restored
+from experiments.filling.restoring import Restored
 from experiments.runtime import distributed, program
 from inpaint_jax import pixels
 from inpaint_jax.data import images, written

@@ -15,7 +15,7 @@ import numpy as np
 from experiments.filling import batches, measures
 from experiments.filling.parts import Parts
 from experiments.runtime import program
-from inpaint_jax.data import datasets, images
+from inpaint_jax.data import images, sources
 from inpaint_jax.data.pictures import ImageError, read_picture
 from inpaint_jax.names import readable
 
@@ -52,7 +52,7 @@ class WorkFolder:
       source: The data set.
     """
 
-    def __init__(self, path: Path, source: datasets.Source) -> None:
+    def __init__(self, path: Path, source: sources.Source) -> None:
         self.path, self.source = path, source
         self.parts = Parts(program.make_folder(path / "parts"))
         self._done: dict[int, dict[str, Any]] = {}

@@ -3,7 +3,7 @@
 from absl import flags
 
 from experiments.runtime import program
-from inpaint_jax.data import datasets
+from inpaint_jax.data import datasets, sources
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -39,7 +39,7 @@ def load(
     return read(open_source(name, split, size=size, crop=crop, limit=limit))
 
 
-def read(source: datasets.Source) -> datasets.Dataset:
+def read(source: sources.Source) -> datasets.Dataset:
     """Reads a data set with a progress bar; says what cannot be read."""
     dataset = datasets.read(source, progress=True)
     if dataset.failed:
@@ -52,15 +52,15 @@ def read(source: datasets.Source) -> datasets.Dataset:
 
 def open_source(
     name: str, split: str, *, size: int, crop: str | None, limit: int | None = None
-) -> datasets.Source:
-    """Opens a data set from ``--data_dir`` (``datasets.open_source``).
+) -> sources.Source:
+    """Opens a data set from ``--data_dir`` (``sources.open_source``).
 
     Says what is unusual about its files. Archives are decoded with a progress bar.
     Only a data set has bounding boxes; for picture files the box is the whole frame.
     """
     if crop == "box" and name.startswith("images:"):
         crop = "none"
-    source = datasets.open_source(
+    source = sources.open_source(
         name,
         split=split,
         data_dir=_DATA_DIR.value,

@@ -6,7 +6,8 @@ from typing import Any
 from absl import flags
 
 from experiments.flags import precision
-from inpaint_jax.types import SEARCHES, Model, RefineConfig, SearchConfig
+from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
+from inpaint_jax.types import Model
 
 AUTO = "auto"
 """Value of ``--search`` for the configuration that suits the model."""

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from experiments.filling import methods
-from inpaint_jax.types import SEARCHES
+from inpaint_jax.configs import SEARCHES
 
 
 class Column(NamedTuple):

@@ -26,8 +26,9 @@ from experiments.paper.columns import Column
 from experiments.runtime import program
 from inpaint_jax import pixels, pretrained
 from inpaint_jax.baselines import HoleError
-from inpaint_jax.data import datasets
-from inpaint_jax.types import SEARCHES, Model
+from inpaint_jax.configs import SEARCHES
+from inpaint_jax.data import sources
+from inpaint_jax.types import Model
 
 _COMPARISON = flags.DEFINE_string(
     "comparison",
@@ -107,7 +108,7 @@ class Case:
         """The training images."""
         return methods.Training(self._open(self.train, "train"))
 
-    def open_test(self, limit: int | None) -> datasets.Source:
+    def open_test(self, limit: int | None) -> sources.Source:
         """Opens the test images, or the first ``limit`` of them."""
         if self.given is None:
             return self._open(self.test, "test", limit)
@@ -126,7 +127,7 @@ class Case:
             )
         return self.given.locate(self.test)
 
-    def _open(self, name: str, split: str, limit: int | None = None) -> datasets.Source:
+    def _open(self, name: str, split: str, limit: int | None = None) -> sources.Source:
         size, crop = self.model.image_size, self.model.metadata.get("crop")
         return dataset_flags.open_source(name, split, size=size, crop=crop, limit=limit)
 

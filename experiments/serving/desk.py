@@ -17,7 +17,7 @@ from experiments.filling import batches, doubt, film, from_flags
 from experiments.filling.methods import Method
 from experiments.filling.photographs import frame_name
 from inpaint_jax import pixels, pretrained
-from inpaint_jax.data import decoding
+from inpaint_jax.data import decoding, opening
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
 from inpaint_jax.photographs.frames import within
@@ -106,7 +106,7 @@ class Desk:
         """
         file = Path(path)
         try:
-            width, height = decoding.size_of(file)
+            width, height = opening.size_of(file)
             if width * height > 1e6 * self._megapixels:
                 raise ImageError(
                     f"{path}: {width}x{height} pixels are more than the "

@@ -12,6 +12,7 @@ from experiments.runtime import program
 from experiments.training import curves
 from experiments.training.trainee import SAMPLES, Row, to_judge_with
 from inpaint_jax import masks, metrics, pixels
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.data import datasets
 from inpaint_jax.networks.autoencoder import coarse_side
 from inpaint_jax.parallel import replicate
@@ -23,7 +24,7 @@ from inpaint_jax.training import autoencoder
 from inpaint_jax.training.autoencoder import AutoencoderState, Metrics
 from inpaint_jax.training.principal import principal_components
 from inpaint_jax.training.recipes import AutoencoderConfig
-from inpaint_jax.types import SEARCHES, Model
+from inpaint_jax.types import Model
 
 _MASKS = ("center", "half", "random80", "pattern")
 _COMPLETED = 128

@@ -20,13 +20,13 @@ from jax.typing import ArrayLike
 from inpaint_jax import masks, parallel
 from inpaint_jax.baselines.fill import Fill
 from inpaint_jax.completion import fill_holes
+from inpaint_jax.configs import Architecture, check_counts
 from inpaint_jax.losses import FAKE, REAL
 from inpaint_jax.networks.dcgan import ContextEncoder, Discriminator
 from inpaint_jax.networks.variables import Variables, convolution_name, dense_name
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common
 from inpaint_jax.training.updates import Network
-from inpaint_jax.types import Architecture, check_counts
 
 MASKS: dict[str, masks.MaskFunction] = {
     "center": masks.center,

@@ -17,12 +17,12 @@ import optax
 from jax.sharding import Mesh
 
 from inpaint_jax import parallel
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks.dcgan import Discriminator, Generator
 from inpaint_jax.networks.variables import Variables
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common
 from inpaint_jax.training.updates import Network
-from inpaint_jax.types import Architecture
 
 
 @dataclasses.dataclass(frozen=True)

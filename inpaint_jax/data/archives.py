@@ -15,9 +15,10 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from inpaint_jax.data.decoding import Encoded, PictureLike
+from inpaint_jax.data.decoding import PictureLike
 from inpaint_jax.data.files import DataError, ImageError, Picture, open_zip
 from inpaint_jax.data.formats import looks_like_picture
+from inpaint_jax.data.opening import Encoded
 
 _DEPTH = 4  # As in celeba/CelebA/Img/img_align_celeba.zip.
 _ENDS = 1 << 20  # Bytes at each end of a large file that tell it from others.

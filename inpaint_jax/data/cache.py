@@ -22,9 +22,10 @@ import tqdm
 from absl import logging
 
 from inpaint_jax.data.archives import Original, Task, digest
-from inpaint_jax.data.decoding import Encoded, read_picture
+from inpaint_jax.data.decoding import read_picture
 from inpaint_jax.data.files import DataError, ImageError
 from inpaint_jax.data.images import crop_and_resize
+from inpaint_jax.data.opening import Encoded
 from inpaint_jax.data.threads import in_threads
 
 _VERSION = 1  # Of the folders; another one makes them anew.

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from inpaint_jax.data.decoding import Decoded, FileLike, PictureLike, decoded
+from inpaint_jax.data.decoding import Decoded, PictureLike, decoded
 from inpaint_jax.data.files import ImageError, Picture
+from inpaint_jax.data.opening import FileLike
 
 # A quarter of the range at either end is near black or near white. It includes the
 # noise of JPEG, even at quality 30, and the 16 and 235 of video.

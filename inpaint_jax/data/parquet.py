@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from inpaint_jax.data.archives import Original, Task, digest, mark_of
-from inpaint_jax.data.decoding import Encoded
 from inpaint_jax.data.files import DataError, ImageError
+from inpaint_jax.data.opening import Encoded
 
 _SUFFIX = ".parquet"
 _BATCH = 64  # Pictures that are in memory at once, read from a shard.

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks import linear_part
 from inpaint_jax.networks.dcgan import BatchNorm, Convolution, Dense, downward
 from inpaint_jax.networks.variables import (
@@ -29,7 +30,6 @@ from inpaint_jax.networks.variables import (
     dense_name,
     norm_name,
 )
-from inpaint_jax.types import Architecture
 
 COARSE = 32
 """Greatest side of the linear part's image."""

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks.convolutions import KERNEL_SIZE, downsample, upsample
 from inpaint_jax.networks.products import multiply
 from inpaint_jax.networks.variables import (
@@ -26,7 +27,6 @@ from inpaint_jax.networks.variables import (
     dense_name,
     norm_name,
 )
-from inpaint_jax.types import Architecture
 
 Module = nn.Module
 

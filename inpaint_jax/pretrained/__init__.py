@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from inpaint_jax.configs import Architecture
 from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
 from inpaint_jax.networks import autoencoder_inference, inference
 from inpaint_jax.networks.precision import choose
@@ -21,7 +22,7 @@ from inpaint_jax.networks.variables import Variables, dense_name
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.search import directions
-from inpaint_jax.types import Architecture, Metadata, Metric, Model
+from inpaint_jax.types import Metadata, Metric, Model
 
 if TYPE_CHECKING:
     from inpaint_jax.pretrained.runs import Run

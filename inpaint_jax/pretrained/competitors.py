@@ -13,13 +13,14 @@ import jax
 
 from inpaint_jax.baselines.context_encoder import context_encoder_fill
 from inpaint_jax.baselines.fill import Fill
+from inpaint_jax.configs import Architecture
 from inpaint_jax.latents import Normal
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.variables import Variables
 from inpaint_jax.pretrained import files
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.pretrained.runs import Run, load_run
-from inpaint_jax.types import Architecture, Metadata, Model
+from inpaint_jax.types import Metadata, Model
 
 _FOLDER = Path(__file__).parent
 

@@ -13,8 +13,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks.variables import Variables, flatten, unflatten
-from inpaint_jax.types import Architecture
 
 
 class ModelError(ValueError):

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 
 from inpaint_jax.baselines import context_encoder, vae
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks.autoencoder import coarse_side
 from inpaint_jax.pretrained.files import ModelError
 from inpaint_jax.training import CheckpointError, autoencoder, gan, principal, recipes
-from inpaint_jax.types import Architecture
 
 KINDS: dict[str, type] = {
     "dcgan": recipes.TrainConfig,

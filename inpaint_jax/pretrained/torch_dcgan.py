@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from inpaint_jax.configs import Architecture
 from inpaint_jax.latents import LatentSpace, Normal
 from inpaint_jax.networks.variables import (
     GRID,
@@ -27,7 +28,7 @@ from inpaint_jax.networks.variables import (
 )
 from inpaint_jax.pretrained import Parts, make_model
 from inpaint_jax.pretrained.files import ModelError
-from inpaint_jax.types import Architecture, Model
+from inpaint_jax.types import Model
 
 _Tensors = Mapping[str, np.ndarray]
 

@@ -15,19 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from inpaint_jax import metrics
+from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig, check_counts
 from inpaint_jax.quality import sets
 from inpaint_jax.search.batches import search_batch
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.search.refinement import refine_batch
-from inpaint_jax.types import (
-    SEARCHES,
-    Model,
-    RefineConfig,
-    SearchConfig,
-    Seen,
-    as_pytree,
-    check_counts,
-)
+from inpaint_jax.types import Model, Seen, as_pytree
 
 GROUP = 64
 """Number of images that are processed at once."""

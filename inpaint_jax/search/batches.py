@@ -12,18 +12,14 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from inpaint_jax import parallel
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.search.directions import inverse_curvature, principal_directions
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.search.running import SearchResult, advance
 from inpaint_jax.search.starts import choose_start
-from inpaint_jax.search.strategies import (
-    Clock,
-    Problem,
-    Result,
-    Strategy,
-    make_strategy,
-)
-from inpaint_jax.types import Losses, Model, Objective, SearchConfig, Seen, as_pytree
+from inpaint_jax.search.strategies import make_strategy
+from inpaint_jax.search.strategy import Clock, Problem, Result, Strategy
+from inpaint_jax.types import Losses, Model, Objective, Seen, as_pytree
 
 CHUNK = 64
 """Most steps in one call of the compiled loop; progress is reported between calls."""

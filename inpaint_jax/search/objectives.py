@@ -5,16 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import LatentSpace
 from inpaint_jax.losses import context_loss, prior_loss
-from inpaint_jax.types import (
-    Critic,
-    Losses,
-    Model,
-    SearchConfig,
-    Seen,
-    as_pytree,
-)
+from inpaint_jax.types import Critic, Losses, Model, Seen, as_pytree
 
 
 @jax.tree_util.register_dataclass

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from inpaint_jax import parallel
+from inpaint_jax.configs import RefineConfig
 from inpaint_jax.losses import context_loss
-from inpaint_jax.types import Generate, Model, RefineConfig, Render, as_pytree
+from inpaint_jax.types import Generate, Model, Render, as_pytree
 
 
 def refine(

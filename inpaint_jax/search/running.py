@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import LatentSpace
 from inpaint_jax.search.starts import best_of
-from inpaint_jax.search.strategies import Clock, Problem, Strategy, make_strategy
-from inpaint_jax.types import Generate, Losses, SearchConfig
+from inpaint_jax.search.strategies import make_strategy
+from inpaint_jax.search.strategy import Clock, Problem, Strategy
+from inpaint_jax.types import Generate, Losses
 
 
 class SearchResult(NamedTuple):

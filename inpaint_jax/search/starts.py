@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 import jax
 import jax.numpy as jnp
 
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import LatentSpace
-from inpaint_jax.types import Correct, Generate, Model, Objective, SearchConfig, Seen
+from inpaint_jax.types import Correct, Generate, Model, Objective, Seen
 
 _TRUST = 0.85
 """A guess is taken only if its loss is below this share of a random start's. A guess

@@ -18,6 +18,7 @@ import optax
 from jax.sharding import Mesh
 
 from inpaint_jax import masks, parallel
+from inpaint_jax.configs import Architecture, check_counts
 from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.networks.dcgan import Encoder
@@ -25,13 +26,7 @@ from inpaint_jax.networks.variables import Variables
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import updates
 from inpaint_jax.training.recipes import check_common
-from inpaint_jax.types import (
-    Architecture,
-    Correct,
-    Generate,
-    LatentSpace,
-    check_counts,
-)
+from inpaint_jax.types import Correct, Generate, LatentSpace
 
 MASKS = (
     masks.center,

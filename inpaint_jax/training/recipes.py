@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol, get_args
 
 from jax.typing import DTypeLike
 
+from inpaint_jax.configs import Architecture, check_counts
 from inpaint_jax.networks.precision import PRECISIONS
-from inpaint_jax.types import Architecture, check_counts
 
 GENERATOR_LOSSES = ("non_saturating", "saturating")
 

@@ -15,7 +15,7 @@ import inpaint_jax
 from inpaint_jax import baselines
 from inpaint_jax.baselines import context_encoder
 from inpaint_jax.baselines.context_encoder import context_encoder_fill
-from inpaint_jax.types import SearchConfig
+from inpaint_jax.configs import SearchConfig
 
 SIZE = 16
 PICTURES = np.random.default_rng(0).integers(0, 256, (9, SIZE, SIZE, 3), np.uint8)

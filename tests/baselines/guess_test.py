@@ -12,7 +12,7 @@ from problems import problem
 import inpaint_jax
 from inpaint_jax import baselines
 from inpaint_jax.completion import fill_holes
-from inpaint_jax.types import SearchConfig
+from inpaint_jax.configs import SearchConfig
 
 SIZE = 8
 WISH = np.float32([0.3, -0.2, 0.1, 0.4])

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from inpaint_jax.data import cache
 from inpaint_jax.data.archives import Original, Task
-from inpaint_jax.data.decoding import Encoded
 from inpaint_jax.data.files import DataError, ImageError
+from inpaint_jax.data.opening import Encoded
 from inpaint_jax.data.threads import in_threads
 
 

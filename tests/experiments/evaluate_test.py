@@ -11,7 +11,7 @@ from PIL import Image
 
 from experiments.filling.workfolder import WorkFolder
 from inpaint_jax import metrics, pixels, save_model
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 
 LATENT = ("--steps=3", "--batch_size=5")
 
@@ -137,7 +137,7 @@ def test_what_is_not_whole_is_not_there(unbroken, evaluate, pictures, tmp_path):
     with part.open("a") as file:  # Valid JSON that is no row.
         file.write('{"id": "05", "file": "05.png"}\n{"index": 3}\n[]\n{"id": 7}\n')
     # As a run begins; what the one before had merged is out of date then.
-    source = datasets.open_source(f"images:{pictures}", size=16)
+    source = sources.open_source(f"images:{pictures}", size=16)
     plan = WorkFolder(workdir, source).plan()
     assert plan == (1, [3, 4, 5])
     assert not (workdir / "metrics.json").exists()

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE
+from conftest import RECIPE, ROOT, TIME_LIMIT
 
 from inpaint_jax.photographs import faces
 from inpaint_jax.pretrained import digest, load_model, read_parts, save_model
@@ -90,6 +92,56 @@ def test_figures_of_another_run_are_refused(
     )
     assert result.returncode == 2
     assert "was measured with other weights" in result.stderr
+
+
+UP_TO_THE_METRIC = """
+import sys
+from experiments import export
+from experiments.runtime import program
+export.with_metric = lambda model: sys.exit("and now the metric")
+program.run(export.main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "and now the metric"),
+        ({"quality": {"weights": "another's"}}, "was measured with other weights"),
+        ({"quality": {"refinement": {}}}, "is of refined reconstructions"),
+        ({"config": {"weights": "another's"}}, "was measured with other weights"),
+        ({"config": {"search": "fast"}}, "is not of --search=paper alone"),
+    ],
+)
+def test_wrong_figures_are_refused_before_the_metric_is_found(
+    workdir, tmp_path, changes, message
+):
+    weights = digest(read_parts(workdir))
+    quality = {"images": 9, "split": "test", "swd": {"mean": 1.5}, "ms_ssim": 0.1}
+    quality |= {"ceiling": {}, "real": {}, "weights": weights}
+    config = {"method": "latent", "mask": "center", "search": "paper"}
+    config |= {"weights": weights} | changes.get("config", {})
+    results = {"figures": {"psnr": {"mean": 20.0}}, "config": config, "n": 9}
+    for name, found in (
+        ("quality", quality | changes.get("quality", {})),
+        ("results", results),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    said = subprocess.run(
+        [
+            *(sys.executable, "-c", UP_TO_THE_METRIC),
+            f"--workdir={workdir}",
+            f"--output={tmp_path}/noise.safetensors",
+            f"--quality={tmp_path}/quality.json",
+            f"--results={tmp_path}/results.json",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=TIME_LIMIT,
+    )
+    assert message in said.stderr
+    assert not (tmp_path / "noise.safetensors").exists()
 
 
 @pytest.mark.parametrize(

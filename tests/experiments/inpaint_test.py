@@ -9,7 +9,7 @@ import pytest
 from conftest import DEMO
 from PIL import Image
 
-from inpaint_jax.types import SEARCHES
+from inpaint_jax.configs import SEARCHES
 
 FIGURES = ("context_loss", "prior_loss", "psnr", "ssim", "psnr_hole", "seconds")
 

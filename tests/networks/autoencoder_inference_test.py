@@ -9,11 +9,11 @@ import pytest
 from conftest import random_weights
 
 from inpaint_jax import masks
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks import autoencoder_inference as inference
 from inpaint_jax.networks import linear_part
 from inpaint_jax.networks.autoencoder import Critic, Decoder, Encoder
 from inpaint_jax.networks.inference import discriminator_weights
-from inpaint_jax.types import Architecture
 
 SMALL = Architecture(latent_size=10, width=8, image_size=16)
 DEEP = Architecture(latent_size=10, width=4, image_size=128)  # Layers after the coarse.

@@ -9,12 +9,13 @@ from fakes import analytic_model
 
 import inpaint_jax
 from inpaint_jax import completion, parallel
+from inpaint_jax.configs import SEARCHES, Architecture, SearchConfig
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, running, strategies
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import SEARCHES, Architecture, Model, SearchConfig, Seen
+from inpaint_jax.types import Model, Seen
 
 SPACE = Uniform(100)
 STRATEGY = strategies.make_strategy(SearchConfig(), SPACE)

@@ -9,9 +9,9 @@ import safetensors
 from conftest import TINY, random_weights
 
 from inpaint_jax import pretrained
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks import dcgan
 from inpaint_jax.networks.variables import flatten
-from inpaint_jax.types import Architecture
 
 FOLDER = Path(pretrained.__file__).parent
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from conftest import TINY, random_weights
 
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks import inference
 from inpaint_jax.networks.dcgan import Discriminator, Generator
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import Architecture
 
 WIDE = Architecture(latent_size=10, width=8, image_size=16)  # Enough for tiles.
 DEEP = Architecture(latent_size=10, width=8, image_size=32)  # And for several layers.

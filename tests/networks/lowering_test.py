@@ -7,19 +7,13 @@ import jax.numpy as jnp
 import pytest
 
 from inpaint_jax import completion
+from inpaint_jax.configs import SEARCHES, Architecture, SearchConfig
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks import inference
 from inpaint_jax.search import batches, strategies
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.training import gan, recipes
-from inpaint_jax.types import (
-    SEARCHES,
-    Architecture,
-    Metric,
-    Model,
-    SearchConfig,
-    Seen,
-)
+from inpaint_jax.types import Metric, Model, Seen
 
 PLATFORMS = ("tpu", "cuda")
 # No other test's: what was traced for the CPU must not be found again.

@@ -10,10 +10,10 @@ from fakes import analytic_model
 from PIL import Image
 
 import inpaint_jax
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.photographs import faces
 from inpaint_jax.photographs.photograph import Photograph
-from inpaint_jax.types import SEARCHES
 
 CONFIG = dataclasses.replace(SEARCHES["paper"], steps=3)
 PLACES = faces.places_of("celeba64", {})

@@ -7,8 +7,8 @@ import pytest
 from fakes import analytic_model
 
 from inpaint_jax import load_model, metrics
+from inpaint_jax.configs import RefineConfig
 from inpaint_jax.quality import generators, sets
-from inpaint_jax.types import RefineConfig
 
 MODEL = analytic_model(size=16, latent_size=4)
 SMALL = generators.QualityConfig(

@@ -8,10 +8,12 @@ from conftest import TINY
 from fakes import analytic_model
 
 from inpaint_jax import load_model
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.search import directions
-from inpaint_jax.search.strategies import Clock, Problem, adam
-from inpaint_jax.types import Losses, Metric, Model, SearchConfig
+from inpaint_jax.search.strategies import adam
+from inpaint_jax.search.strategy import Clock, Problem
+from inpaint_jax.types import Losses, Metric, Model
 
 KEY = jax.random.key(0)
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_jax import load_model, masks
+from inpaint_jax.configs import RefineConfig
 from inpaint_jax.losses import context_loss, importance_weights
 from inpaint_jax.search.refinement import refine
-from inpaint_jax.types import RefineConfig
 
 SIZE = 8
 MASK = masks.center(jax.random.key(0), (SIZE, SIZE))

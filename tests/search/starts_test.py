@@ -9,11 +9,12 @@ import pytest
 from fakes import analytic_model
 
 from inpaint_jax import masks
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.search.starts import choose_start, guesses
-from inpaint_jax.types import SearchConfig, Seen
+from inpaint_jax.types import Seen
 
 SIZE, LATENTS = 8, 4
 MODEL = analytic_model(SIZE, LATENTS)

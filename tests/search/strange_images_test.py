@@ -10,8 +10,8 @@ from conftest import DEMO
 from PIL import Image
 
 from inpaint_jax import inpaint, load_model, pixels
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.data import images as image_lib
-from inpaint_jax.types import SEARCHES
 
 ROWS, COLUMNS = np.mgrid[:64, :64]
 # The waves have two kinds of ends, a third apart, so one search of them says little.

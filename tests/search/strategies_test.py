@@ -7,23 +7,21 @@ import pytest
 from fakes import bright_critic, indifferent_critic, repeating_generator
 
 from inpaint_jax import masks
+from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.search.directions import inverse_curvature, regional_metric
 from inpaint_jax.search.objectives import PaperObjective
 from inpaint_jax.search.running import advance, search
 from inpaint_jax.search.strategies import (
-    Clock,
-    Iterate,
-    Problem,
-    Strategy,
     adam,
     keep_best,
     make_strategy,
     near_start,
     newton,
 )
-from inpaint_jax.types import Losses, Model, SearchConfig, Seen
+from inpaint_jax.search.strategy import Clock, Iterate, Problem, Strategy
+from inpaint_jax.types import Losses, Model, Seen
 
 SIZE, LATENTS = 8, 4
 SPACE = Uniform(LATENTS)

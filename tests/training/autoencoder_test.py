@@ -10,12 +10,12 @@ import pytest
 from conftest import AUTOENCODER
 
 from inpaint_jax import masks, parallel
+from inpaint_jax.configs import Architecture
 from inpaint_jax.networks import autoencoder as networks
 from inpaint_jax.networks import linear_part
 from inpaint_jax.training import autoencoder
 from inpaint_jax.training.encoder import MASKS
 from inpaint_jax.training.principal import principal_components
-from inpaint_jax.types import Architecture
 
 SIZE = AUTOENCODER.architecture
 

@@ -8,10 +8,10 @@ import pytest
 from conftest import TINY
 
 from inpaint_jax import masks, parallel
+from inpaint_jax.configs import Architecture
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.search.starts import guesses
 from inpaint_jax.training import encoder
-from inpaint_jax.types import Architecture
 
 CONFIG = encoder.EncoderConfig(TINY, passes=2, steps=100, batch_size=12)
 

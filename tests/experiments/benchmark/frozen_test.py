@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from experiments.benchmark import frozen, recognition
 from experiments.runtime.program import UsageError
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.photographs import faces
 
 RELEASED = {
@@ -104,7 +104,7 @@ def test_the_pictures_are_the_first_of_the_test_images(sets, name, real_data):
     given = sets[name]
     dataset = f"images:{real_data}/{name}/test.zip"
     crop = "none" if given.crop == "box" else given.crop
-    source = datasets.open_source(dataset, crop=crop, size=given.image_size)
+    source = sources.open_source(dataset, crop=crop, size=given.image_size)
     assert source.ids[:256] == given.ids
     found = recognition.locate(source, given.ids, given.marks)
     assert found.identical == 256

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from experiments.benchmark import recognition
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.data.files import DataError
 
 SIZE = 64
@@ -17,7 +17,7 @@ def saved(folder, pictures):
     folder.mkdir()
     for name, picture in pictures.items():
         Image.fromarray(picture).save(folder / f"{name}.png")
-    return datasets.open_source(f"images:{folder}", size=SIZE)
+    return sources.open_source(f"images:{folder}", size=SIZE)
 
 
 def blurred(seed):

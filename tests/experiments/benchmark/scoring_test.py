@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from experiments.benchmark import frozen, recognition, scoring
 from experiments.runtime.program import UsageError
 from inpaint_jax import masks, pixels
-from inpaint_jax.data import datasets
+from inpaint_jax.data import sources
 from inpaint_jax.data.pictures import ImageError
 
 SIZE, COUNT = 16, 6
@@ -43,7 +43,7 @@ def noise(seed=0):
 def located(given, tmp_path_factory):
     folder = tmp_path_factory.mktemp("originals") / "noise"
     write(folder, noise())
-    source = datasets.open_source(f"images:{folder}", size=SIZE)
+    source = sources.open_source(f"images:{folder}", size=SIZE)
     return recognition.locate(source, given.ids, given.marks)
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from inpaint_jax.baselines import context_encoder
+from inpaint_jax.configs import Architecture
 from inpaint_jax.pretrained import save_model
 from inpaint_jax.pretrained.competitors import Competitor, save_competitor
 from inpaint_jax.training import encoder
-from inpaint_jax.types import Architecture
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from inpaint_jax.types import Architecture, SearchConfig
+from inpaint_jax.configs import Architecture, SearchConfig
 
 
 @pytest.mark.parametrize(
