@@ -106,12 +106,7 @@ def _score(given: PictureSet, mask: str, folder: Path) -> int:
     files = scoring.find(folder, given)
     workdir = comparison_flags.make_workdir()
     with program.lock(workdir):
-        table = tables.read_table(workdir)
-        if table.cells and table.benchmark != given.version:
-            raise program.UsageError(
-                f"{workdir} holds a comparison that is not on the benchmark "
-                f"{given.version}: give another --workdir"
-            )
+        table = tables.check_table(workdir, given.version)
         # --- Score -------------------------------------------------------------------
         located = given.locate(_DATASET.value)
         result = scoring.score(given, located, mask, files, name)

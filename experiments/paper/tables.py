@@ -93,6 +93,30 @@ def read_table(folder: Path) -> Table:
         return Table([])
 
 
+def check_table(folder: Path, benchmark: str | None) -> Table:
+    """Reads table.json, which rows of ``benchmark`` are to go into.
+
+    Args:
+      folder: The folder of the comparison.
+      benchmark: Version of the benchmark, or None.
+
+    Raises:
+      program.UsageError: Its rows are of other pictures.
+    """
+    table = read_table(folder)
+    if not table.cells or table.benchmark == benchmark:
+        return table
+    if benchmark is not None:
+        raise program.UsageError(
+            f"{folder} holds a comparison that is not on the benchmark {benchmark}: "
+            "give another --workdir"
+        )
+    raise program.UsageError(
+        f"{folder} holds a comparison on the benchmark {table.benchmark}: give "
+        f"--benchmark={table.benchmark} or another --workdir"
+    )
+
+
 def masks_of_table(folder: Path) -> list[str]:
     """Masks of the cells in table.json."""
     return _in_order(read_table(folder).cells, "mask")
