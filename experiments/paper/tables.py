@@ -175,7 +175,8 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
             parts.append(f"**{heading}**")
             parts.append(_figure_table(of_title, masks, figure, digits, best))
     timed = [row for row in rows if row.get("seconds") is not None]
-    devices = ", ".join(_in_order(timed, "device")) or "none"
+    devices = ", ".join(_in_order(timed, "device"))
+    seconds = f"; seconds are medians without compilation, on: {devices}"
     scored = ", ".join(_in_order([row for row in rows if row.get("scored")], "label"))
     if benchmark is not None:
         elsewhere = f" Made elsewhere and scored here: {scored}." if scored else ""
@@ -185,8 +186,8 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
         )
     parts.append(
         "A cell has the first test images, as many as its heading says unless it "
-        "gives another number (n). Figures are means over images; seconds are medians "
-        f"without compilation, on: {devices}. Both distances compare all images "
+        "gives another number (n). Figures are means over images"
+        f"{seconds if timed else ''}. Both distances compare all images "
         "together; the sliced one falls with their number. Bold is the best of its "
         "column among cells with as many images as the heading says. A dash means that "
         "the method cannot fill the holes; an empty cell was not computed."

@@ -94,6 +94,9 @@ def test_a_table_says_whose_pictures_it_has_and_what_was_made_elsewhere(tmp_path
     # A figure that no row has, has no table.
     assert "LPIPS" not in text
     assert "Seconds an image" not in text
+    assert "seconds are medians" not in text
+    timed = tables.to_markdown([found[0] | {"seconds": 0.5, "device": "cpu"}], 3, "v1")
+    assert "seconds are medians without compilation, on: cpu. Both" in timed
     tables.write_tables(tmp_path, found, 3, "v1")
     assert tables.read_table(tmp_path) == tables.Table(found, 3, "v1")
     assert tables.masks_of_table(tmp_path) == ["half"]
