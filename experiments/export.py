@@ -8,6 +8,10 @@ checkpoint in float16, the generator's principal directions, the recipe, and the
 that ``experiments.evaluate_generator`` and ``experiments.evaluate`` measured with the
 paper's search. ``experiments.train_encoder`` adds encoders to it.
 
+The file of an autoencoder holds the averaged decoder and encoder and the critic, what
+the search needs to know of the decoder's curvature, the recipe, and the figures that
+``experiments.evaluate`` measured with ``--search=map``.
+
 The file of a context encoder or a VAE holds the averaged network, the recipe and, for a
 context encoder, the figures.
 """
@@ -16,7 +20,7 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +85,15 @@ def main() -> int:
         parts = _with_metric(parts_of_run(run, output.stem, {}))
         weights = pretrained.digest(parts)
         # An encoder from the same training is part of how it is searched, and so is
-        # the metric then.
+        # the metric then, which a file has and a work folder has not.
         own = bool(parts.encoders)
-        searched_with = pretrained.digest(parts, encoders=own, metric=own)
+        searched_with = {
+            pretrained.digest(parts, encoders=own, metric=metric)
+            for metric in (False, own)
+        }
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
-        searched_with = weights
+        searched_with = {weights}
     if not searched and _QUALITY.value:
         raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
@@ -148,13 +155,15 @@ def _read_quality(path: str, weights: str) -> dict[str, Any]:
         raise program.UsageError(f"{path} is no quality.json: {error}") from error
     if refined:
         raise program.UsageError(f"{path} is of refined reconstructions")
-    _check_weights(path, found, weights)
+    _check_weights(path, found, {weights})
     return figures
 
 
-def _check_weights(path: str, measured: Mapping[str, Any], weights: str) -> None:
+def _check_weights(
+    path: str, measured: Mapping[str, Any], weights: Collection[str]
+) -> None:
     """Refuses figures that were not measured with the weights to export."""
-    if measured.get("weights") != weights:
+    if measured.get("weights") not in weights:
         raise program.UsageError(
             f"{path} was measured with other weights than those of this checkpoint: "
             "measure the work folder, or a file that was exported from it, again"
@@ -162,7 +171,7 @@ def _check_weights(path: str, measured: Mapping[str, Any], weights: str) -> None
 
 
 def _read_figures(
-    paths: list[str], kind: str, weights: str
+    paths: list[str], kind: str, weights: Collection[str]
 ) -> dict[str, dict[str, Any]]:
     """The means of the figures in evaluations of the model, by mask."""
     figures = {}
