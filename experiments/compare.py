@@ -26,6 +26,7 @@ from experiments.paper.comparison import MASKS, Case, Cell, Stopped, read_cases
 from experiments.paper.tables import (
     MARKERS,
     around_tables,
+    check_table,
     insert_tables,
     masks_of_table,
     read_table,
@@ -90,6 +91,8 @@ def _compare(workdir: Path) -> int:
     results = Path(_RESULTS.value).expanduser() if _RESULTS.value else None
     if results is not None:
         around_tables(results)  # Refuse a wrong file now rather than in hours.
+    version = comparison_flags.BENCHMARK.value
+    check_table(workdir, version)
 
     # --- The table so far, with what earlier runs computed ---------------------------
     masks = dict.fromkeys([*MASKS, *masks_of_table(workdir), *_MASKS.value])
@@ -105,7 +108,7 @@ def _compare(workdir: Path) -> int:
         for cell in cells
     ]
     scored: list[dict[str, Any]] = []
-    if (version := comparison_flags.BENCHMARK.value) is not None:
+    if version is not None:
         titles = {case.name: case.title for case in cases.values()}
         scored = rows.of_scored(workdir, version, count, titles)
     names = set(itertools.product(chosen, methods, _MASKS.value))

@@ -8,6 +8,10 @@ checkpoint in float16, the generator's principal directions, the recipe, and the
 that ``experiments.evaluate_generator`` and ``experiments.evaluate`` measured with the
 paper's search. ``experiments.train_encoder`` adds encoders to it.
 
+The file of an autoencoder holds the averaged decoder and encoder and the critic, what
+the search needs to know of the decoder's curvature, the recipe, and the figures that
+``experiments.evaluate`` measured with ``--search=map``.
+
 The file of a context encoder or a VAE holds the averaged network, the recipe and, for a
 context encoder, the figures.
 """
@@ -101,10 +105,15 @@ def main() -> int:
         raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
     results = [_read_results(path, run.kind) for path in _RESULTS.value]
     if searched:
-        parts = _prepare(parts_of_run(run, output.stem, {}), quality, results)
+        parts = parts_of_run(run, output.stem, {})
+        weights = pretrained.digest(parts)
+        # An encoder from the same training is part of how the model is searched.
+        searched_with = pretrained.digest(parts, encoders=bool(parts.encoders))
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
-        _check_weights(results, weights)
+        searched_with = weights
+    _check_weights([] if quality is None else [quality], weights)
+    _check_weights(results, searched_with)
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
     gone = [name for name in recipes.GONE if run.config.get(name)]
     metadata = {
@@ -119,7 +128,8 @@ def main() -> int:
     if face is not None:
         metadata["face"] = face
     if searched:
-        save_model(output, dataclasses.replace(parts, metadata=metadata))
+        parts = dataclasses.replace(_with_metric(parts), metadata=metadata)
+        save_model(output, parts)
     else:
         save_competitor(output, competitor_of_run(run, output.stem, metadata))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
@@ -144,29 +154,12 @@ def _read_face(given: list[str]) -> list[list[float]]:
     return [shares[:2], shares[2:4], shares[4:]]
 
 
-def _prepare(
-    parts: Parts, quality: _Measured | None, results: Sequence[_Measured]
-) -> Parts:
-    """The parts, with a metric if the search that suits the model needs one.
-
-    Raises:
-      program.UsageError: Figures were measured with other weights.
-    """
-    weights = pretrained.digest(parts)
-    if quality is not None:
-        _check_weights([quality], weights)
-    # An encoder from the same training is part of how the model is searched, and so is
-    # the metric then.
-    own = bool(parts.encoders)
-    if not own:
-        _check_weights(results, weights)
+def _with_metric(parts: Parts) -> Parts:
+    """The parts, with a metric if the search that suits the model needs one."""
     model = make_model(parts)
-    if SEARCHES[model.search].needs_metric:
-        parts = dataclasses.replace(parts, metric=with_metric(model).metric)
-    if own:
-        weights = pretrained.digest(parts, encoders=True, metric=True)
-        _check_weights(results, weights)
-    return parts
+    if not SEARCHES[model.search].needs_metric:
+        return parts
+    return dataclasses.replace(parts, metric=with_metric(model).metric)
 
 
 def _read_quality(path: str) -> _Measured:

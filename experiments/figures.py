@@ -15,9 +15,9 @@ import numpy as np
 from absl import flags
 
 from experiments.filling import batches, methods
+from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
-from experiments.flags.comparison import make_workdir
-from experiments.paper import comparison, manifold
+from experiments.paper import comparison, manifold, tables
 from experiments.paper.columns import COLUMNS, Column
 from experiments.paper.comparison import (
     MASKS,
@@ -134,7 +134,8 @@ def main() -> int:
     output = program.make_folder(
         Path(_OUTPUT.value), [_FILE.format(name) for name in _ALL]
     )
-    workdir = make_workdir()
+    workdir = comparison_flags.make_workdir()
+    tables.check_table(workdir, comparison_flags.BENCHMARK.value)
     everything = _FIGURE.value == "all"
     status = 0
     for name in _ALL if everything else [_FIGURE.value]:

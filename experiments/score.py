@@ -23,7 +23,7 @@ from experiments.filling import measures, realism
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import plots, rows, tables
-from experiments.paper.columns import COLUMNS
+from experiments.paper.columns import RESERVED
 from experiments.runtime import compilation_cache, program
 
 for _module in (comparison_flags, compilation_cache, dataset_flags):
@@ -106,12 +106,7 @@ def _score(given: PictureSet, mask: str, folder: Path) -> int:
     files = scoring.find(folder, given)
     workdir = comparison_flags.make_workdir()
     with program.lock(workdir):
-        table = tables.read_table(workdir)
-        if table.cells and table.benchmark != given.version:
-            raise program.UsageError(
-                f"{workdir} holds a comparison that is not on the benchmark "
-                f"{given.version}: give another --workdir"
-            )
+        table = tables.check_table(workdir, given.version)
         # --- Score -------------------------------------------------------------------
         located = given.locate(_DATASET.value)
         result = scoring.score(given, located, mask, files, name)
@@ -153,8 +148,7 @@ def _name(folder: Path) -> str:
         raise program.UsageError(
             f"--name={name}: give at most 60 letters, digits, spaces and .,()+-_"
         )
-    taken = {*COLUMNS, *(column.title for column in COLUMNS.values())}
-    if name in taken:
+    if name in RESERVED:
         raise program.UsageError(
             f"--name={name} is a method of the comparison itself: give another"
         )

@@ -56,6 +56,11 @@ _SEED = flags.DEFINE_integer(
 def main() -> int:
     with distributed.job():
         parts = pretrained.read_parts(_MODEL.value)
+        if parts.kind != "dcgan":
+            raise program.UsageError(
+                f"--model={_MODEL.value} is an {parts.kind}, whose own training makes "
+                "its encoder: give a DCGAN"
+            )
         config = _read_config(parts)
         mesh = loop.make_mesh(config)
         with loop.work_folder(training.WORKDIR.value) as workdir:

@@ -28,7 +28,7 @@ def eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 _BLOCK = 64
-"""Size from which on ``inverse_factor`` goes by halves."""
+"""Greatest size of a factor that is inverted by substitution, not by halves."""
 
 
 def inverse(matrix: jax.Array) -> jax.Array:

@@ -174,9 +174,7 @@ class Method:
         if self.name == "latent":
             # The model in a training run's folder may change, so its weights are named.
             config = self.search.config
-            weights = pretrained.digest(
-                self.parts, encoders=config.guesses, metric=config.needs_metric
-            )
+            weights = pretrained.digest(self.parts, encoders=config.guesses)
             row |= {"model": self.model.name, "weights": weights}
             row |= self.search.row()
             row |= {"candidates": self.candidates, "answer": self.answer}

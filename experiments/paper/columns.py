@@ -63,3 +63,6 @@ COLUMNS = {
     "navier_stokes": Column("Navier-Stokes", "navier_stokes"),
 }
 """Columns by name, in the order of the table."""
+
+RESERVED = frozenset({*COLUMNS, *(column.title for column in COLUMNS.values())})
+"""Names that no method made elsewhere may have in the table."""

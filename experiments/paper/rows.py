@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.benchmark import frozen
 from experiments.filling import measures
+from experiments.paper.columns import RESERVED
 from experiments.paper.comparison import Cell
 from experiments.runtime import program
 
@@ -62,10 +63,20 @@ def of_scored(
     for path in sorted((workdir / _SCORED).glob("*.json")):
         try:
             result = json.loads(path.read_text())
-            if result["benchmark"] == version:
-                rows.append(_of_result(result, sets[result["set"]], count, titles))
+            if result["benchmark"] != version:
+                continue
+            row = _of_result(result, sets[result["set"]], count, titles)
+            taken = row["method"] in RESERVED
         except (ValueError, LookupError, TypeError, AttributeError):
             program.warn(f"{path} is no result of experiments.score and is left out")
+            continue
+        if taken:
+            program.warn(
+                f"{path}: {row['method']} is a method of the comparison itself; give "
+                "the result another name"
+            )
+            continue
+        rows.append(row)
     return rows
 
 

@@ -93,6 +93,30 @@ def read_table(folder: Path) -> Table:
         return Table([])
 
 
+def check_table(folder: Path, benchmark: str | None) -> Table:
+    """Reads table.json, which rows of ``benchmark`` are to go into.
+
+    Args:
+      folder: The folder of the comparison.
+      benchmark: Version of the benchmark, or None.
+
+    Raises:
+      program.UsageError: Its rows are of other pictures.
+    """
+    table = read_table(folder)
+    if not table.cells or table.benchmark == benchmark:
+        return table
+    if benchmark is not None:
+        raise program.UsageError(
+            f"{folder} holds a comparison that is not on the benchmark {benchmark}: "
+            "give another --workdir"
+        )
+    raise program.UsageError(
+        f"{folder} holds a comparison on the benchmark {table.benchmark}: give "
+        f"--benchmark={table.benchmark} or another --workdir"
+    )
+
+
 def masks_of_table(folder: Path) -> list[str]:
     """Masks of the cells in table.json."""
     return _in_order(read_table(folder).cells, "mask")
@@ -151,7 +175,8 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
             parts.append(f"**{heading}**")
             parts.append(_figure_table(of_title, masks, figure, digits, best))
     timed = [row for row in rows if row.get("seconds") is not None]
-    devices = ", ".join(_in_order(timed, "device")) or "none"
+    devices = ", ".join(_in_order(timed, "device"))
+    seconds = f"; seconds are medians without compilation, on: {devices}"
     scored = ", ".join(_in_order([row for row in rows if row.get("scored")], "label"))
     if benchmark is not None:
         elsewhere = f" Made elsewhere and scored here: {scored}." if scored else ""
@@ -161,8 +186,8 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
         )
     parts.append(
         "A cell has the first test images, as many as its heading says unless it "
-        "gives another number (n). Figures are means over images; seconds are medians "
-        f"without compilation, on: {devices}. Both distances compare all images "
+        "gives another number (n). Figures are means over images"
+        f"{seconds if timed else ''}. Both distances compare all images "
         "together; the sliced one falls with their number. Bold is the best of its "
         "column among cells with as many images as the heading says. A dash means that "
         "the method cannot fill the holes; an empty cell was not computed."

@@ -118,7 +118,10 @@ def _parse(arguments: Sequence[str]) -> Sequence[str]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except flags.Error as error:
-        _fail(f"{error} (--help lists the flags)")
+        # absl says of a required flag that it "must have a value other than None".
+        lacking = re.match(r"flag --(\w+)=None: ", str(error))
+        wrong = f"--{lacking[1]} is missing: give it" if lacking else error
+        _fail(f"{wrong} (--help lists the flags)")
     if len(rest) > 1:
         _fail(f"what is {rest[1]!r}? Every argument is a flag (--help lists them)")
     own = {flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}

@@ -139,16 +139,15 @@ def save_model(path: str | Path, parts: Parts) -> None:
     files.write(Path(path), parts.kind, variables, parts.architecture, metadata)
 
 
-def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str:
+def digest(parts: Parts, *, encoders: bool = False) -> str:
     """A checksum of a model's weights, as a model file holds them.
 
     It is the same for a training run and for the file that was made of it, and on every
-    kind of device.
+    kind of device. The metric, which follows from the generator, does not count.
 
     Args:
       parts: The model.
       encoders: Whether the encoders count, beside generator and discriminator.
-      metric: Whether the metric counts.
     """
     counted: dict[str, Any] = {
         "generator": parts.generator,
@@ -156,8 +155,6 @@ def digest(parts: Parts, *, encoders: bool = False, metric: bool = False) -> str
     }
     if encoders:
         counted |= {f"encoder {i}": each for i, each in enumerate(parts.encoders)}
-    if metric and parts.metric is not None:
-        counted["metric"] = parts.metric.blocks
     return files.digest(counted)
 
 

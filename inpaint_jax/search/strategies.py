@@ -161,7 +161,9 @@ def newton(config: SearchConfig, latents: LatentSpace) -> Strategy:
 
     def init(latent: jax.Array, inverse: jax.Array | None = None) -> NewtonState:
         if inverse is None:
-            raise ValueError("newton needs a metric: see with_metric")
+            raise ValueError(
+                "newton needs the inverse curvature: see directions.inverse_curvature"
+            )
         infinity = jnp.asarray(jnp.inf, latent.dtype)
         start = Iterate(latent, Losses(infinity, infinity))
         one, zero = jnp.ones((), latent.dtype), jnp.zeros((), latent.dtype)

@@ -283,6 +283,24 @@ def test_tables_of_different_pictures_are_not_mixed(program, noise_folder, tmp_p
     assert "holds a comparison that is not on the benchmark v1" in said.stderr
 
 
+@pytest.mark.parametrize("name", ["compare", "figures"])
+@pytest.mark.parametrize("version", ["v1", None])
+def test_cells_of_different_pictures_are_not_mixed(program, tmp_path, name, version):
+    workdir, other = tmp_path / "run", "v1" if version is None else None
+    workdir.mkdir()
+    table = json.dumps({"cells": [{"mask": "half"}], "benchmark": other})
+    (workdir / "table.json").write_text(table)
+    flags = [f"--workdir={workdir}"]
+    flags += ["--figure=6"] if name == "figures" else []
+    flags += [f"--benchmark={version}"] if version else []
+    said = program(name, *flags, check=False, cwd=tmp_path)
+    if version is None:
+        one_line(said, "holds a comparison on the benchmark v1: give --benchmark=v1 or")
+    else:
+        one_line(said, "holds a comparison that is not on the benchmark v1")
+    assert (workdir / "table.json").read_text() == table
+
+
 def test_a_comparison_on_the_benchmark_says_what_is_wrong(
     program, noise_folder, tiny_model_file, tmp_path
 ):

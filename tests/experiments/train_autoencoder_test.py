@@ -88,21 +88,24 @@ def test_its_file_completes_pictures(program, faces, trained, tmp_path):
     output = tmp_path / "faces.safetensors"
     evaluated = tmp_path / "evaluated"
     program("export", f"--workdir={trained}", f"--output={output}")
-    program(
-        "evaluate",
-        f"--model={output}",
-        f"--dataset=images:{faces}",
-        f"--workdir={evaluated}",
-        "--search=map",
-        "--steps=3",
-    )
+    of_run = tmp_path / "evaluated run"
+    for model, workdir in ((output, evaluated), (trained, of_run)):
+        program(
+            "evaluate",
+            f"--model={model}",
+            f"--dataset=images:{faces}",
+            f"--workdir={workdir}",
+            "--search=map",
+            "--steps=3",
+        )
     results = evaluated / "metrics.json"
     found = json.loads(results.read_text())
     assert 0 < found["figures"]["lpips"]["mean"] < 1
     assert found["figures"]["lpips"]["n"] == 12
-    program(
-        "export", f"--workdir={trained}", f"--output={output}", f"--results={results}"
-    )
+    # The work folder, which has no metric, counts as well as the file.
+    for measured in (of_run / "metrics.json", results):
+        given = (f"--output={output}", f"--results={measured}")
+        program("export", f"--workdir={trained}", *given)
     model, run = load_model(output), load_model(trained)
     figures = model.metadata["figures"]["center"]
     assert figures["lpips"] == found["figures"]["lpips"]["mean"]

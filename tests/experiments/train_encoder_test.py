@@ -125,6 +125,7 @@ def test_a_run_of_before_goes_on(arguments, program, tmp_path):
         ("--passes=0", "passes must be at least 1"),
         ("--batch_size=1", "batch_size"),
         ("--model=nobody", "there is no model 'nobody'"),
+        ("--model=faces", "--model=faces is an autoencoder, whose own training"),
         ("--dataset=images:/no/such", "/no/such"),
     ],
 )

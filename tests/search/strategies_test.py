@@ -415,7 +415,7 @@ def test_newton_starts_again_with_care_when_it_is_lost():
 
 
 def test_newton_wants_the_curvature():
-    with pytest.raises(ValueError, match="newton needs a metric: see with_metric"):
+    with pytest.raises(ValueError, match="newton needs the inverse curvature"):
         newton(NEWTON, SPACE).init(jnp.zeros(LATENTS), None)
     for other in ("principal", "projected"):
         with pytest.raises(ValueError, match="newton is without"):

@@ -65,13 +65,24 @@ def test_what_is_no_result_of_this_benchmark_is_left_out(tmp_path, capsys):
         ("b", "[]"),
         ("c", json.dumps(result(set="boats"))),
         ("d", json.dumps(result(figures={"psnr": 3}))),
+        ("e", json.dumps(result(name=["a"]))),
     ):
         (tmp_path / "scored" / f"{name}.json").write_text(text)
     (row,) = rows.of_scored(tmp_path, "v1", 3, {})
     assert row["method"] == "theirs"
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all("is no result of experiments.score" in line for line in lines)
+
+
+def test_a_result_does_not_take_the_place_of_a_cell(tmp_path, capsys):
+    for name in ("harmonic", "ours, fast search", "theirs"):
+        rows.keep(tmp_path, result(name))
+    (row,) = rows.of_scored(tmp_path, "v1", 3, {})
+    assert row["method"] == "theirs"
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("is a method of the comparison itself" in line for line in lines)
 
 
 def test_a_table_says_whose_pictures_it_has_and_what_was_made_elsewhere(tmp_path):
@@ -83,6 +94,9 @@ def test_a_table_says_whose_pictures_it_has_and_what_was_made_elsewhere(tmp_path
     # A figure that no row has, has no table.
     assert "LPIPS" not in text
     assert "Seconds an image" not in text
+    assert "seconds are medians" not in text
+    timed = tables.to_markdown([found[0] | {"seconds": 0.5, "device": "cpu"}], 3, "v1")
+    assert "seconds are medians without compilation, on: cpu. Both" in timed
     tables.write_tables(tmp_path, found, 3, "v1")
     assert tables.read_table(tmp_path) == tables.Table(found, 3, "v1")
     assert tables.masks_of_table(tmp_path) == ["half"]

@@ -71,6 +71,16 @@ def test_an_empty_flag_is_refused_and_nothing_is_written(launch, tmp_path, name)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_flag_that_is_missing_is_named(launch, tmp_path, name):
+    first, *others = REQUIRED[name]
+    result = launch(f"experiments.{name}", others, tmp_path)
+    assert result.returncode == 2
+    flag = first.partition("=")[0]
+    line = f"{name}: {flag} is missing: give it (--help lists the flags)\n"
+    assert result.stderr == line
+
+
 def test_the_note_is_made_with_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/train.py"])
     folder = program.make_folder(tmp_path / "run", ["samples", "curves.png"])
