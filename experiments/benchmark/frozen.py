@@ -99,7 +99,11 @@ def read(version: str) -> dict[str, PictureSet]:
             f"there is no benchmark {version!r}; there is {', '.join(VERSIONS)}"
         )
     folder = _HERE / version
-    if digest(folder) != VERSIONS[version]:
+    try:
+        intact = digest(folder) == VERSIONS[version]
+    except (OSError, ValueError):  # A file is missing, or sets.json is damaged.
+        intact = False
+    if not intact:
         raise program.UsageError(
             f"{folder} is not the benchmark {version} as it was released: install "
             "inpaint_jax again"
@@ -117,10 +121,19 @@ def schema(version: str) -> dict[str, object]:
 
 
 def digest(folder: Path) -> str:
-    """The SHA-256 of a folder's files: of their names in order, each with its own."""
+    """The SHA-256 of a version: of its files' names in order, each with its own.
+
+    What else lies in the folder, such as an editor's backup, does not count.
+
+    Raises:
+      OSError: A file is missing.
+      ValueError: ``sets.json`` is not JSON.
+    """
+    sets = json.loads((folder / "sets.json").read_text(encoding="utf-8"))
+    files = [f"{name}.{suffix}" for name in sets for suffix in ("csv", "npz")]
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(folder.iterdir())
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in sorted([*files, "schema.json", "sets.json"])
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -20,6 +20,11 @@ RELEASED = {
 
 SIZES = {"celeba64": 64, "svhn": 64, "cars64": 64, "faces128": 128}
 
+FILES = sorted(
+    [f"{name}.{kind}" for name in SIZES for kind in ("csv", "npz")]
+    + ["schema.json", "sets.json"]
+)
+
 
 @pytest.fixture(scope="module")
 def sets():
@@ -31,10 +36,10 @@ def test_no_version_has_changed():
     found = {path.name: path for path in folder.glob("v*") if path.is_dir()}
     assert found.keys() == RELEASED.keys()
     for version, path in found.items():
-        # As ``sha256sum * | sha256sum`` in the folder.
+        # As ``sha256sum * | sha256sum`` in the folder, if nothing else lies there.
         lines = [
             f"{hashlib.sha256((path / name).read_bytes()).hexdigest()}  {name}\n"
-            for name in sorted(each.name for each in path.iterdir())
+            for name in FILES
         ]
         assert hashlib.sha256("".join(lines).encode()).hexdigest() == RELEASED[version]
 
@@ -87,14 +92,34 @@ def test_it_is_small():
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1.2e6
 
 
-def test_a_damaged_copy_is_refused(tmp_path, monkeypatch):
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the benchmark's folder, which is read in its place."""
     shutil.copytree(ROOT / "experiments" / "benchmark" / "v1", tmp_path / "v1")
     monkeypatch.setattr(frozen, "_HERE", tmp_path)
-    assert frozen.read("v1")
-    with (tmp_path / "v1" / "svhn.csv").open("a") as file:
-        file.write("\n")
-    with pytest.raises(UsageError, match="is not the benchmark v1 as it was released"):
-        frozen.read("v1")
+    return tmp_path / "v1"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_copy_is_refused(copy, name):
+    whole = (copy / name).read_bytes()
+    for damaged in (whole + b"\n", whole[: len(whole) // 2], None):
+        (copy / name).unlink(missing_ok=True)
+        if damaged is not None:
+            (copy / name).write_bytes(damaged)
+        with pytest.raises(UsageError, match="is not the benchmark v1 as it was rel"):
+            frozen.read("v1")
+        (copy / name).write_bytes(whole)
+
+
+def test_other_files_beside_it_do_not_count(copy):
+    for name in (".DS_Store", "svhn.csv~", "._svhn.csv", "svhn copy.csv"):
+        (copy / name).write_text("not the benchmark's")
+    (copy / "__pycache__").mkdir()
+    assert frozen.read("v1").keys() == SIZES.keys()
+
+
+def test_an_unknown_version_is_refused():
     with pytest.raises(UsageError, match="there is no benchmark 'v0'; there is v1"):
         frozen.read("v0")
 
