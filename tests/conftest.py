@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -354,6 +355,14 @@ class Job:
         for process in self.processes:
             process.kill()
         self.wait()
+
+
+@pytest.fixture(scope="session")
+def schema() -> dict[str, Any]:
+    """The JSON schema of the benchmark's results."""
+    path = ROOT / "experiments" / "benchmark" / "v1" / "schema.json"
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 @pytest.fixture

@@ -114,12 +114,6 @@ def read(version: str) -> dict[str, PictureSet]:
     }
 
 
-def schema(version: str) -> dict[str, object]:
-    """Reads the JSON schema of a version's results."""
-    found: dict[str, object] = json.loads((_HERE / version / "schema.json").read_text())
-    return found
-
-
 def digest(folder: Path) -> str:
     """The SHA-256 of a version: of its files' names in order, each with its own.
 

@@ -89,7 +89,7 @@ def test_a_comparison_has_the_pictures_and_masks_of_the_benchmark(compared):
 
 
 def test_a_score_of_pngs_is_that_of_the_run_that_made_them(
-    compared, compare, score, tmp_path
+    compared, compare, score, schema, tmp_path
 ):
     results = tmp_path / "results.md"
     results.write_text("# Mine\n<!-- tables -->\n<!-- end of tables -->\n")
@@ -108,7 +108,7 @@ def test_a_score_of_pngs_is_that_of_the_run_that_made_them(
     result = json.loads(
         (compared / "scored" / "svhn-pattern-Somebodys.json").read_text()
     )
-    jsonschema.validate(result, frozen.schema("v1"))
+    jsonschema.validate(result, schema)
     metrics = json.loads((folder / "metrics.json").read_text())
     for name, figure in result["figures"].items():
         assert figure == metrics["figures"][name]
@@ -186,7 +186,7 @@ def test_faces_of_another_resampling_are_recognised(program, real_data, tmp_path
 
 @pytest.mark.slow
 def test_the_document_adds_opencv_to_the_table_as_it_says(
-    program, real_data, environment, tmp_path
+    program, real_data, environment, schema, tmp_path
 ):
     pytest.importorskip("cv2", reason="the extra competitors is not installed")
     text = DOCUMENT.read_text()
@@ -215,7 +215,7 @@ def test_the_document_adds_opencv_to_the_table_as_it_says(
     assert (row["n"], row["failed"]) == (256, 0)
     assert 20 < row["psnr"] < 35
     result = json.loads((workdir / "scored" / "svhn-center-OpenCV.json").read_text())
-    jsonschema.validate(result, frozen.schema("v1"))
+    jsonschema.validate(result, schema)
     assert result["identical"] == 256
     assert f"| OpenCV | **{row['psnr']:.2f}** |" in (workdir / "table.md").read_text()
 

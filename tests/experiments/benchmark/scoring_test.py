@@ -95,10 +95,9 @@ def test_figures_are_those_of_the_pngs(scored, tmp_path):
     assert result["figures"]["swd"]["mean"] > 0
 
 
-def test_a_result_is_what_the_schema_says(scored, tmp_path):
+def test_a_result_is_what_the_schema_says(scored, schema, tmp_path):
     write(tmp_path / "mine", filled()[:5])
     result = scored(tmp_path / "mine")
-    schema = frozen.schema("v1")
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(result, schema)
     for wrong in (
