@@ -18,6 +18,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments.filling import evaluation
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import comparison, plots, rows
@@ -120,10 +121,12 @@ def _compare(workdir: Path) -> int:
     for cell in asked.values():
         cell.check()  # Refuse what is missing now rather than in hours.
 
+    slow = evaluation.Slow(_SLOW_SECONDS.value, count)
+
     # --- Cell by cell; what a data set's cells share is read once ---------------------
     for i, cell in asked.items():
         try:
-            own[i] = rows.of_cell(cell, _compute(cell), count)
+            own[i] = rows.of_cell(cell, cell.compute(_LIMIT.value, slow), count)
         except Stopped:
             plots.write_plots(workdir, read_table(workdir).cells)
             print("stopped by signal: start again to go on")
@@ -166,16 +169,6 @@ def _refuse_without_model(cases: Sequence[Case], methods: Sequence[str]) -> None
                 f"--methods={name}: no data set of --comparison names an "
                 f"{COLUMNS[name].model}"
             )
-
-
-def _compute(cell: Cell) -> dict[str, Any]:
-    """Computes a cell, on fewer images where the method is slow."""
-    found = cell.compute(min(_SLOW_LIMIT.value, _LIMIT.value))
-    if "refused" in found:
-        return found
-    if found["figures"]["seconds"]["median"] > _SLOW_SECONDS.value:
-        return found
-    return cell.compute(_LIMIT.value)
 
 
 if __name__ == "__main__":

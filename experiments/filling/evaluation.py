@@ -57,6 +57,19 @@ class Given(NamedTuple):
     places: np.ndarray | None
 
 
+class Slow(NamedTuple):
+    """What counts as a slow method, and the images that it is spared.
+
+    Attributes:
+      seconds: Time per image, the median of the first ones; one that takes longer is
+        slow.
+      limit: Number of images that it fills, the first ones.
+    """
+
+    seconds: float
+    limit: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """The settings of an evaluation.
@@ -69,6 +82,7 @@ class Evaluation:
       batch_size: Number of images that are filled at once, on all devices together.
       method: The method to fill holes.
       given: The masks, if ``mask`` is only their name; None: they are drawn.
+      slow: When fewer images will do; None: never.
     """
 
     workdir: Path
@@ -78,6 +92,7 @@ class Evaluation:
     batch_size: int
     method: methods.Method
     given: Given | None = None
+    slow: Slow | None = None
 
     @property
     def job(self) -> pipeline.Job:
@@ -149,7 +164,13 @@ def run(evaluation: Evaluation) -> int:
 
         # --- Batch by batch: read, fill, measure, write ------------------------------
         mesh = parallel.make_mesh()
-        stopped = _work(evaluation, folder, plan, mesh)
+        log = workfolder.ProgressLog(folder.path, done, len(source))
+        filled = _first(plan, evaluation.slow)
+        stopped = _work(evaluation, folder, filled, log, mesh)
+        rest = plan.missing[len(filled.missing) :]
+        if rest and not stopped and not _is_slow(evaluation, folder, filled):
+            more, filled = plan._replace(missing=rest), plan
+            stopped = _work(evaluation, folder, more, log, mesh)
         distributed.wait_for_all("all images are done")
         if stopped:
             if distributed.is_first():  # The others need not read all lines.
@@ -161,22 +182,44 @@ def run(evaluation: Evaluation) -> int:
 
         # --- Summary of all images ---------------------------------------------------
         outcome = distributed.from_first(
-            lambda: _merge(evaluation, row, folder, plan, mesh.size)
+            lambda: _merge(evaluation, row, folder, filled, mesh.size)
         )
         if isinstance(outcome, str):
             raise HoleError(outcome)
         return int(outcome)
 
 
+def _first(plan: workfolder.Plan, slow: Slow | None) -> workfolder.Plan:
+    """The images that are filled in any case: the first ones, or all."""
+    if slow is None:
+        return plan
+    return plan._replace(missing=[i for i in plan.missing if i < slow.limit])
+
+
+def _is_slow(
+    evaluation: Evaluation, folder: workfolder.WorkFolder, filled: workfolder.Plan
+) -> bool:
+    """Whether the first images took long, or none of them could be filled."""
+    slow = evaluation.slow
+    assert slow is not None
+    distributed.wait_for_all("the first images are done")
+
+    def judge() -> bool:
+        rows, _ = folder.merged(filled)
+        seconds = [row["seconds"] for row in rows if row["index"] < slow.limit]
+        return not seconds or float(np.median(seconds)) > slow.seconds
+
+    return bool(distributed.from_first(judge))
+
+
 def _work(
     evaluation: Evaluation,
     folder: workfolder.WorkFolder,
     plan: workfolder.Plan,
+    log: workfolder.ProgressLog,
     mesh: Mesh,
 ) -> bool:
     """Fills this process's share of the missing images; returns True if stopped."""
-    total = len(evaluation.source)
-    log = workfolder.ProgressLog(folder.path, total - len(plan.missing), total)
 
     def write(results: list[batches.Result]) -> None:
         rows = [folder.write(result) for result in results]

@@ -288,11 +288,14 @@ class Cell:
                 continue
         return None
 
-    def compute(self, limit: int) -> dict[str, Any]:
+    def compute(
+        self, limit: int, slow: evaluation.Slow | None = None
+    ) -> dict[str, Any]:
         """Computes the first images, where that was not done before.
 
         Args:
           limit: Least number of images; if there are more already they are kept.
+          slow: When fewer images will do; None: never.
 
         Returns:
           The results, as ``found`` returns them.
@@ -302,15 +305,15 @@ class Cell:
           Stopped: A signal asked the program to stop.
         """
         found = self.found()
-        evaluation_ = self._evaluation(limit)
+        evaluation_ = dataclasses.replace(self._evaluation(limit), slow=slow)
         count = len(evaluation_.source)
-        done = 0 if found is None else found["n"] + len(found.get("failed", ()))
-        if found is None or done < count:
+        if found is None or not _suffices(found, count, slow):
             print(f"{self.case.title}, {self.mask}: {self.column.title}", flush=True)
             try:
                 status = evaluation.run(evaluation_)
             except HoleError as error:
                 row = self._evaluation_row
+                count = count if slow is None else min(count, slow.limit)
                 found = {"n": count, "refused": str(error), "config": row}
                 program.write_json(self.folder / _REFUSED, found)
                 return found
@@ -373,3 +376,15 @@ class Cell:
         originals, completed = folder.pairs(rows)
         ids, masks = [row["id"] for row in rows], evaluation_.masks_of(rows)
         return Examples(ids, originals, masks, completed, rows)
+
+
+def _suffices(
+    found: Mapping[str, Any], count: int, slow: evaluation.Slow | None
+) -> bool:
+    """Whether results are of ``count`` images, or of fewer as the method is slow."""
+    done = found["n"] + len(found.get("failed", ()))
+    if done >= count or slow is None:
+        return bool(done >= count)
+    if done < slow.limit:
+        return False
+    return "refused" in found or found["figures"]["seconds"]["median"] > slow.seconds
