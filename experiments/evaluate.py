@@ -21,6 +21,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.filling import evaluation, from_flags
+from experiments.filling.methods import Method
 from experiments.flags import answers as answer_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.flags import method as method_flags
@@ -65,7 +66,7 @@ _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "Folder of the run. Default: a folder in outputs/evaluate, named after data set, "
-    "split, mask and method.",
+    "split, mask, model and method.",
 )
 
 
@@ -91,7 +92,7 @@ def _evaluate() -> int:
     )
     return evaluation.run(
         evaluation.Evaluation(
-            workdir=Path(_WORKDIR.value or _default_workdir()),
+            workdir=Path(_WORKDIR.value or _default_workdir(method)),
             source=source,
             mask=_MASK.value,
             seed=_SEED.value,
@@ -101,17 +102,22 @@ def _evaluate() -> int:
     )
 
 
-def _default_workdir() -> Path:
-    """A folder for this data set, mask and method.
+def _default_workdir(method: Method) -> Path:
+    """A folder for this data set, mask, model and method.
 
-    Other settings (a model, a seed) want a ``--workdir`` of their own.
+    Other settings (a seed, steps) want a ``--workdir`` of their own.
     """
-    method = method_flags.METHOD.value
-    if method == "latent":
-        method = search_flags.SEARCH.value
-    dataset = re.sub(r"[^A-Za-z0-9._-]+", "_", _DATASET.value).strip("_")
-    names = [dataset, _SPLIT.value, _MASK.value, method]
-    return Path("outputs", "evaluate", "-".join(names))
+    # Names of models as they are given: files in two folders may have one name.
+    dataset, model = (
+        re.sub(r"[^A-Za-z0-9._-]+", "_", value).strip("_")
+        for value in (_DATASET.value, _MODEL.value)
+    )
+    way = method.search.name if method.name == "latent" else method.name
+    return Path(
+        "outputs",
+        "evaluate",
+        "-".join([dataset, _SPLIT.value, _MASK.value, model, way]),
+    )
 
 
 if __name__ == "__main__":

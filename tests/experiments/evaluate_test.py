@@ -237,6 +237,31 @@ def test_the_fills_that_know_nothing(evaluate, pictures, tmp_path):
     assert figures[0]["psnr"] != figures[1]["psnr"]
 
 
+def test_each_model_and_method_has_a_folder_of_its_own(
+    program, tiny_model_file, pictures, tmp_path
+):
+    """By default; that of a search is named after the one that suits the model."""
+    (tmp_path / "other").mkdir()
+    for place in ("", "other/"):
+        shutil.copy(tiny_model_file, tmp_path / place / "tiny.safetensors")
+        for arguments in (["--steps=2"], ["--method=harmonic"]):
+            program(
+                "evaluate",
+                f"--dataset=images:{pictures}",
+                f"--model={place}tiny.safetensors",
+                "--limit=2",
+                *arguments,
+                cwd=tmp_path,
+            )
+    found = [path.name for path in (tmp_path / "outputs" / "evaluate").iterdir()]
+    assert sorted(name.partition("-test-center-")[2] for name in found) == [
+        "other_tiny.safetensors-fast",
+        "other_tiny.safetensors-harmonic",
+        "tiny.safetensors-fast",
+        "tiny.safetensors-harmonic",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
