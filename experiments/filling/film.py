@@ -8,7 +8,8 @@ from PIL import Image
 
 _SHOWN = 48  # Iterates.
 _SIDE = 256  # Least side in pixels.
-_FIRST, _EACH, _LAST = 700, 60, 2000  # Milliseconds that a picture is shown.
+# Milliseconds that the hole is shown, the whole course of the search, and the result.
+_HOLE, _COURSE, _RESULT = 700, 3000, 2000
 
 
 def iterates(steps: int) -> np.ndarray:
@@ -24,11 +25,14 @@ def encode(
 
     Args:
       masked: ``[S, S, 3]`` uint8.
-      course: ``[S, S, 3]`` uint8 each, completed images at iterates of the search.
+      course: ``[S, S, 3]`` uint8 each, completed images at iterates of the search; at
+        least one.
       completed: ``[S, S, 3]`` uint8.
     """
     shown = [_enlarged(each) for each in [masked, *course, completed]]
-    durations = [_FIRST, *[_EACH] * len(course), _LAST]
+    # Few iterates are each shown for longer, so that one can watch short searches, too.
+    each = _COURSE // len(course)
+    durations = [_HOLE, *[each] * len(course), _RESULT]
     file = io.BytesIO()
     shown[0].save(
         file,
