@@ -89,9 +89,10 @@ def main() -> int:
         )
 
     # --- Inputs ----------------------------------------------------------------------
+    located = given.locate(_DATASET.value)
     folder = program.make_folder(Path(inputs))
     masks = [mask] if mask else list(given.masks)
-    scoring.write_inputs(folder, given, given.locate(_DATASET.value), masks)
+    scoring.write_inputs(folder, given, located, masks)
     print(f"look at {folder}: {len(given)} pictures, {', '.join(masks)}")
     return 0
 
@@ -104,11 +105,13 @@ def _score(given: PictureSet, mask: str, folder: Path) -> int:
     if results is not None:
         tables.around_tables(results)
     files = scoring.find(folder, given)
+    tables.check_table(comparison_flags.workdir(given.version), given.version)
+    located = given.locate(_DATASET.value)
     workdir = comparison_flags.make_workdir()
     with program.lock(workdir):
+        # Once more, as another run may have written it until now.
         table = tables.check_table(workdir, given.version)
         # --- Score -------------------------------------------------------------------
-        located = given.locate(_DATASET.value)
         result = scoring.score(given, located, mask, files, name)
         if result is None:
             return 2

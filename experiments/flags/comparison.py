@@ -1,5 +1,6 @@
 """The flags of a comparison, shared by the programs that read or add to its table."""
 
+import os
 from pathlib import Path
 
 from absl import flags
@@ -27,7 +28,7 @@ def workdir(benchmark: str | None) -> Path:
       benchmark: Version of the benchmark that it is of, or None.
     """
     default = f"benchmark-{benchmark}" if benchmark else "compare"
-    return Path(_WORKDIR.value or Path("outputs", default))
+    return Path(os.path.expanduser(_WORKDIR.value or Path("outputs", default)))
 
 
 def make_workdir() -> Path:

@@ -265,7 +265,19 @@ def test_one_line_says_what_is_wrong(
     program, noise_folder, tmp_path, arguments, message
 ):
     one_line(program("score", *arguments, cwd=tmp_path, check=False), message)
-    assert not (tmp_path / "outputs").exists()
+    # Nor does it leave an empty folder behind.
+    assert list(tmp_path.iterdir()) == [noise_folder]
+
+
+def test_pictures_that_are_not_there_leave_no_empty_folder(
+    program, noise_folder, tmp_path
+):
+    (noise_folder / "00.png").rename(noise_folder / "00016.png")
+    wanted = "--completed=noise", "--mask=half", "--dataset=images:noise"
+    said = program("score", "--set=svhn", *wanted, cwd=tmp_path, check=False)
+    assert said.returncode == 2
+    assert "of the benchmark's 256 pictures are not there" in said.stderr
+    assert list(tmp_path.iterdir()) == [noise_folder]
 
 
 def test_tables_of_different_pictures_are_not_mixed(program, noise_folder, tmp_path):
