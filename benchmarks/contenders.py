@@ -29,7 +29,7 @@ class Contender:
     first_passes: Callable[[Model], float]
 
 
-def _of(config: SearchConfig) -> Contender:
+def _contender(config: SearchConfig) -> Contender:
     def make(model: Model) -> strategies.Strategy:
         return strategies.make_strategy(config, model.latents)
 
@@ -47,26 +47,26 @@ def _of(config: SearchConfig) -> Contender:
 def _short(steps: int, rate: float, **changes: Any) -> Contender:
     """A short search that evaluates the discriminator at every 16th step."""
     config = SearchConfig(steps=steps, learning_rate=rate, prior_every=16, **changes)
-    return _of(config)
+    return _contender(config)
 
 
 def _newton(steps: int) -> Contender:
     """Newton's steps, free to leave the start."""
     config = dataclasses.replace(SEARCHES["map"], steps=steps, start_weight=0.0)
-    return _of(config)
+    return _contender(config)
 
 
 def _fast(steps: int) -> Contender:
-    return _of(dataclasses.replace(SEARCHES["fast"], steps=steps))
+    return _contender(dataclasses.replace(SEARCHES["fast"], steps=steps))
 
 
 _TURNED = {"principal": True, "schedule": "root"}
 _PROJECTED = {**_TURNED, "projected": True}
 
 CONTENDERS = {
-    **{name: _of(config) for name, config in SEARCHES.items()},
-    "paper 0.03": _of(SearchConfig(learning_rate=0.03)),
-    "no prior": _of(SearchConfig(prior_every=16)),
+    **{name: _contender(config) for name, config in SEARCHES.items()},
+    "paper 0.03": _contender(SearchConfig(learning_rate=0.03)),
+    "no prior": _contender(SearchConfig(prior_every=16)),
     "cosine 100": _short(100, 0.3, schedule="cosine"),
     "cosine 100 with beta1 0.8": _short(100, 0.3, schedule="cosine", beta1=0.8),
     "cosine 100 from 256 starts": _short(100, 0.3, schedule="cosine", starts=256),
@@ -75,9 +75,9 @@ CONTENDERS = {
     "principal 200": _short(200, 0.6, **_TURNED),
     "projected 100": _short(100, 0.6, **_PROJECTED),
     "projected 200": _short(200, 0.6, **_PROJECTED),
-    "fast from 1 start": _of(dataclasses.replace(SEARCHES["fast"], starts=1)),
+    "fast from 1 start": _contender(dataclasses.replace(SEARCHES["fast"], starts=1)),
     **{f"newton {steps}": _newton(steps) for steps in (10, 20, 30, 60)},
-    "adam 30 from the guess": _of(
+    "adam 30 from the guess": _contender(
         SearchConfig(30, 0.1, 0.0, schedule="cosine", guesses=True)
     ),
     "fast 50": _fast(50),
