@@ -40,7 +40,7 @@ _OURS = _Kind("the model: a search, or its guess", "#0072B2", "o")
 _NETWORK = _Kind("a network trained to fill holes", "#D55E00", "s")
 _TRAINING = _Kind("training images", "#007A5A", "^")
 _PICTURE = _Kind("the picture alone", "#555555", "D")
-_ELSEWHERE = _Kind("made elsewhere", "#AA4499", "P")
+_ELSEWHERE = _Kind("another program", "#AA4499", "P")
 _KINDS = (_OURS, _NETWORK, _TRAINING, _PICTURE, _ELSEWHERE)
 
 _DPI = 180  # Twice what pages show.

@@ -89,7 +89,7 @@ def test_a_point_of_fewer_images_is_hollow_and_says_so():
     assert kinds == [
         "the model: a search, or its guess",
         "the picture alone",
-        "made elsewhere",
+        "another program",
     ]
 
 
