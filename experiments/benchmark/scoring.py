@@ -19,6 +19,8 @@ from inpaint_jax.data.files import file_name
 from inpaint_jax.data.pictures import ImageError, Picture, list_pictures, read_picture
 
 _SHOWN = 3  # Reasons that are printed; the result has them all.
+# Pictures from one move of the progress bar to the next: they keep all threads at work.
+_AT_ONCE = 16
 
 
 class Files(NamedTuple):
@@ -78,9 +80,8 @@ def score(
         return _measure(given, located, mask, index, files.only(given.ids[index]))
 
     scored, failed = [], []
-    step = 16
-    for start in tqdm(range(0, len(given), step), "scoring", disable=None):
-        indices = range(start, min(start + step, len(given)))
+    for start in tqdm(range(0, len(given), _AT_ONCE), "scoring", disable=None):
+        indices = range(start, min(start + _AT_ONCE, len(given)))
         for index, found in zip(
             indices, batches.read_all(attempt, indices), strict=True
         ):
