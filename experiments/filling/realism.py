@@ -1,7 +1,9 @@
 """How real completed pictures look: one by one, and all of them as a set."""
 
+import functools
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +13,32 @@ from inpaint_jax.quality import dists, identity, perceptual, separation, sets
 
 _LEAST = 4  # Images of which each half has a covariance.
 
-OF_PAIRS = ("lpips", "lpips_hole", "lpips_vgg", "dists")
+OF_PAIRS = ("lpips", "lpips_vgg", "dists")
 """Figures of single images that networks see, averaged."""
+
+AROUND_HOLES = ("lpips_hole",)
+"""The same of what is around a hole."""
 
 OF_SETS = ("kid_vgg", "frechet_vgg")
 """Distances of what a network sees in sets of images."""
 
 OF_A_JUDGE = ("u_ids_vgg", "p_ids_vgg")
 """How often a linear judge takes completed images for whole ones."""
+
+OF_FACES = ("identity_distance",)
+"""How far a completed face is from the same person's."""
+
+
+class _LackError(ValueError):
+    """The images do not have what a figure takes."""
+
+
+_REASONS = (
+    _LackError,
+    perceptual.PerceptualError,
+    separation.SeparationError,
+    identity.IdentityError,
+)
 
 
 class Measured(NamedTuple):
@@ -62,39 +82,28 @@ def measure(
       originals. A distance may be below that: each completed image shares what was
       known with its original.
     """
-    figures: dict[str, Any] = {"swd": _sliced(completed, originals)}
+    pair, size = (completed, originals), completed.shape[1]
+    # What VGG16 sees, once for all that is computed from it.
+    seen = functools.cache(lambda: tuple(map(perceptual.describe, pair)))
+    groups: dict[tuple[str, ...], Callable[[], dict[str, Any]]] = {
+        OF_PAIRS: lambda: _of_pairs(*pair),
+        AROUND_HOLES: lambda: _around_holes(*pair, masks),
+        OF_SETS: lambda: _of_sets(*seen()),
+        OF_A_JUDGE: lambda: _of_a_judge(*seen()),
+    }
+    figures: dict[str, Any] = {"swd": _sliced(*pair)}
     not_computed: dict[str, str] = {}
-
-    def lacking(names: Iterable[str], reason: object) -> None:
-        not_computed.update(dict.fromkeys(names, str(reason)))
-
-    of_networks = (*OF_PAIRS, *OF_SETS, *OF_A_JUDGE)
-    if completed.shape[1] < perceptual.LEAST:
-        size = completed.shape[1]
-        lacking(of_networks, f"it takes {perceptual.LEAST} pixels, not {size}")
-    else:
-        try:
-            figures |= _of_pairs(completed, originals)
-            around = perceptual.hole_distances(completed, originals, masks)
-            if np.isnan(around).all():
-                lacking(["lpips_hole"], "no image has a hole")
-            else:
-                figures["lpips_hole"] = _mean(around[~np.isnan(around)])
-            seen, real = (perceptual.describe(each) for each in (completed, originals))
-            if len(real) < _LEAST:
-                lacking(OF_SETS, f"it takes {_LEAST} images, not {len(real)}")
-            else:
-                figures |= _of_sets(seen, real)
-            figures |= _of_a_judge(seen, real)
-        except perceptual.PerceptualError as error:
-            lacking(of_networks, error)
-        except separation.SeparationError as error:
-            lacking(OF_A_JUDGE, error)
+    if size < perceptual.LEAST:
+        reason = f"it takes {perceptual.LEAST} pixels, not {size}"
+        not_computed = dict.fromkeys(itertools.chain(*groups), reason)
+        groups = {}
     if places is not None:
+        groups[OF_FACES] = lambda: _of_faces(*pair, places)
+    for names, compute in groups.items():
         try:
-            figures["identity_distance"] = _identity(completed, originals, places)
-        except identity.IdentityError as error:
-            lacking(["identity_distance"], error)
+            figures |= compute()
+        except _REASONS as error:
+            not_computed |= dict.fromkeys(names, str(error))
     return Measured(figures, not_computed)
 
 
@@ -132,7 +141,19 @@ def _of_pairs(completed: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
     }
 
 
+def _around_holes(
+    completed: np.ndarray, originals: np.ndarray, masks: np.ndarray
+) -> dict[str, Any]:
+    each = perceptual.hole_distances(completed, originals, masks)
+    has_hole = ~np.isnan(each)
+    if not has_hole.any():
+        raise _LackError("no image has a hole")
+    return {"lpips_hole": _mean(each[has_hole])}
+
+
 def _of_sets(seen: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+    if len(real) < _LEAST:
+        raise _LackError(f"it takes {_LEAST} images, not {len(real)}")
     count, of_halves = {"n": len(seen)}, (real[0::2], real[1::2])
     return {
         "kid_vgg": count
@@ -159,7 +180,7 @@ def _of_a_judge(seen: np.ndarray, real: np.ndarray) -> dict[str, Any]:
     return figures
 
 
-def _identity(
+def _of_faces(
     completed: np.ndarray, originals: np.ndarray, places: np.ndarray
 ) -> dict[str, Any]:
     seen, real = (identity.describe(each, places) for each in (completed, originals))
@@ -168,7 +189,7 @@ def _identity(
     if len(real) > 1:
         others = np.linalg.norm(np.subtract(*_halves(real)), axis=-1)
         found["others"] = float(others.mean())
-    return found
+    return {"identity_distance": found}
 
 
 def _mean(each: np.ndarray) -> dict[str, Any]:

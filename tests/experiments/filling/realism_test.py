@@ -21,7 +21,10 @@ def blurred(images, radius):
 
 
 PLACES = faces.places_of("celeba64", {})
-OF_NETWORKS = (*realism.OF_PAIRS, *realism.OF_SETS, *realism.OF_A_JUDGE)
+OF_NETWORKS = (
+    *(*realism.OF_PAIRS, *realism.AROUND_HOLES),
+    *(*realism.OF_SETS, *realism.OF_A_JUDGE),
+)
 
 
 def noise(count, size):
