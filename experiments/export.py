@@ -10,7 +10,7 @@ paper's search. ``experiments.train_encoder`` adds encoders to it.
 
 The file of an autoencoder holds the averaged decoder and encoder and the critic, what
 the search needs to know of the decoder's curvature, the recipe, and the figures that
-``experiments.evaluate`` measured with ``--search=map``.
+``experiments.evaluate`` measured with the search that suits it (``--search``).
 
 The file of a context encoder or a VAE holds the averaged network, the recipe and, for a
 context encoder, the figures.
@@ -56,6 +56,13 @@ _FACE = flags.DEFINE_list(
     "For a model of faces: where its frame has the left eye, the right eye and the "
     "middle of the mouth, six shares of the side, x and y of each. With it, faces of "
     "photographs are found and aligned.",
+)
+_SEARCH = flags.DEFINE_enum(
+    "search",
+    None,
+    list(SEARCHES),
+    "The search that suits the model, which --search=auto will mean. Default: map for an "
+    "autoencoder, fast for a DCGAN.",
 )
 _LATEST = flags.DEFINE_bool(
     "latest", False, "Take the newest checkpoint, even if an earlier one scored better."
@@ -103,6 +110,8 @@ def main() -> int:
     searched = run.kind in pretrained.KINDS
     if not searched and quality is not None:
         raise program.UsageError(f"--quality is of a generator, not of a {run.kind}")
+    if not searched and _SEARCH.value:
+        raise program.UsageError(f"--search is of a generator, not of a {run.kind}")
     results = [_read_results(path, run.kind) for path in _RESULTS.value]
     if searched:
         parts = parts_of_run(run, output.stem, {})
@@ -127,9 +136,11 @@ def main() -> int:
     }
     if face is not None:
         metadata["face"] = face
+    if _SEARCH.value:
+        metadata["search"] = _SEARCH.value
     if searched:
-        parts = dataclasses.replace(_with_metric(parts), metadata=metadata)
-        save_model(output, parts)
+        parts = dataclasses.replace(parts, metadata=metadata)
+        save_model(output, _with_metric(parts))
     else:
         save_competitor(output, competitor_of_run(run, output.stem, metadata))
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, {steps} steps")
@@ -180,7 +191,7 @@ def _read_quality(path: str) -> _Measured:
 def _read_results(path: str, kind: str) -> _Measured:
     """The means of the figures in an evaluation of a model of this kind."""
     method = "latent" if kind in pretrained.KINDS else kind
-    search = "map" if kind == "autoencoder" else "paper"
+    search = (_SEARCH.value or "map") if kind == "autoencoder" else "paper"
     try:
         results = json.loads(Path(path).read_text())
         found, config = results["figures"], results["config"]

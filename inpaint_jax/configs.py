@@ -157,6 +157,17 @@ class RefineConfig:
             raise ValueError(f"trust must be >= 0, not {self.trust}")
 
 
+_MAP = SearchConfig(
+    steps=20,
+    learning_rate=0.15,
+    schedule="root",
+    beta1=0.85,
+    prior_weight=0.0,
+    guesses=True,
+    newton=True,
+    latent_weight=0.1,
+    start_weight=0.2,
+)
 SEARCHES = {
     "paper": SearchConfig(),
     "fast": SearchConfig(
@@ -169,18 +180,9 @@ SEARCHES = {
         principal=True,
         projected=True,
     ),
-    "map": SearchConfig(
-        steps=20,
-        learning_rate=0.15,
-        schedule="root",
-        beta1=0.85,
-        prior_weight=0.0,
-        guesses=True,
-        newton=True,
-        latent_weight=0.1,
-        start_weight=0.2,
-    ),
+    "map": _MAP,
+    "far": dataclasses.replace(_MAP, start_weight=0.03),
 }
 """Search configurations by name: the paper's; a faster one, for the paper's networks;
-and the most probable latent (maximum a posteriori), for models of a normal latent space
-with an encoder."""
+and two for models of a normal latent space with an encoder, which look for the most
+probable latent (maximum a posteriori), near the encoder's guess or further from it."""

@@ -16,9 +16,10 @@ SEARCH = flags.DEFINE_enum(
     "search",
     AUTO,
     [AUTO, *SEARCHES],
-    "Search configuration: the paper's; a faster one; map, the most probable latent, "
-    "for models with an encoder and a normal latent space; or auto, the one that suits "
-    "the model. It gives the values that the search's other flags leave out.",
+    "Search configuration: the paper's; a faster one; map, the most probable latent "
+    "near the encoder's guess, for models with an encoder and a normal latent space; "
+    "far, the same further from the guess; or auto, the one that suits the model. It "
+    "gives the values that the search's other flags leave out.",
 )
 _STEPS = flags.DEFINE_integer("steps", None, "Number of updates of the latent.")
 _LEARNING_RATE = flags.DEFINE_float(

@@ -80,7 +80,8 @@ class Parts:
         an ``autoencoder.Encoder``.
       metric: Metric of the generator, or None.
       latents: The latent space; None: the paper's box.
-      metadata: JSON values: data, crop, steps, date, figures.
+      metadata: JSON values: data, crop, steps, date, figures; ``search``, a name in
+        ``SEARCHES``, if another suits the model than others of its kind.
       kind: Kind of the networks: ``dcgan`` or ``autoencoder``.
     """
 
@@ -106,6 +107,8 @@ def read_parts(name: str | Path) -> Parts:
         return _parts_of_run(path)
     kind, nested, architecture, metadata = files.read(path, *KINDS)
     encoders = nested.get("encoders", {})
+    if metadata.get("search") not in (None, *SEARCHES):
+        raise ModelError(f"{path}: there is no search {metadata['search']!r}")
     return Parts(
         path.stem,
         architecture,
@@ -182,7 +185,7 @@ def make_model(parts: Parts, *, precision: str = "float32") -> Model:
         correctors=correctors,
         metric=parts.metric,
         halves=halves,
-        search=_SEARCH[parts.kind],
+        search=parts.metadata.get("search", _SEARCH[parts.kind]),
         name=parts.name,
         metadata=Metadata(parts.metadata),
     )

@@ -106,6 +106,10 @@ def test_its_file_completes_pictures(program, faces, trained, tmp_path):
     for measured in (of_run / "metrics.json", results):
         given = (f"--output={output}", f"--results={measured}")
         program("export", f"--workdir={trained}", *given)
+    said = program(
+        "export", f"--workdir={trained}", *given, "--search=far", check=False
+    )
+    assert "is not of --search=far alone" in said.stderr
     model, run = load_model(output), load_model(trained)
     figures = model.metadata["figures"]["center"]
     assert figures["lpips"] == found["figures"]["lpips"]["mean"]

@@ -10,12 +10,14 @@ import safetensors.numpy
 from conftest import AUTOENCODER, TINY
 
 import inpaint_jax
+from inpaint_jax.configs import SEARCHES
 from inpaint_jax.latents import Uniform
 from inpaint_jax.networks.dcgan import Discriminator, Encoder, Generator
 from inpaint_jax.pretrained import (
     ModelError,
     digest,
     load_model,
+    make_model,
     model_names,
     read_parts,
     save_model,
@@ -94,6 +96,18 @@ def test_an_autoencoders_folder_has_what_its_search_needs(tmp_path):
     model = load_model(tmp_path)
     assert model.search == "map"
     assert model.metric is not None
+
+
+def test_a_file_names_the_search_that_suits_it(tiny_parts, tmp_path):
+    assert make_model(tiny_parts).search == "fast"
+    path = tmp_path / "model.safetensors"
+    for name in ("paper", "another"):
+        save_model(path, replace(tiny_parts, metadata={"search": name}))
+        if name in SEARCHES:
+            assert load_model(path).search == name
+        else:
+            with pytest.raises(ModelError, match="there is no search 'another'"):
+                load_model(path)
 
 
 def test_the_networks_compute_in_the_precision_asked_for(tiny_model_file):
