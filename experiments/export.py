@@ -61,8 +61,8 @@ _SEARCH = flags.DEFINE_enum(
     "search",
     None,
     list(SEARCHES),
-    "The search that suits the model, which --search=auto will mean. Default: map for an "
-    "autoencoder, fast for a DCGAN.",
+    "The search that suits the model, which --search=auto will mean. Default: map for "
+    "an autoencoder, fast for a DCGAN.",
 )
 _LATEST = flags.DEFINE_bool(
     "latest", False, "Take the newest checkpoint, even if an earlier one scored better."
