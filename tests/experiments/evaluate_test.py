@@ -176,7 +176,7 @@ def test_faces_prepared_by_tensorflow_datasets(program, tmp_path):
         cwd=tmp_path,
     )
     assert "3 images, 0 failed" in result.stdout
-    folder = tmp_path / "outputs" / "evaluate" / "celeb_a-test-random80-auto"
+    folder = tmp_path / "outputs" / "evaluate" / "celeb_a-test-random80-faces-map"
     assert [row["id"] for row in rows(folder)] == [f"test-{i:06d}" for i in range(3)]
     assert all((folder / "completed" / row["file"]).exists() for row in rows(folder))
 
