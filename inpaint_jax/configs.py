@@ -23,6 +23,30 @@ def check_counts(config: Any, *names: str) -> None:
             raise ValueError(f"{name} must be at least 1, not {value}")
 
 
+def check_positive(config: Any, *names: str) -> None:
+    """Checks that fields of a configuration are finite and above 0.
+
+    Raises:
+      ValueError: A field is not; the message names it.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 < value < float("inf"):  # NaN is neither.
+            raise ValueError(f"{name} must be > 0, not {value}")
+
+
+def check_not_negative(config: Any, *names: str) -> None:
+    """Checks that fields of a configuration are finite and at least 0.
+
+    Raises:
+      ValueError: A field is not; the message names it.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be >= 0, not {value}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Architecture:
     """The size of a DCGAN.
@@ -109,11 +133,8 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_counts(self, "steps", "prior_every", "starts", "window")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
-        for name in ("prior_weight", "latent_weight", "start_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+        check_positive(self, "learning_rate")
+        check_not_negative(self, "prior_weight", "latent_weight", "start_weight")
         if self.window % 2 == 0:
             raise ValueError(f"window must be odd, not {self.window}")
         if self.schedule not in get_args(Schedule):
@@ -151,10 +172,8 @@ class RefineConfig:
 
     def __post_init__(self) -> None:
         check_counts(self, "steps")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be > 0, not {self.learning_rate}")
-        if not 0 <= self.trust < float("inf"):
-            raise ValueError(f"trust must be >= 0, not {self.trust}")
+        check_positive(self, "learning_rate")
+        check_not_negative(self, "trust")
 
 
 _MAP = SearchConfig(

@@ -8,7 +8,12 @@ from typing import Any, ClassVar, Protocol, get_args
 
 from jax.typing import DTypeLike
 
-from inpaint_jax.configs import Architecture, check_counts
+from inpaint_jax.configs import (
+    Architecture,
+    check_counts,
+    check_not_negative,
+    check_positive,
+)
 from inpaint_jax.networks.precision import PRECISIONS
 
 GENERATOR_LOSSES = ("non_saturating", "saturating")
@@ -52,8 +57,7 @@ def check_common(recipe: Recipe) -> None:
         raise ValueError("batch_size must be at least 2: BatchNorm needs a batch")
     if recipe.seed < 0:
         raise ValueError(f"seed must be at least 0, not {recipe.seed}")
-    if not 0 < recipe.learning_rate < float("inf"):
-        raise ValueError(f"learning_rate must be > 0, not {recipe.learning_rate}")
+    check_positive(recipe, "learning_rate")
     for name in ("beta1", "ema_decay"):
         value = getattr(recipe, name, 0.0)
         if not 0 <= value < 1:
@@ -135,9 +139,8 @@ class TrainConfig:
                 f"batch_norm_groups must divide batch_size {self.batch_size} into "
                 f"parts of at least 2, not {groups}"
             )
-        value = self.discriminator_learning_rate
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"discriminator_learning_rate must be > 0, not {value}")
+        if self.discriminator_learning_rate is not None:
+            check_positive(self, "discriminator_learning_rate")
         if self.generator_loss not in GENERATOR_LOSSES:
             raise ValueError(
                 f"generator_loss must be one of {', '.join(GENERATOR_LOSSES)}, "
@@ -208,15 +211,14 @@ class AutoencoderConfig:
                 f"batch_size must be a multiple of 8, not {self.batch_size}: an eighth "
                 "of the images goes to each part of the work"
             )
-        for name in (
+        check_not_negative(
+            self,
             "perceptual_weight",
             "completion_weight",
             "adversarial_weight",
             "completion_adversarial_weight",
             "penalty",
-        ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be >= 0, not {getattr(self, name)}")
+        )
 
     @property
     def dtype(self) -> DTypeLike | None:
