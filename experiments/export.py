@@ -20,7 +20,6 @@ import dataclasses
 import datetime
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,8 +120,10 @@ def main() -> int:
     else:
         weights = files.digest(competitor_of_run(run, output.stem).variables)
         searched_with = weights
-    _check_weights([] if quality is None else [quality], weights)
-    _check_weights(results, searched_with)
+    if quality is not None:
+        _check_weights(quality, weights)
+    for each in results:
+        _check_weights(each, searched_with)
     fields = [field.name for field in dataclasses.fields(KINDS[run.kind])]
     gone = [name for name in recipes.GONE if run.config.get(name)]
     metadata = {
@@ -215,15 +216,14 @@ def _read_results(path: str, kind: str) -> _Measured:
     return _Measured(path, config.get("weights"), figures, mask)
 
 
-def _check_weights(measured: Sequence[_Measured], weights: str) -> None:
+def _check_weights(measured: _Measured, weights: str) -> None:
     """Refuses figures that were not measured with the weights to export."""
-    for each in measured:
-        if each.weights != weights:
-            raise program.UsageError(
-                f"{each.path} was measured with other weights than those of this "
-                "checkpoint: measure the work folder, or a file that was exported from "
-                "it, again"
-            )
+    if measured.weights != weights:
+        raise program.UsageError(
+            f"{measured.path} was measured with other weights than those of this "
+            "checkpoint: measure the work folder, or a file that was exported from it, "
+            "again"
+        )
 
 
 if __name__ == "__main__":
