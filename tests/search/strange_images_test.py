@@ -54,23 +54,23 @@ def model():
     return load_model("celeba64")
 
 
-def losses(model, search):
+def losses(model, config, searches_of_each=SEARCHES_OF_EACH):
     """``[4]`` the mean loss of each image's searches."""
     found = inpaint(
         model,
-        np.repeat(strange_images(), SEARCHES_OF_EACH, 0),
-        np.repeat(strange_masks(), SEARCHES_OF_EACH, 0),
-        jax.random.split(jax.random.key(3), SEARCHES_OF_EACH.sum()),
-        config=SEARCHES[search],
+        np.repeat(strange_images(), searches_of_each, 0),
+        np.repeat(strange_masks(), searches_of_each, 0),
+        jax.random.split(jax.random.key(3), searches_of_each.sum()),
+        config=config,
         guided=True,
     )
-    starts = np.cumsum(SEARCHES_OF_EACH) - SEARCHES_OF_EACH
-    return np.add.reduceat(found.losses.total, starts) / SEARCHES_OF_EACH
+    starts = np.cumsum(searches_of_each) - searches_of_each
+    return np.add.reduceat(found.losses.total, starts) / searches_of_each
 
 
 @pytest.fixture(scope="module")
 def of_the_paper(model):
-    return losses(model, "paper")
+    return losses(model, SEARCHES["paper"])
 
 
 def assert_not_worse(found, expected):
@@ -81,29 +81,24 @@ def assert_not_worse(found, expected):
 @pytest.mark.slow
 @pytest.mark.networks
 def test_strange_images_under_strange_masks(model, of_the_paper):
-    assert_not_worse(losses(model, "fast"), of_the_paper)
+    assert_not_worse(losses(model, SEARCHES["fast"]), of_the_paper)
 
 
 @pytest.mark.slow
 @pytest.mark.networks
 def test_encoders_that_mislead(model, of_the_paper):
     misled = replace(model, correctors=(lambda seen: jnp.full(100, 5.0),))
-    assert_not_worse(losses(misled, "fast"), of_the_paper)
+    assert_not_worse(losses(misled, SEARCHES["fast"]), of_the_paper)
 
 
 @pytest.mark.slow
 @pytest.mark.networks
-@pytest.mark.parametrize("name", ["faces"])
+@pytest.mark.parametrize("name", ["faces", "house_numbers"])
 def test_newton_on_strange_images_under_strange_masks(name):
-    def loss(config):
-        keys = jax.random.split(jax.random.key(3), len(SEARCHES_OF_EACH))
-        pictures = strange_images(), strange_masks()
-        found = inpaint(load_model(name), *pictures, keys, config=config, guided=True)
-        return np.asarray(found.losses.total)
-
-    newton = SEARCHES["map"]
-    # The paper's steps for the same objective, from the same guess, at the rate that
-    # is best for these models.
+    model, once = load_model(name), np.ones(4, int)  # A search begins at the guess.
+    newton = SEARCHES[model.search]
+    # The paper's steps for the same objective, at the rate that is best for these
+    # models.
     adam = replace(
         newton,
         newton=False,
@@ -112,4 +107,4 @@ def test_newton_on_strange_images_under_strange_masks(name):
         schedule="constant",
         beta1=0.9,
     )
-    assert_not_worse(loss(newton), loss(adam))
+    assert_not_worse(losses(model, newton, once), losses(model, adam, once))
