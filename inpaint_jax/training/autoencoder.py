@@ -296,7 +296,9 @@ def _forward(
         away = solve_triangular(factor, away, lower=True)
         improbable = jnp.square(away).sum(0).mean() / 2
         apart = mean - codes.mean
-        moments = Codes(mean.mean(0), apart.T @ apart / half)
+        # Exact, as its triangular factor is wanted.
+        squares = jnp.matmul(apart.T, apart, precision=jax.lax.Precision.HIGHEST)
+        moments = Codes(mean.mean(0), squares / half)
         cost = (divergence + improbable / 2) / shown.whole[0].size
         parts = Decoded(*jnp.split(decoded, [half, 2 * half]))
         return (parts, cost), (d_stats, e_stats, divergence, moments)
