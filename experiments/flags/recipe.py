@@ -94,8 +94,8 @@ _OVERRIDES = (
     flags.DEFINE_float(
         "completion_adversarial_weight",
         None,
-        "Weight of an autoencoder's adversarial loss for completed images, reached at "
-        "the step --settled.",
+        "Weight of an autoencoder's adversarial loss for completed images. A tenth of "
+        "it counts until the step --settled, all of it from twice as many steps on.",
     ),
     flags.DEFINE_integer(
         "settled",

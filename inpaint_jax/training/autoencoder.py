@@ -35,6 +35,8 @@ from inpaint_jax.training.updates import Network
 
 _WARM_UP = 200
 """Steps in which the learning rate rises."""
+_AT_FIRST = 0.1
+"""Share of the critic's weight for completed images that counts at first."""
 
 
 class AutoencoderState(NamedTuple):
@@ -197,7 +199,7 @@ def _train_step(
         # Each against a real one (Jolicoeur-Martineau, 2019).
         doubt = jax.nn.softplus(judge(critic, real) - judge(critic, fake))
         completed, others = jnp.split(doubt, 2)
-        grown = jnp.minimum((state.step + 1) / config.settled, 1)
+        grown = _grown(state.step, config.settled)
         completed = grown * config.completion_adversarial_weight * completed.mean()
         return (completed + config.adversarial_weight * others.mean()) / 2
 
@@ -331,6 +333,14 @@ def _draw_mask(key: jax.Array, size: int) -> jax.Array:
     key_masks, key_choice = jax.random.split(key)
     each = masks.masks_in_turn(MASKS, key_masks, len(MASKS), (size, size))
     return each[jax.random.randint(key_choice, (), 0, len(MASKS), jnp.int32)]
+
+
+def _grown(step: jax.Array, settled: int) -> jax.Array:
+    """The share of ``completion_adversarial_weight`` that counts after ``step`` steps.
+
+    With more at first the critic runs ahead, and the images only get worse.
+    """
+    return jnp.clip((step - settled) / settled, _AT_FIRST, 1)
 
 
 def _optimizer(config: AutoencoderConfig) -> optax.GradientTransformation:

@@ -164,16 +164,18 @@ class AutoencoderConfig:
       batch_size: Images per step, a multiple of 8 for each device.
       learning_rate: Adam's greatest step size. It rises over the first 200 steps, and
         falls with one over the root of the step number from ``settled`` on.
-      settled: Step from which the learning rate falls, and until which
-        ``completion_adversarial_weight`` grows.
+      settled: Step from which the learning rate falls, and from which
+        ``completion_adversarial_weight`` grows; it is reached at twice as many.
       beta1: Decay of Adam's first moment.
       perceptual_weight: Weight of the perceptual distance of an image seen whole,
         beside the negative log likelihood in nats a pixel's channel.
       completion_weight: The same for a completed image.
       adversarial_weight: Weight of the critic's loss of images seen whole, and sampled.
       completion_adversarial_weight: The same for a completed image. Only where it is
-        about as strong as the perceptual distance do invented faces get eyes. It grows
-        in proportion to the steps: early on the critic only leads astray.
+        about as strong as the perceptual distance do invented faces get eyes. A tenth
+        of it counts until the step ``settled``: early on the critic only leads astray.
+        So does a critic that knows the images by heart: with a few thousand of them
+        less is more.
       penalty: Weight of the critic's squared slope, at real images and at others.
       ema_decay: Decay per step of the weights' moving average, after warm-up.
       flip: Whether images are mirrored at random.

@@ -196,6 +196,25 @@ def test_the_critic_moves_the_decoder(weight):
     assert not np.array_equal(one["components"], two["components"])
 
 
+def test_the_critic_has_little_to_say_until_training_has_settled():
+    def gradient(settled, weight):
+        config = replace(
+            AUTOENCODER, settled=settled, completion_adversarial_weight=weight
+        )
+        state = init()._replace(step=jnp.int32(150))
+        state, _ = autoencoder.train_step(state, batch(0), DISTANCE, config=config)
+        return jax.tree.leaves(state.decoder.optimizer[0].mu)
+
+    grown, growing, at_first = (
+        gradient(75, 2.0),
+        gradient(100, 4.0),
+        gradient(200, 20.0),
+    )
+    for found in (growing, at_first):
+        for a, b in zip(found, grown, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
