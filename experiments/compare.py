@@ -46,8 +46,8 @@ _MASKS = flags.DEFINE_list("masks", list(MASKS), "Names of masks to compare unde
 _METHODS = flags.DEFINE_list(
     "methods",
     list(COLUMNS),
-    "Names of methods to compare. Those of an autoencoder are left out for data sets "
-    "that name none.",
+    "Names of methods to compare. Those that need a network are left out for data sets "
+    "that have none.",
 )
 _LIMIT = flags.DEFINE_integer(
     "limit", 256, "Number of test images for each cell, the first ones.", lower_bound=1
@@ -166,8 +166,8 @@ def _refuse_without_model(cases: Sequence[Case], methods: Sequence[str]) -> None
     for name in methods:
         if not any(case.offers(COLUMNS[name]) for case in cases):
             raise program.UsageError(
-                f"--methods={name}: no data set of --comparison names an "
-                f"{COLUMNS[name].model}"
+                f"--methods={name}: no data set of --comparison has the network that "
+                f"it needs: {COLUMNS[name].network}"
             )
 
 

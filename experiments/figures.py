@@ -54,7 +54,8 @@ class Plate(NamedTuple):
 
     Attributes:
       masks: Names of masks, each with a group of rows.
-      methods: Names in ``_COLUMNS``, each with a column.
+      methods: Names in ``_COLUMNS``, each with a column if the data set has the
+        network that it needs.
       rows: Number of rows for each mask.
       case: Index of the data set in the file.
       titles: Titles of columns that differ from those in ``_COLUMNS``.
@@ -91,10 +92,14 @@ def _caption(row: Mapping[str, Any]) -> str:
     return "exact" if row["psnr"] is None else f"{row['psnr']:.1f} dB"
 
 
-_AGAINST_CE = ("context_encoder", "latent")
+_AGAINST_CE = ("context_encoder", "latent", "autoencoder_best")
 _AMPLIFIED = 2.0
 _PLATES = {
-    "1": Plate(("center", "pattern"), ("tv", "low_rank", "patch_match", "latent"), 3),
+    "1": Plate(
+        ("center", "pattern"),
+        ("tv", "low_rank", "patch_match", "latent", "autoencoder_best"),
+        3,
+    ),
     "4": Plate(
         ("center",),
         ("without_prior", "latent"),
@@ -111,8 +116,10 @@ _PLATES = {
         among=16,
         choose=_difference,
     ),
-    "6": Plate(("random80",), ("tv", "low_rank", "latent"), 6),
-    "7": Plate(("center",), ("nearest", "nearest_blended", "latent"), 6),
+    "6": Plate(("random80",), ("tv", "low_rank", "latent", "autoencoder_best"), 6),
+    "7": Plate(
+        ("center",), ("nearest", "nearest_blended", "latent", "autoencoder_best"), 6
+    ),
     "8": Plate(("center", "pattern"), _AGAINST_CE, 4),
     "9": Plate(("random80", "half"), _AGAINST_CE, 4),
     "10": Plate(MASKS, _AGAINST_CE, 2, case=1),
@@ -175,13 +182,14 @@ def _draw_plate(
             f"--comparison, which has {len(cases)}"
         )
     case = cases[plate.case]
+    names = [name for name in plate.methods if case.offers(_COLUMNS[name])]
     rows, captions, labels = [], [], []
     for mask in plate.masks:
         examples = [
             Cell(case, mask, name, _COLUMNS[name], workdir).examples(
                 plate.among or plate.rows
             )
-            for name in plate.methods
+            for name in names
         ]
         # Only images that every method has filled.
         common = set.intersection(*(set(each.ids) for each in examples))
@@ -204,7 +212,7 @@ def _draw_plate(
             rows.append(row)
             captions.append(texts)
             labels.append(f"{mask}, {examples[0].ids[i]}")
-    titles = [plate.titles.get(name, _COLUMNS[name].title) for name in plate.methods]
+    titles = [plate.titles.get(name, _COLUMNS[name].title) for name in names]
     errors_of = [f"error: {title}" for title in titles]
     return sheets.grid(
         rows,

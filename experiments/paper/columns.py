@@ -27,6 +27,13 @@ class Column(NamedTuple):
     candidates: int = 1
     answer: str = "best"
 
+    @property
+    def network(self) -> str | None:
+        """The kind of a data set's network that the method needs, if any."""
+        if self.method in ("latent", "guess"):
+            return self.model
+        return self.method if self.method == "context_encoder" else None
+
 
 _FAST = methods.Search("fast", SEARCHES["fast"])
 _SEVERAL = 8

@@ -42,6 +42,8 @@ MASKS = ("center", "pattern", "random80", "half")
 
 _REQUIRED = {"title", "train", "test"}
 _NETWORKS = {"model", "autoencoder", "context_encoder", "vae"}
+_NONE = "none"
+"""Stands for a network that a data set has not got."""
 _METRICS, _REFUSED = "metrics.json", "refused.json"  # Files in a cell's folder.
 _SEED = 0
 _BATCH_SIZE = 64
@@ -57,7 +59,7 @@ class Case:
       train: Training images, as ``--dataset`` takes them.
       test: Test images, as ``--dataset`` takes them.
       networks: Names or paths of model, context encoder and VAE that differ from
-        ``name``; and of an autoencoder, if there is one.
+        ``name``, or ``none``; and of an autoencoder, if there is one.
       given: The benchmark's pictures, to be found among the test images, and their
         masks; None: the first test images count, and masks are drawn.
     """
@@ -73,14 +75,24 @@ class Case:
         """Name or path of one of ``_NETWORKS``."""
         return self.networks.get(kind, self.name)
 
+    def has(self, kind: str) -> bool:
+        """Whether the data set has one of ``_NETWORKS``."""
+        if kind == "autoencoder":
+            return kind in self.networks
+        return self.networks.get(kind) != _NONE
+
     @functools.cached_property
     def parts(self) -> pretrained.Parts:
-        """The model to be searched, as its file has it."""
-        return pretrained.read_parts(self.network("model"))
+        """The model to be searched, as its file has it.
+
+        Its images have the size of all others. Where there is none, the autoencoder.
+        """
+        kind = "model" if self.has("model") else "autoencoder"
+        return pretrained.read_parts(self.network(kind))
 
     @functools.cached_property
     def model(self) -> Model:
-        """The model to be searched."""
+        """The model of ``parts``."""
         return pretrained.make_model(self.parts)
 
     @functools.cached_property
@@ -100,8 +112,8 @@ class Case:
         return parts, pretrained.make_model(parts)
 
     def offers(self, column: Column) -> bool:
-        """Whether the data set has the model that a column searches."""
-        return column.model == "model" or column.model in self.networks
+        """Whether the data set has the network that a column needs."""
+        return column.network is None or self.has(column.network)
 
     @functools.cached_property
     def training(self) -> methods.Training:
@@ -201,6 +213,8 @@ def _read_case(name: str, table: Any) -> Case:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ValueError(f"[{name}] must be of letters, digits, dots and dashes")
     networks = {kind: table[kind] for kind in _NETWORKS & fields}
+    if networks.get("model") == _NONE and "autoencoder" not in networks:
+        raise ValueError(f"[{name}] has neither a model nor an autoencoder")
     return Case(name, **{field: table[field] for field in _REQUIRED}, networks=networks)
 
 

@@ -169,14 +169,20 @@ def test_slow_methods_get_fewer_images(compare, tmp_path):
     assert f"| harmonic | **{row['psnr']:.2f}** |" in text
 
 
-def test_a_second_model_of_a_data_set_is_searched_beside_the_first(
-    compare, comparison, tiny_parts, tmp_path
-):
+@pytest.fixture(scope="module")
+def newer(tiny_parts, tmp_path_factory):
+    """A model with an encoder."""
     config = encoder.EncoderConfig(tiny_parts.architecture, passes=1)
     trained = encoder.init_state(config).encoders
-    newer, path = tmp_path / "newer.safetensors", tmp_path / "two.toml"
-    save_model(newer, dataclasses.replace(tiny_parts, encoders=trained))
-    text = comparison.read_text()
+    path = tmp_path_factory.mktemp("newer") / "newer.safetensors"
+    save_model(path, dataclasses.replace(tiny_parts, encoders=trained))
+    return path
+
+
+def test_a_second_model_of_a_data_set_is_searched_beside_the_first(
+    compare, comparison, newer, tmp_path
+):
+    path, text = tmp_path / "two.toml", comparison.read_text()
     other = text.replace("[noise]", "[other]").replace("Noise", "Other")
     path.write_text(f'{text}\n        autoencoder = "{newer}"\n{other}')
     methods = "harmonic,autoencoder_mean,autoencoder_guess"
@@ -210,9 +216,30 @@ def test_a_second_model_of_a_data_set_is_searched_beside_the_first(
     )
     assert result.returncode == 2
     assert result.stderr == (
-        "compare: --methods=autoencoder_best: no data set of --comparison names an "
-        "autoencoder\n"
+        "compare: --methods=autoencoder_best: no data set of --comparison has the "
+        "network that it needs: autoencoder\n"
     )
+
+
+def test_a_data_set_without_a_dcgan_or_a_context_encoder(
+    compare, comparison, newer, tmp_path
+):
+    path = tmp_path / "comparison.toml"
+    text = comparison.read_text()
+    given = [line for line in text.splitlines() if "model =" not in line]
+    text = "\n".join([*given, 'model = "none"', 'context_encoder = "none"'])
+    path.write_text(text)
+    workdir = tmp_path / "run"
+    few = f"--comparison={path}", "--masks=center", "--limit=2", "--slow_limit=2"
+    result = compare(workdir, *few, check=False)
+    assert result.returncode == 2
+    assert "[noise] has neither a model nor an autoencoder" in result.stderr
+    path.write_text(text + f'\nautoencoder = "{newer}"')
+    for name, network in (("latent", "model"), ("context_encoder",) * 2):
+        result = compare(workdir, *few, f"--methods={name}", check=False)
+        assert f"has the network that it needs: {network}" in result.stderr
+    compare(workdir, *few, "--methods=autoencoder_guess,mean")
+    assert {name for name, _ in cells(workdir)} == {"autoencoder_guess", "mean"}
 
 
 def test_figures_of_the_first_images(compared):
