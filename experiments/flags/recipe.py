@@ -100,8 +100,9 @@ _OVERRIDES = (
     flags.DEFINE_integer(
         "settled",
         None,
-        "Step from which an autoencoder's learning rate falls. Default: 4000; for a "
-        "short training about a third of its steps.",
+        "Step from which an autoencoder's learning rate falls, and the weight of its "
+        "adversarial loss for completed images grows. Default: 4000; for a short "
+        "training about a third of its steps.",
     ),
     flags.DEFINE_enum(
         "precision",

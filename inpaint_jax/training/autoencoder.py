@@ -340,7 +340,8 @@ def _grown(step: jax.Array, settled: int) -> jax.Array:
 
     With more at first the critic runs ahead, and the images only get worse.
     """
-    return jnp.clip((step - settled) / settled, _AT_FIRST, 1)
+    grown = jnp.clip((step - settled) / settled, 0, 1)
+    return _AT_FIRST + (1 - _AT_FIRST) * grown
 
 
 def _optimizer(config: AutoencoderConfig) -> optax.GradientTransformation:

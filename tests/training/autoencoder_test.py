@@ -206,9 +206,9 @@ def test_the_critic_has_little_to_say_until_training_has_settled():
         return jax.tree.leaves(state.decoder.optimizer[0].mu)
 
     grown, growing, at_first = (
-        gradient(75, 2.0),
-        gradient(100, 4.0),
-        gradient(200, 20.0),
+        gradient(75, 1.1),
+        gradient(100, 2.0),
+        gradient(150, 11.0),
     )
     for found in (growing, at_first):
         for a, b in zip(found, grown, strict=True):
