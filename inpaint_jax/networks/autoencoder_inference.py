@@ -5,6 +5,7 @@ modules of ``autoencoder`` under ``train=False``. Only latents differ: here they
 standard normal, there they are as the encoder finds them in images.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -62,6 +63,10 @@ class EncoderWeights(NamedTuple):
     whiten: jax.Array
 
 
+# A change of coordinates is to be one, also where products round their factors.
+_exact = functools.partial(jnp.tensordot, precision=jax.lax.Precision.HIGHEST)
+
+
 def decoder_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
 ) -> DecoderWeights:
@@ -74,10 +79,10 @@ def decoder_weights(
     linear, params = _linear(variables), variables["params"]
     center, factor = variables["prior"]["mean"], variables["prior"]["factor"]
     linear = linear._replace(
-        components=jnp.tensordot(factor.T, linear.components, 1),
-        mean=linear.mean + jnp.tensordot(center, linear.components, 1),
+        components=_exact(factor.T, linear.components, 1),
+        mean=linear.mean + _exact(center, linear.components, 1),
     )
-    dense = {"kernel": factor.T @ params[dense_name(0)]["kernel"]}
+    dense = {"kernel": _exact(factor.T, params[dense_name(0)]["kernel"], 1)}
     params = {**params, dense_name(0): dense}
     body = inference.generator_weights({**variables, "params": params}, dtype)
     # What the body adds for the mean, which is this far from 0.
@@ -154,7 +159,7 @@ def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
     image, mask = seen[..., :3], seen[..., 3:4]
     correction = inference.critic(weights.body, linear_part.see(image, mask))
     found = _guess(weights.linear, image, mask) + correction
-    return weights.whiten @ (found - weights.center)
+    return _exact(weights.whiten, found - weights.center, 1)
 
 
 def _guess(linear: Linear, image: jax.Array, mask: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 # The equations' numbers differ by five powers of ten. With the factors rounded to 11
-# bits, as GPUs and TPUs do by default, the matrix would have negative eigenvalues.
+# or 8 bits, as GPUs and TPUs do by default, the matrix would have negative eigenvalues.
 _multiply = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 

@@ -9,7 +9,7 @@ import pytest
 from inpaint_jax import completion
 from inpaint_jax.configs import SEARCHES, Architecture, SearchConfig
 from inpaint_jax.latents import Uniform
-from inpaint_jax.networks import inference
+from inpaint_jax.networks import inference, linear_part
 from inpaint_jax.search import batches, strategies
 from inpaint_jax.search.objectives import paper_objective
 from inpaint_jax.training import gan, recipes
@@ -91,6 +91,22 @@ def test_the_blend():
     # Rounded products would keep conjugate gradient from converging.
     products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
     assert products
+    assert not [line for line in products if "HIGHEST" not in line]
+
+
+def test_the_equations_of_a_linear_part():
+    decoder = {
+        "components": jax.ShapeDtypeStruct((12, 16, 16, 3), jnp.float32),
+        "mean": jax.ShapeDtypeStruct((16, 16, 3), jnp.float32),
+        "noise": jax.ShapeDtypeStruct((), jnp.float32),
+    }
+    mask = jax.ShapeDtypeStruct((32, 32, 1), jnp.float32)
+    images = jax.ShapeDtypeStruct((BATCH, 32, 32, 3), jnp.float32)
+    text = lowered(linear_part.factor, decoder, mask)
+    text += lowered(linear_part.evidence, decoder, images, mask)
+    # With rounded products the matrix would have negative eigenvalues.
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    assert len(products) >= 2
     assert not [line for line in products if "HIGHEST" not in line]
 
 
