@@ -82,7 +82,7 @@ def _compare(workdir: Path) -> int:
     chosen = _choose("datasets", _DATASETS.value or list(cases), list(cases))
     methods = _choose("methods", _METHODS.value, list(COLUMNS))
     if flags.FLAGS["methods"].present:
-        _refuse_without_model([cases[name] for name in chosen], methods)
+        _refuse_without_network([cases[name] for name in chosen], methods)
     with program.usage_errors():
         for mask in _MASKS.value:
             mask_function(mask)
@@ -157,8 +157,8 @@ def _choose(flag: str, wanted: Sequence[str], known: Sequence[str]) -> list[str]
     return list(wanted)
 
 
-def _refuse_without_model(cases: Sequence[Case], methods: Sequence[str]) -> None:
-    """Checks that each method has its model in one data set at least.
+def _refuse_without_network(cases: Sequence[Case], methods: Sequence[str]) -> None:
+    """Checks that each method has its network in one data set at least.
 
     Raises:
       program.UsageError: One has not.
@@ -166,8 +166,8 @@ def _refuse_without_model(cases: Sequence[Case], methods: Sequence[str]) -> None
     for name in methods:
         if not any(case.offers(COLUMNS[name]) for case in cases):
             raise program.UsageError(
-                f"--methods={name}: no data set of --comparison has the network that "
-                f"it needs: {COLUMNS[name].network}"
+                f"--methods={name} needs a network that none of the data sets has: "
+                f"name one as {COLUMNS[name].network} in --comparison"
             )
 
 

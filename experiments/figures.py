@@ -183,6 +183,8 @@ def _draw_plate(
         )
     case = cases[plate.case]
     names = [name for name in plate.methods if case.offers(_COLUMNS[name])]
+    if not case.has("model"):
+        raise _without(figure, case, "model")
     rows, captions, labels = [], [], []
     for mask in plate.masks:
         examples = [
@@ -222,8 +224,18 @@ def _draw_plate(
     )
 
 
+def _without(figure: str, case: Case, kind: str) -> program.UsageError:
+    return program.UsageError(
+        f"figure {figure} shows the {kind} of {case.title}, for which --comparison "
+        "says that there is none"
+    )
+
+
 def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
+    for kind in ("vae", "model"):
+        if not case.has(kind):
+            raise _without("2", case, kind)
     models = load_vae(case.network("vae")), case.model
     rows = [generators.sample(model, 10) for model in models]
     return sheets.grid(rows, row_labels=["VAE", "DCGAN"])
@@ -231,6 +243,8 @@ def _draw_samples(case: Case) -> np.ndarray:
 
 def _draw_way(path: Path, case: Case) -> None:
     """Draws the path of the search for the first test image, its centre missing."""
+    if not case.has("model"):
+        raise _without("3b", case, "model")
     source = case.open_test(1)
     id, original = source.read(0)
     name = source.name_of(0, id)

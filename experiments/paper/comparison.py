@@ -77,9 +77,8 @@ class Case:
 
     def has(self, kind: str) -> bool:
         """Whether the data set has one of ``_NETWORKS``."""
-        if kind == "autoencoder":
-            return kind in self.networks
-        return self.networks.get(kind) != _NONE
+        default = _NONE if kind == "autoencoder" else self.name
+        return self.networks.get(kind, default) != _NONE
 
     @functools.cached_property
     def parts(self) -> pretrained.Parts:
@@ -87,8 +86,12 @@ class Case:
 
         Its images have the size of all others. Where there is none, the autoencoder.
         """
-        kind = "model" if self.has("model") else "autoencoder"
-        return pretrained.read_parts(self.network(kind))
+        return pretrained.read_parts(self._searched)
+
+    @property
+    def _searched(self) -> str:
+        """Name or path of the model of ``parts``."""
+        return self.network("model" if self.has("model") else "autoencoder")
 
     @functools.cached_property
     def model(self) -> Model:
@@ -135,7 +138,7 @@ class Case:
             raise program.UsageError(
                 f"{self.name}: the benchmark's pictures are of "
                 f"{self.given.image_size}x{self.given.image_size} pixels, and "
-                f"{self.network('model')} makes images of {size}x{size}"
+                f"{self._searched} makes images of {size}x{size}"
             )
         return self.given.locate(self.test)
 
@@ -213,9 +216,10 @@ def _read_case(name: str, table: Any) -> Case:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise ValueError(f"[{name}] must be of letters, digits, dots and dashes")
     networks = {kind: table[kind] for kind in _NETWORKS & fields}
-    if networks.get("model") == _NONE and "autoencoder" not in networks:
+    case = Case(name, **{field: table[field] for field in _REQUIRED}, networks=networks)
+    if not case.has("model") and not case.has("autoencoder"):
         raise ValueError(f"[{name}] has neither a model nor an autoencoder")
-    return Case(name, **{field: table[field] for field in _REQUIRED}, networks=networks)
+    return case
 
 
 class Examples(NamedTuple):

@@ -1,11 +1,14 @@
 """Which images a figure of completed images shows, and what it says of them."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import figures
 from experiments.paper.comparison import Case, Examples
+from experiments.runtime import program
 from inpaint_jax.data import sheets
 from inpaint_jax.latents import Normal, Uniform
 from inpaint_jax.types import Model
@@ -36,7 +39,7 @@ def example(seed, lost=()):
 def sheet(monkeypatch):
     """Draws a figure of known cells; returns what is on it and what was computed."""
 
-    def draw(name, examples, plate=None):
+    def draw(name, examples, plate=None, case=CASE):
         asked = []
 
         class FakeCell:
@@ -53,7 +56,7 @@ def sheet(monkeypatch):
             sheets, "grid", lambda rows, **labels: drawn.update(rows=rows, **labels)
         )
         plate = plate or figures._PLATES[name]
-        figures._draw_plate(name, plate, [CASE] * 3, None)
+        figures._draw_plate(name, plate, [case] * 3, None)
         return drawn, asked
 
     return draw
@@ -62,6 +65,22 @@ def sheet(monkeypatch):
 def shown(drawn):
     """The ids on a sheet."""
     return [label.rpartition(", ")[2] for label in drawn["row_labels"]]
+
+
+def test_a_data_set_with_an_autoencoder_shows_it_beside_the_papers_model(sheet):
+    methods = ("context_encoder", "latent", "autoencoder_best")
+    examples = {name: example(i) for i, name in enumerate(methods)}
+    case = dataclasses.replace(CASE, networks={"autoencoder": "newer"})
+    drawn, _ = sheet("8", examples, case=case)
+    labels = [figures._COLUMNS[name].title for name in methods]
+    assert drawn["column_labels"] == ["original", "input", *labels]
+
+
+def test_a_data_set_without_a_dcgan_has_no_figures_of_the_paper(sheet):
+    case = dataclasses.replace(CASE, networks={"autoencoder": "newer", "model": "none"})
+    message = "figure 13 shows the model of Noise, for which --comparison says"
+    with pytest.raises(program.UsageError, match=message):
+        sheet("13", {}, case=case)
 
 
 def test_the_first_images_with_every_methods_result(sheet):
