@@ -47,7 +47,7 @@ from inpaint_jax.data.pictures import (
 )
 from inpaint_jax.photographs import outside
 
-_MODEL = model_flags.define_model()
+_MODEL = model_flags.define_model_for_photographs()
 for _module in (
     answer_flags,
     compilation_cache,
@@ -138,7 +138,9 @@ def main() -> int:
     candidates = answer_flags.candidates(_BATCH_SIZE.value)
     pictures, missing = _find_pictures(_INPUT.value)
     method = from_flags.read_method(
-        _MODEL.value,
+        model_flags.or_default(
+            _MODEL.value, frame=_FRAME.value, method=method_flags.METHOD.value
+        ),
         candidates=candidates,
         answer=answer_flags.answer(),
         filmed=_TRACE.value,
@@ -282,10 +284,11 @@ def _choose_destination(
 
 def _config_row(problems: OfPhotographs, method: Method) -> dict[str, Any]:
     """The run's configuration, for results.json."""
-    names = "input mask mask_known original limit model frame format refine"
+    names = "input mask mask_known original limit frame format refine"
     more = ["batch_size", "seed"]
     values = {name: flags.FLAGS[name].value for name in [*names.split(), *more]}
     values["mask"] = _MASK.value or problems.mask or "transparency"
+    values["model"] = method.model.name
     values["outside"] = _OUTSIDE.value or outside.default()
     return {**values, **method.row()}
 

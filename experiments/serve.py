@@ -23,7 +23,7 @@ from experiments.runtime import compilation_cache, program
 from experiments.runtime.stopping import StopSignal
 from experiments.serving.desk import Desk
 
-_MODEL = model_flags.define_model()
+_MODEL = model_flags.define_model_for_photographs()
 for _module in (compilation_cache, model_flags, search_flags):
     flags.adopt_module_key_flags(_module)
 
@@ -72,7 +72,8 @@ def main() -> None:
                 f"the page wants Gradio ({error}): pip install 'inpaint_jax[web]'"
             ) from error
         listening = _listen(_HOST.value, _PORT.value)
-        desk = Desk(_MODEL.value, _SEED.value, _MAX_MEGAPIXELS.value)
+        model = model_flags.or_default(_MODEL.value)
+        desk = Desk(model, _SEED.value, _MAX_MEGAPIXELS.value)
         desk.warm_up()
         limits = page.Limits(_MAX_MEGABYTES.value, _MAX_WAITING.value)
         app = page.application(desk, limits, Path(folder))

@@ -9,6 +9,8 @@ from conftest import DEMO, ROOT
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from experiments.flags import model as model_flags
+from inpaint_jax import pretrained
 from inpaint_jax.photographs import faces
 
 needs_detector = pytest.mark.skipif(
@@ -178,3 +180,23 @@ def test_what_is_wrong_is_one_line(inpaint, old, tmp_path, given):
     assert said.returncode == 2
     assert LINES[given] in said.stderr
     assert len(said.stderr.splitlines()) == 1
+
+
+def test_the_default_model_is_the_one_whose_faces_can_be_found(monkeypatch):
+    choose = model_flags.or_default
+    monkeypatch.setattr(faces, "is_installed", lambda: True)
+    assert choose("svhn") == "svhn"
+    assert choose(None) == choose(None, frame="face") == "faces128"
+    for frame in ("center", "whole", "1,2,64,64"):
+        assert choose(None, frame=frame) == "faces"
+    assert choose(None, method="context_encoder") == "faces"
+    monkeypatch.setattr(faces, "is_installed", lambda: False)
+    assert choose(None) == choose(None, frame="face") == "faces"
+    assert {"faces", "faces128"} <= set(pretrained.model_names())
+
+
+def test_results_say_which_model_was_meant(inpaint, old, tmp_path):
+    given = "--input=old.png", "--mask=scratches.png", "--output=out"
+    inpaint(*given, "--method=harmonic", "--frame=center")
+    config = json.loads((tmp_path / "out" / "results.json").read_text())["config"]
+    assert config["model"] == "faces"

@@ -45,7 +45,7 @@ def given(mode="RGB", **options):
 
 def test_the_model_at_the_start_comes_first(desks, tiny_model_file):
     assert desks.models == [str(tiny_model_file), *model_names()]
-    others = ["cars", "cars64", "celeba64", "faces", "house_numbers"]
+    others = ["cars", "cars64", "celeba64", "faces", "faces128", "house_numbers"]
     assert desk.Desk("svhn", 0, 1.0).models == ["svhn", *others]
 
 
