@@ -5,7 +5,6 @@ modules of ``autoencoder`` under ``train=False``. Only latents differ: here they
 standard normal, there they are as the encoder finds them in images.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ from jax.typing import DTypeLike
 from inpaint_jax import linalg
 from inpaint_jax.networks import inference, linear_part
 from inpaint_jax.networks.inference import Weights, upsample
-from inpaint_jax.networks.products import at_least_float32
+from inpaint_jax.networks.products import at_least_float32, multiply_exactly
 from inpaint_jax.networks.variables import GRID, SLOPE, Variables, dense_name
 
 
@@ -63,10 +62,6 @@ class EncoderWeights(NamedTuple):
     whiten: jax.Array
 
 
-# A change of coordinates is to be one, also where products round their factors.
-_exact = functools.partial(jnp.tensordot, precision=jax.lax.Precision.HIGHEST)
-
-
 def decoder_weights(
     variables: Variables, dtype: DTypeLike = jnp.float32
 ) -> DecoderWeights:
@@ -79,10 +74,10 @@ def decoder_weights(
     linear, params = _linear(variables), variables["params"]
     center, factor = variables["prior"]["mean"], variables["prior"]["factor"]
     linear = linear._replace(
-        components=_exact(factor.T, linear.components, 1),
-        mean=linear.mean + _exact(center, linear.components, 1),
+        components=multiply_exactly(factor.T, linear.components),
+        mean=linear.mean + multiply_exactly(center, linear.components),
     )
-    dense = {"kernel": _exact(factor.T, params[dense_name(0)]["kernel"], 1)}
+    dense = {"kernel": multiply_exactly(factor.T, params[dense_name(0)]["kernel"])}
     params = {**params, dense_name(0): dense}
     body = inference.generator_weights({**variables, "params": params}, dtype)
     # What the body adds for the mean, which is this far from 0.
@@ -159,7 +154,7 @@ def correct(weights: EncoderWeights, seen: jax.Array) -> jax.Array:
     image, mask = seen[..., :3], seen[..., 3:4]
     correction = inference.critic(weights.body, linear_part.see(image, mask))
     found = _guess(weights.linear, image, mask) + correction
-    return _exact(weights.whiten, found - weights.center, 1)
+    return multiply_exactly(weights.whiten, found - weights.center)
 
 
 def _guess(linear: Linear, image: jax.Array, mask: jax.Array) -> jax.Array:

@@ -11,9 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# The equations' numbers differ by five powers of ten. With the factors rounded to 11
-# or 8 bits, as GPUs and TPUs do by default, the matrix would have negative eigenvalues.
-_multiply = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+from inpaint_jax.networks.products import multiply_exactly
 
 
 def see(image: jax.Array, mask: jax.Array) -> jax.Array:
@@ -53,7 +51,9 @@ def factor(decoder: Mapping[str, jax.Array], mask: jax.Array) -> jax.Array:
     components = decoder["components"]
     length = len(components)
     weighted = components.reshape(length, -1) * _precisions(decoder, mask)
-    matrix = _multiply(weighted, components.reshape(length, -1).T)
+    # The numbers differ by five powers of ten: with rounded factors the matrix would
+    # have negative eigenvalues.
+    matrix = multiply_exactly(weighted, components.reshape(length, -1).T)
     return jax.scipy.linalg.cho_factor(matrix + jnp.eye(length, dtype=matrix.dtype))[0]
 
 
@@ -67,7 +67,9 @@ def evidence(
     averages = _shrink(jnp.where(mask > 0.5, images, 0.0), side)
     averages = averages / jnp.maximum(known, 1e-6)
     weighted = components.reshape(length, -1) * _precisions(decoder, mask)
-    return _multiply((averages - decoder["mean"]).reshape(len(images), -1), weighted.T)
+    return multiply_exactly(
+        (averages - decoder["mean"]).reshape(len(images), -1), weighted.T
+    )
 
 
 def _precisions(decoder: Mapping[str, jax.Array], mask: jax.Array) -> jax.Array:

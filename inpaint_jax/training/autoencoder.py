@@ -24,6 +24,7 @@ from jax.sharding import Mesh
 from inpaint_jax import masks, parallel
 from inpaint_jax.networks import linear_part
 from inpaint_jax.networks.autoencoder import Critic, Decoder, Encoder
+from inpaint_jax.networks.products import multiply_exactly
 from inpaint_jax.networks.variables import Variables
 from inpaint_jax.training import autoencoder_losses as losses
 from inpaint_jax.training import updates
@@ -299,8 +300,7 @@ def _forward(
         improbable = jnp.square(away).sum(0).mean() / 2
         apart = mean - codes.mean
         # Exact, as its triangular factor is wanted.
-        squares = jnp.matmul(apart.T, apart, precision=jax.lax.Precision.HIGHEST)
-        moments = Codes(mean.mean(0), squares / half)
+        moments = Codes(mean.mean(0), multiply_exactly(apart.T, apart) / half)
         cost = (divergence + improbable / 2) / shown.whole[0].size
         parts = Decoded(*jnp.split(decoded, [half, 2 * half]))
         return (parts, cost), (d_stats, e_stats, divergence, moments)
