@@ -22,8 +22,9 @@ from experiments.filling import evaluation
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import comparison, plots, rows
+from experiments.paper.cells import Cell, Stopped
 from experiments.paper.columns import COLUMNS
-from experiments.paper.comparison import MASKS, Case, Cell, Stopped, read_cases
+from experiments.paper.comparison import MASKS, Case, read_cases
 from experiments.paper.tables import (
     MARKERS,
     around_tables,

@@ -18,15 +18,9 @@ from experiments.filling import batches, methods
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import comparison, manifold, tables
+from experiments.paper.cells import Cell, Examples, Stopped
 from experiments.paper.columns import COLUMNS, Column
-from experiments.paper.comparison import (
-    MASKS,
-    Case,
-    Cell,
-    Examples,
-    Stopped,
-    read_cases,
-)
+from experiments.paper.comparison import MASKS, Case, read_cases
 from experiments.runtime import compilation_cache, program
 from inpaint_jax import load_vae, pixels
 from inpaint_jax.configs import SearchConfig
@@ -182,9 +176,8 @@ def _draw_plate(
             f"--comparison, which has {len(cases)}"
         )
     case = cases[plate.case]
+    _require(figure, case, "model")
     names = [name for name in plate.methods if case.offers(_COLUMNS[name])]
-    if not case.has("model"):
-        raise _without(figure, case, "model")
     rows, captions, labels = [], [], []
     for mask in plate.masks:
         examples = [
@@ -224,18 +217,23 @@ def _draw_plate(
     )
 
 
-def _without(figure: str, case: Case, kind: str) -> program.UsageError:
-    return program.UsageError(
-        f"figure {figure} shows the {kind} of {case.title}, for which --comparison "
-        "says that there is none"
-    )
+def _require(figure: str, case: Case, *kinds: str) -> None:
+    """Checks that the data set has the networks that a figure is of.
+
+    Raises:
+      program.UsageError: It has not.
+    """
+    for kind in kinds:
+        if not case.has(kind):
+            raise program.UsageError(
+                f"figure {figure} shows the {kind} of {case.title}, for which "
+                "--comparison says that there is none"
+            )
 
 
 def _draw_samples(case: Case) -> np.ndarray:
     """A row of a VAE's samples and one of a DCGAN's."""
-    for kind in ("vae", "model"):
-        if not case.has(kind):
-            raise _without("2", case, kind)
+    _require("2", case, "vae", "model")
     models = load_vae(case.network("vae")), case.model
     rows = [generators.sample(model, 10) for model in models]
     return sheets.grid(rows, row_labels=["VAE", "DCGAN"])
@@ -243,8 +241,7 @@ def _draw_samples(case: Case) -> np.ndarray:
 
 def _draw_way(path: Path, case: Case) -> None:
     """Draws the path of the search for the first test image, its centre missing."""
-    if not case.has("model"):
-        raise _without("3b", case, "model")
+    _require("3b", case, "model")
     source = case.open_test(1)
     id, original = source.read(0)
     name = source.name_of(0, id)

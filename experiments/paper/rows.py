@@ -12,8 +12,8 @@ from typing import Any
 
 from experiments.benchmark import frozen
 from experiments.filling import measures
+from experiments.paper.cells import Cell
 from experiments.paper.columns import RESERVED
-from experiments.paper.comparison import Cell
 from experiments.runtime import program
 
 _FIGURES = (*measures.SIMILARITIES, "swd", "lpips", "lpips_hole", "kid_vgg")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from experiments import figures
-from experiments.paper.comparison import Case, Examples
+from experiments.paper.cells import Examples
+from experiments.paper.comparison import Case
 from experiments.runtime import program
 from inpaint_jax.data import sheets
 from inpaint_jax.latents import Normal, Uniform
