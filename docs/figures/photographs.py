@@ -17,11 +17,14 @@ from absl import flags
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import inpaint_jax
+from experiments.flags import model as model_flags
 from experiments.runtime import compilation_cache, program
+from inpaint_jax.data import sheets
 from inpaint_jax.photographs import faces
 
-flags.adopt_module_key_flags(compilation_cache)
-_MODEL = flags.DEFINE_string("model", "faces128", "As for experiments.inpaint.")
+_MODEL = model_flags.define_model_for_photographs()
+for _module in (compilation_cache, model_flags):
+    flags.adopt_module_key_flags(_module)
 _OUTPUT = flags.DEFINE_string(
     "output", "outputs/photographs", "Folder for the pictures."
 )
@@ -29,24 +32,23 @@ _OUTPUT = flags.DEFINE_string(
 _DEMO = Path(inpaint_jax.__file__).parent / "demo"
 _FRAME = (178, 218)  # Size of a portrait.
 _SIDE = 237  # Of a picture in the sheet, in pixels.
-_GAP, _TITLE = 6, 22
 _WHITE, _GREY = (255, 255, 255), (128, 128, 128)
 
 
-class Photograph(NamedTuple):
+class Scene(NamedTuple):
     """A photograph of one face or more.
 
     Attributes:
       picture: The photograph.
       place: From points ``[N, 2]`` of a portrait to points of the photograph.
-      faces: Portraits in it, and how far right of the first each begins, in its pixels.
       window: Part that is shown, ``(x, y, width, height)``.
+      faces: Portraits in it, and how far right of the first each begins, in its pixels.
     """
 
     picture: Image.Image
     place: Callable[[np.ndarray], np.ndarray]
-    faces: tuple[float, ...]
     window: tuple[int, int, int, int]
+    faces: tuple[float, ...] = (0,)
 
 
 def _portrait(name: str, scale: float) -> Image.Image:
@@ -62,17 +64,23 @@ def _wall(width: int, height: int, seed: int) -> Image.Image:
     return wall.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _off_centre() -> Photograph:
-    canvas = _wall(1200, 800, 1)
-    canvas.paste(_portrait("biden", 2.0), (100, 300))
-    return Photograph(canvas, lambda p: 2.0 * p + (100, 300), (0,), (60, 290, 440, 440))
+def _upright(name: str, scale: float, corner: tuple[int, int], seed: int) -> Scene:
+    """A portrait on a wall, as it is."""
+    canvas, (x, y) = _wall(1200, 800, seed), corner
+    canvas.paste(_portrait(name, scale), corner)
+    # All of the head, and some of the wall.
+    side = round(220 * scale)
+    window = x - round(20 * scale), y - round(5 * scale), side, side
+    return Scene(canvas, lambda p: scale * p + corner, window)
 
 
-def _tilted() -> Photograph:
+def _tilted() -> Scene:
     canvas, portrait = _wall(1200, 800, 2), _portrait("collins", 2.0)
-    turned = portrait.rotate(25, Image.Resampling.BICUBIC, expand=True)
     inside = Image.new("L", portrait.size, 255)
-    inside = inside.rotate(25, Image.Resampling.BICUBIC, expand=True)
+    turned, inside = (
+        each.rotate(25, Image.Resampling.BICUBIC, expand=True)
+        for each in (portrait, inside)
+    )
     canvas.paste(turned, (600, 100), inside)
     middle = np.array(turned.size) / 2 + (600, 100)
     cos, sin = np.cos(np.radians(25)), np.sin(np.radians(25))
@@ -81,45 +89,36 @@ def _tilted() -> Photograph:
         away = 2.0 * points - np.array(portrait.size) / 2
         return away @ np.array([[cos, -sin], [sin, cos]]) + middle
 
-    return Photograph(canvas, place, (0,), (640, 130, 440, 440))
+    return Scene(canvas, place, (640, 130, 440, 440))
 
 
-def _turned() -> Photograph:
-    canvas = _wall(1200, 800, 3)
-    canvas.paste(_portrait("obama_portrait", 2.0), (500, 250))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # To be turned to the right by whoever shows it.
-    file = io.BytesIO()
-    lying = canvas.transpose(Image.Transpose.ROTATE_90)
-    lying.save(file, "JPEG", quality=97, exif=exif)
-    picture = Image.open(file)
-    return Photograph(
-        picture, lambda p: 2.0 * p + (500, 250), (0,), (460, 240, 440, 440)
+def _turned() -> Scene:
+    """A file whose pixels lie on their side."""
+    scene, file, exif = (
+        _upright("obama_portrait", 2.0, (500, 250), 3),
+        io.BytesIO(),
+        Image.Exif(),
     )
+    exif[0x0112] = 6  # To be turned to the right by whoever shows it.
+    lying = scene.picture.transpose(Image.Transpose.ROTATE_90)
+    lying.save(file, "JPEG", quality=97, exif=exif)
+    return scene._replace(picture=Image.open(file))
 
 
-def _three() -> Photograph:
+def _three() -> Scene:
     canvas = _wall(1200, 500, 4)
     for i, name in enumerate(("biden", "obama_speech", "collins")):
         canvas.paste(_portrait(name, 1.7), (50 + 400 * i, 80))
     starts = tuple(400 / 1.7 * i for i in range(3))
-    return Photograph(canvas, lambda p: 1.7 * p + (50, 80), starts, (0, 0, 1200, 500))
-
-
-def _small() -> Photograph:
-    canvas = _wall(1200, 800, 5)
-    canvas.paste(_portrait("obama_portrait", 0.7), (700, 500))
-    return Photograph(
-        canvas, lambda p: 0.7 * p + (700, 500), (0,), (686, 496, 154, 154)
-    )
+    return Scene(canvas, lambda p: 1.7 * p + (50, 80), (0, 0, 1200, 500), starts)
 
 
 _KINDS = {
-    "offcentre": _off_centre,
+    "offcentre": lambda: _upright("biden", 2.0, (100, 300), 1),
     "tilted": _tilted,
     "turned": _turned,
     "three": _three,
-    "small": _small,
+    "small": lambda: _upright("obama_portrait", 0.7, (700, 500), 5),
 }
 _SHAPES = {
     "a stroke over an eye": [(57, 107), (82, 104), (83, 114), (58, 117)],
@@ -131,11 +130,11 @@ scratch is a line."""
 _DAMAGES = ("a stroke over an eye", "a scratch", "a watermark", "half a face")
 
 
-def _missing(kind: str, photograph: Photograph, size: tuple[int, int]) -> Image.Image:
+def _missing(kind: str, scene: Scene, size: tuple[int, int]) -> Image.Image:
     """The hole of a damage, white where pixels are missing."""
     mask = Image.new("L", size, 0)
     draw = ImageDraw.Draw(mask)
-    eyes = photograph.place(np.array([(69, 111), (108, 111)], float))
+    eyes = scene.place(np.array([(69, 111), (108, 111)], float))
     unit = float(np.hypot(*(eyes[1] - eyes[0])))
     if kind == "a watermark":
         font = ImageFont.load_default(size=max(8, 0.45 * unit))
@@ -144,9 +143,9 @@ def _missing(kind: str, photograph: Photograph, size: tuple[int, int]) -> Image.
             for x in range(-(row % 2) * step[1] // 2, size[0], step[1]):
                 draw.text((x, y), "SAMPLE", 255, font)
         return mask.point(lambda level: 255 * (level > 0))
-    for start in photograph.faces:
+    for start in scene.faces:
         outline = np.add(_SHAPES[kind], (start, 0.0))
-        points = [(float(x), float(y)) for x, y in photograph.place(outline)]
+        points = [(float(x), float(y)) for x, y in scene.place(outline)]
         if kind == "a scratch":
             draw.line(points, 255, max(2, round(0.06 * unit)), "curve")
         else:
@@ -154,49 +153,42 @@ def _missing(kind: str, photograph: Photograph, size: tuple[int, int]) -> Image.
     return mask
 
 
-def _column(photograph: Photograph, kind: str, model: inpaint_jax.Model) -> Image.Image:
-    """A damaged photograph above the repaired one."""
-    # Without the extra that finds faces `face` is refused, with what to install.
-    of_faces = faces.places_of(model.name, model.metadata) is not None
-    upright = ImageOps.exif_transpose(photograph.picture)
-    mask = _missing(kind, photograph, upright.size)
-    key = jax.random.key(0)
-    repaired = inpaint_jax.repair(
-        photograph.picture,
-        mask,
-        model=model,
-        key=key,
-        frame="face" if of_faces else "auto",
-    )
-    result = ImageOps.exif_transpose(repaired.picture)
-    known = np.asarray(mask) == 0
-    if not np.array_equal(np.asarray(result)[known], np.asarray(upright)[known]):
-        raise ValueError(f"{kind}: a known pixel has changed")
-    damaged = upright.copy()
-    damaged.paste(_GREY if kind == "half a face" else _WHITE, mask=mask)
-    x, y, width, height = photograph.window
-    shown = _SIDE, round(_SIDE * height / width)
-    column = Image.new("RGB", (_SIDE, _TITLE + 2 * shown[1] + _GAP), _WHITE)
-    font = ImageFont.load_default(size=14)
-    ImageDraw.Draw(column).text((_SIDE / 2, 3), kind, 0, font, anchor="ma")
-    for row, picture in enumerate((damaged, result)):
-        part = picture.convert("RGB").crop((x, y, x + width, y + height))
-        part = part.resize(shown, Image.Resampling.LANCZOS)
-        column.paste(part, (0, _TITLE + row * (shown[1] + _GAP)))
-    return column
+def _draw(scene: Scene, model: inpaint_jax.Model, frame: str) -> np.ndarray:
+    """Each damage of a photograph above what became of it."""
+    upright, key = ImageOps.exif_transpose(scene.picture), jax.random.key(0)
+    above, below = [], []
+    for kind in _DAMAGES:
+        mask = _missing(kind, scene, upright.size)
+        found = inpaint_jax.repair(
+            scene.picture, mask, model=model, key=key, frame=frame
+        )
+        result = ImageOps.exif_transpose(found.picture)
+        known = np.asarray(mask) == 0
+        if not np.array_equal(np.asarray(result)[known], np.asarray(upright)[known]):
+            raise ValueError(f"{kind}: a known pixel has changed")
+        damaged = upright.copy()
+        damaged.paste(_GREY if kind == "half a face" else _WHITE, mask=mask)
+        above.append(_shown(damaged, scene))
+        below.append(_shown(result, scene))
+    return sheets.grid([above, below], column_labels=_DAMAGES, scale=1)
+
+
+def _shown(picture: Image.Image, scene: Scene) -> np.ndarray:
+    x, y, width, height = scene.window
+    part = picture.convert("RGB").crop((x, y, x + width, y + height))
+    size = _SIDE, round(_SIDE * height / width)
+    return np.asarray(part.resize(size, Image.Resampling.LANCZOS))
 
 
 def main() -> int:
-    model = inpaint_jax.load_model(_MODEL.value)
+    model = inpaint_jax.load_model(model_flags.or_default(_MODEL.value))
     folder = program.make_folder(Path(_OUTPUT.value))
+    # Without the extra that finds faces `face` is refused, with what to install.
+    of_faces = faces.places_of(model.name, model.metadata) is not None
     for name, make in _KINDS.items():
-        columns = [_column(make(), kind, model) for kind in _DAMAGES]
-        width = len(columns) * (_SIDE + _GAP) - _GAP
-        sheet = Image.new("RGB", (width, columns[0].height), _WHITE)
-        for i, column in enumerate(columns):
-            sheet.paste(column, (i * (_SIDE + _GAP), 0))
+        sheet = _draw(make(), model, "face" if of_faces else "auto")
         path = folder / f"photograph-{name}.jpg"
-        sheet.save(path, quality=88)
+        Image.fromarray(sheet).save(path, quality=88)
         print(path)
     return 0
 

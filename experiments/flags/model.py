@@ -20,7 +20,7 @@ def define_model() -> flags.FlagHolder[str]:
 
 
 def define_model_for_photographs() -> flags.FlagHolder[str | None]:
-    """``--model``, without a default: ``for_photographs`` has it."""
+    """``--model``, without a default: ``or_default`` has it."""
     return flags.DEFINE_string(
         "model",
         None,
