@@ -83,13 +83,13 @@ def measure(
       known with its original.
     """
     pair, size = (completed, originals), completed.shape[1]
-    # What VGG16 sees, once for all that is computed from it.
-    seen = functools.cache(lambda: tuple(map(perceptual.describe, pair)))
+    # What VGG16 sees, once for all that is computed from it: most of the time.
+    seen = functools.cache(lambda: perceptual.look(*pair))
     groups: dict[tuple[str, ...], Callable[[], dict[str, Any]]] = {
-        OF_PAIRS: lambda: _of_pairs(*pair),
+        OF_PAIRS: lambda: _of_pairs(*pair, seen()),
         AROUND_HOLES: lambda: _around_holes(*pair, masks),
-        OF_SETS: lambda: _of_sets(*seen()),
-        OF_A_JUDGE: lambda: _of_a_judge(*seen()),
+        OF_SETS: lambda: _of_sets(seen().a, seen().b),
+        OF_A_JUDGE: lambda: _of_a_judge(seen().a, seen().b),
     }
     figures: dict[str, Any] = {"swd": _sliced(*pair)}
     not_computed: dict[str, str] = {}
@@ -133,10 +133,12 @@ def _halves(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows[0::2][:half], rows[1::2][:half]
 
 
-def _of_pairs(completed: np.ndarray, originals: np.ndarray) -> dict[str, Any]:
+def _of_pairs(
+    completed: np.ndarray, originals: np.ndarray, seen: perceptual.Seen
+) -> dict[str, Any]:
     return {
         "lpips": _mean(perceptual.distances(completed, originals)),
-        "lpips_vgg": _mean(perceptual.distances(completed, originals, network="vgg")),
+        "lpips_vgg": _mean(seen.distances),
         "dists": _mean(dists.distances(completed, originals)),
     }
 

@@ -83,7 +83,7 @@ def load_lpips() -> jax.tree_util.Partial:
 
 @functools.cache
 def load_vgg() -> Weights:
-    """The weights of VGG16 for ``lpips_vgg`` and ``describe``.
+    """The weights of VGG16 for ``lpips_vgg`` and ``look``.
 
     Raises:
       PerceptualError: The extra ``lpips`` is not installed.
@@ -132,6 +132,35 @@ def distances(a: np.ndarray, b: np.ndarray, *, network: str = "alex") -> np.ndar
     if network == "alex":
         return in_groups(load_lpips(), a, b)
     return in_groups(functools.partial(lpips_vgg, load_vgg()), a, b)
+
+
+class Seen(NamedTuple):
+    """What VGG16 sees in two batches of images.
+
+    Attributes:
+      distances: ``[N]``, LPIPS by VGG16 of each image to its counterpart.
+      a: ``[N, 512]``, a description of each image of one: means over the pixels of
+        the last convolution.
+      b: ``[N, 512]``, likewise of the other.
+    """
+
+    distances: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+
+
+def look(a: np.ndarray, b: np.ndarray) -> Seen:
+    """Distances and descriptions by VGG16 from one pass over both sets of images.
+
+    Args:
+      a: ``[N, S, S, 3]`` uint8, S at least 32.
+      b: ``[N, S, S, 3]`` uint8.
+
+    Raises:
+      PerceptualError: The extra ``lpips`` is not installed.
+    """
+    found = in_groups(functools.partial(_look, load_vgg()), a, b)
+    return Seen(found[:, 0], *np.split(found[:, 1:], 2, axis=1))
 
 
 def hole_distances(
@@ -196,21 +225,6 @@ def _grown(places: np.ndarray, size: int) -> slice:
     return slice(start, start + side)
 
 
-def describe(images: np.ndarray) -> np.ndarray:
-    """What VGG16 sees in images: means over the pixels of its last convolution.
-
-    Args:
-      images: ``[N, S, S, 3]`` uint8, S at least 32.
-
-    Returns:
-      ``[N, 512]``.
-
-    Raises:
-      PerceptualError: The extra ``lpips`` is not installed.
-    """
-    return in_groups(functools.partial(_describe, load_vgg()), images)
-
-
 def in_groups(function: Callable[..., jax.Array], *sets: np.ndarray) -> np.ndarray:
     """Apply a function of batches to sets of any size, a group at a time.
 
@@ -261,9 +275,11 @@ def lpips_vgg(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _describe(weights: Weights, images: jax.Array) -> jax.Array:
-    """``describe`` for a batch in [-1, 1]."""
-    return features_of_vgg(weights, images)[-1].mean((1, 2))
+def _look(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
+    """``look`` for batches in [-1, 1]: ``[B, 1 + 512 + 512]``."""
+    pair = features_of_vgg(weights, a), features_of_vgg(weights, b)
+    described = (features[-1].mean((1, 2)) for features in pair)
+    return jnp.concatenate([_distance(weights, *pair)[:, None], *described], axis=1)
 
 
 def _distance(weights: Weights, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:

@@ -66,9 +66,12 @@ def test_an_image_is_described_by_the_last_convolution(lpips):
         [0.458, 0.448, 0.450]
     )
     last = network.apply({"params": params}, seen.astype(np.float32))[-1]
-    found = perceptual.describe(images)
-    assert found.shape == (6, 512)
-    np.testing.assert_allclose(found, last.mean((1, 2)), rtol=1e-3, atol=1e-4)
+    found = perceptual.look(images, images[::-1])
+    expected = last.mean((1, 2))
+    np.testing.assert_allclose(found.a, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found.b, expected[::-1], rtol=1e-3, atol=1e-4)
+    distances = perceptual.distances(images, images[::-1], network="vgg")
+    np.testing.assert_allclose(found.distances, distances, rtol=1e-5)
 
 
 def test_equal_images_have_no_distance_and_no_gradient(lpips):

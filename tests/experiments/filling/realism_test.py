@@ -103,10 +103,11 @@ def test_a_judge_is_asked_where_there_are_enough_images(monkeypatch):
     pytest.importorskip("sklearn", reason="the extra figures is not installed")
     images, worse = noise(128, 32), noise(128, 32)
     random = np.random.default_rng(0)
-    seen = random.normal(size=(128, 8)), random.normal(size=(128, 8)) + 3
+    seen = random.normal(size=(128, 8)) + 3, random.normal(size=(128, 8))
     # The networks are slow, and tested elsewhere.
     monkeypatch.setattr(realism, "_of_pairs", lambda *_: {})
-    monkeypatch.setattr(perceptual, "describe", lambda given: seen[given is worse])
+    looked = perceptual.Seen(np.zeros(128), *seen)
+    monkeypatch.setattr(perceptual, "look", lambda *_: looked)
     found = measure(worse, images)
     assert found.not_computed == {}
     for name in realism.OF_A_JUDGE:
