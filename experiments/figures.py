@@ -86,12 +86,12 @@ def _caption(row: Mapping[str, Any]) -> str:
     return "exact" if row["psnr"] is None else f"{row['psnr']:.1f} dB"
 
 
-_AGAINST_CE = ("context_encoder", "latent", "autoencoder_best")
+_AGAINST_CE = ("context_encoder", "latent", "autoencoder")
 _AMPLIFIED = 2.0
 _PLATES = {
     "1": Plate(
         ("center", "pattern"),
-        ("tv", "low_rank", "patch_match", "latent", "autoencoder_best"),
+        ("tv", "low_rank", "patch_match", "latent", "autoencoder"),
         3,
     ),
     "4": Plate(
@@ -110,10 +110,8 @@ _PLATES = {
         among=16,
         choose=_difference,
     ),
-    "6": Plate(("random80",), ("tv", "low_rank", "latent", "autoencoder_best"), 6),
-    "7": Plate(
-        ("center",), ("nearest", "nearest_blended", "latent", "autoencoder_best"), 6
-    ),
+    "6": Plate(("random80",), ("tv", "low_rank", "latent", "autoencoder"), 6),
+    "7": Plate(("center",), ("nearest", "nearest_blended", "latent", "autoencoder"), 6),
     "8": Plate(("center", "pattern"), _AGAINST_CE, 4),
     "9": Plate(("random80", "half"), _AGAINST_CE, 4),
     "10": Plate(MASKS, _AGAINST_CE, 2, case=1),

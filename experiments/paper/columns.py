@@ -39,19 +39,17 @@ _FAST = methods.Search("fast", SEARCHES["fast"])
 _SEVERAL = 8
 
 
-def _of_autoencoder(title: str, answer: str) -> Column:
-    return Column(title, "latent", None, True, "autoencoder", _SEVERAL, answer)
+def _of_autoencoder(title: str, candidates: int = 1, answer: str = "best") -> Column:
+    title = f"ours, autoencoder{title}"
+    return Column(title, "latent", None, True, "autoencoder", candidates, answer)
 
 
 COLUMNS = {
     "latent": Column("ours", "latent", blend=True),
     "latent_fast": Column("ours, fast search", "latent", _FAST, blend=True),
-    "autoencoder_best": _of_autoencoder(
-        f"ours, autoencoder, best of {_SEVERAL}", "best"
-    ),
-    "autoencoder_mean": _of_autoencoder(
-        f"ours, autoencoder, mean of {_SEVERAL}", "mean"
-    ),
+    "autoencoder": _of_autoencoder(""),
+    "autoencoder_best": _of_autoencoder(f", best of {_SEVERAL}", _SEVERAL),
+    "autoencoder_mean": _of_autoencoder(f", mean of {_SEVERAL}", _SEVERAL, "mean"),
     "autoencoder_guess": Column(
         "autoencoder, one pass", "guess", blend=True, model="autoencoder"
     ),

@@ -69,7 +69,7 @@ def shown(drawn):
 
 
 def test_a_data_set_with_an_autoencoder_shows_it_beside_the_papers_model(sheet):
-    methods = ("context_encoder", "latent", "autoencoder_best")
+    methods = ("context_encoder", "latent", "autoencoder")
     examples = {name: example(i) for i, name in enumerate(methods)}
     case = dataclasses.replace(CASE, networks={"autoencoder": "newer"})
     drawn, _ = sheet("8", examples, case=case)
