@@ -16,7 +16,10 @@ from experiments.paper.cells import Cell
 from experiments.paper.columns import RESERVED
 from experiments.runtime import program
 
-_FIGURES = (*measures.SIMILARITIES, "swd", "lpips", "lpips_hole", "kid_vgg")
+_FIGURES = (
+    *measures.SIMILARITIES,
+    *("swd", "lpips", "lpips_hole", "kid_vgg", "identity_distance"),
+)
 _SCORED = "scored"
 
 
@@ -120,16 +123,17 @@ def _label(title: str, identical: int, count: int) -> str:
 def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
     """What rows of both kinds have of their results."""
     figures = found["figures"]
+    measured = {name: figures[name] for name in _FIGURES if name in figures}
     means = {
-        name: figures[name].get("mean", figures[name].get("value"))
-        for name in _FIGURES
-        if name in figures
+        name: figure.get("mean", figure.get("value"))
+        for name, figure in measured.items()
     }
+    errors = {name: each["sem"] for name, each in measured.items() if "sem" in each}
     return {
         "n": found["n"],
         "failed": len(found["failed"]),
         **dict.fromkeys(_FIGURES),
         **means,
-        "psnr_sem": figures.get("psnr", {}).get("sem"),
+        "errors": errors,
         "device": found["device"],
     }

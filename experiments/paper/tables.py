@@ -46,6 +46,12 @@ _FIGURES = (
     ("LPIPS (AlexNet)", "lpips", 3, min),
     ("LPIPS (AlexNet) around the hole", "lpips_hole", 3, min),
     ("Kernel distance of what VGG16 sees, times 1000", "kid_vgg", 2, min),
+    (
+        "How far the face is from that of the same person (below 0.6: one person)",
+        "identity_distance",
+        3,
+        min,
+    ),
     ("Seconds an image", "seconds", 3, min),
 )
 
@@ -186,18 +192,18 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
         )
     parts.append(
         "A cell has the first test images, as many as its heading says unless it "
-        "gives another number (n). Figures are means over images"
-        f"{seconds if timed else ''}. Both distances compare all images "
-        "together; the sliced one falls with their number. Bold is the best of its "
-        "column among cells with as many images as the heading says. A dash means that "
-        "the method cannot fill the holes; an empty cell was not computed."
+        "gives another number (n). Figures are means over images, with their standard "
+        f"error{seconds if timed else ''}. The sliced and the kernel distance compare "
+        "all images together; the sliced one falls with their number. Bold is the best "
+        "of its column among cells with as many images as the heading says. A dash "
+        "means that the method cannot fill the holes; an empty cell was not computed."
     )
     return "\n\n".join(parts) + "\n"
 
 
 def _of_first(row: Row) -> Row:
     """Replaces a row's PSNR of all images by that of the first ones."""
-    return row if "refused" in row else row | row["first"]
+    return row if "refused" in row else row | {"errors": {}} | row["first"]
 
 
 def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
@@ -279,9 +285,11 @@ def _figure_table(
         if row.get(figure) is None:
             return ""
         value = f"{row[figure]:.{digits}f}"
+        error = row.get("errors", {}).get(figure)
+        sem = "" if error is None else f" ± {error:.{digits}f}"
         if row["n"] != full:
-            return f"{value} (n = {row['n']})"
-        return f"**{value}**" if value == winners.get(mask) else value
+            return f"{value}{sem} (n = {row['n']})"
+        return f"**{value}**{sem}" if value == winners.get(mask) else f"{value}{sem}"
 
     body = [[labels[m], *(text(m, mask) for mask in masks)] for m in labels]
     published = PAPER.get(rows[0]["title"], {})

@@ -166,7 +166,7 @@ def test_slow_methods_get_fewer_images(compare, tmp_path):
     assert row["first"]["psnr"] == pytest.approx(row["psnr"])
     text = (tmp_path / "table.md").read_text()
     assert "## Noise, 2 test images" in text
-    assert f"| harmonic | **{row['psnr']:.2f}** |" in text
+    assert f"| harmonic | **{row['psnr']:.2f}** ± {row['errors']['psnr']:.2f} |" in text
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,8 @@ def test_a_row_has_the_figures_of_its_result(tmp_path):
     (row,) = rows.of_scored(tmp_path, "v1", 3, {})
     assert (row["dataset"], row["title"], row["mask"]) == ("cars64", "Cars", "half")
     assert (row["method"], row["label"]) == ("theirs", "theirs")
-    assert (row["psnr"], row["psnr_sem"], row["kid_vgg"]) == (25.0, 0.5, 4.0)
+    assert (row["psnr"], row["kid_vgg"]) == (25.0, 4.0)
+    assert row["errors"] == {"psnr": 0.5, "ssim": 0.1, "psnr_hole": 0.5}
     assert row["lpips"] is row["seconds"] is None
     # The exact one has no PSNR.
     assert row["first"] == {"n": 3, "psnr": pytest.approx(23.0)}
@@ -90,13 +91,14 @@ def test_a_table_says_whose_pictures_it_has_and_what_was_made_elsewhere(tmp_path
     found = rows.of_scored(tmp_path, "v1", 3, {})
     text = tables.to_markdown(found, 3, "v1")
     assert "frozen benchmark v1. Made elsewhere and scored here: theirs." in text
+    assert "| theirs | **25.00** ± 0.50 |" in text
     assert "| theirs | **4.00** |" in text
     # A figure that no row has, has no table.
     assert "LPIPS" not in text
     assert "Seconds an image" not in text
     assert "seconds are medians" not in text
     timed = tables.to_markdown([found[0] | {"seconds": 0.5, "device": "cpu"}], 3, "v1")
-    assert "seconds are medians without compilation, on: cpu. Both" in timed
+    assert "seconds are medians without compilation, on: cpu. The" in timed
     tables.write_tables(tmp_path, found, 3, "v1")
     assert tables.read_table(tmp_path) == tables.Table(found, 3, "v1")
     assert tables.masks_of_table(tmp_path) == ["half"]
