@@ -26,6 +26,7 @@ def run(marker=""):
     return names
 
 
+@pytest.mark.slow
 def test_every_block_runs():
     names = run()
     assert names["restored"].shape == names["pictures"].shape

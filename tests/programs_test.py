@@ -360,6 +360,7 @@ YARDSTICK = ("--masks=center", "--strategies=fast,l-bfgs", "--output=out")
 
 
 @started("benchmarks.yardstick")
+@pytest.mark.slow
 def test_the_yardstick(start, tiny, tmp_path):
     said = start("benchmarks.yardstick", *tiny, *YARDSTICK)
     found = json.loads((tmp_path / "out" / "yardstick.json").read_text())

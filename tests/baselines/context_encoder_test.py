@@ -157,6 +157,7 @@ def reference_step(state, images, config):
     return params, d_params, (*figures, of_discriminator)
 
 
+@pytest.mark.slow
 def test_a_step_is_that_of_the_plain_formula(trained):
     images = batch(7)
     params, d_params, figures = reference_step(trained, images, CONFIG)
@@ -211,6 +212,7 @@ def test_one_batch_over_and_over_is_learnt(start):
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
+@pytest.mark.slow
 def test_many_devices_are_as_good_as_one(trained):
     mesh = parallel.make_mesh(jax.devices()[:2])
     state, metrics = context_encoder.train_step(

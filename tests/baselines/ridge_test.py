@@ -130,6 +130,7 @@ def test_few_images_are_refused():
         fit_gaussian(pictures(5))
 
 
+@pytest.mark.slow
 def test_on_faces_it_is_above_the_smoothest_fill(real_data):
     def read(name, limit):
         path = f"images:{real_data}/celeba64/{name}.zip"

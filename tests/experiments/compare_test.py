@@ -179,6 +179,7 @@ def newer(tiny_parts, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_second_model_of_a_data_set_is_searched_beside_the_first(
     compare, comparison, newer, tmp_path
 ):

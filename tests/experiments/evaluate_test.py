@@ -162,6 +162,7 @@ def test_a_picture_that_changed_is_done_again(unbroken, evaluate, pictures, tmp_
     assert "5 of 5 images are done already" in more.stdout
 
 
+@pytest.mark.slow
 def test_faces_prepared_by_tensorflow_datasets(program, tmp_path):
     prepare(pytest.importorskip("tensorflow_datasets"), "celeb_a", tmp_path / "data")
     result = program(

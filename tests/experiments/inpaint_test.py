@@ -292,6 +292,7 @@ def test_degenerate_masks_warn_in_a_line(inpaint, noise_folder, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_pictures_of_every_kind_in_a_zip(inpaint, tmp_path):
     folder = tmp_path / "kinds"
     folder.mkdir()
@@ -388,6 +389,7 @@ def test_one_line_says_what_is_wrong(inpaint, tmp_path, arguments, message):
     assert not (output / "completed").exists()
 
 
+@pytest.mark.slow
 def test_the_mean_of_candidates_is_nearer_to_what_was_there(inpaint, noise_folder):
     given = (f"--input={noise_folder}", "--limit=4", "--mask=center", "--answer=mean")
     _, output = inpaint(*given, "--candidates=5")
@@ -405,6 +407,7 @@ def test_the_mean_of_candidates_is_nearer_to_what_was_there(inpaint, noise_folde
     assert results(output)["config"]["candidates"] == 8
 
 
+@pytest.mark.slow
 def test_a_film_shows_how_a_hole_fills(inpaint, noise_folder):
     given = (f"--input={noise_folder}", "--limit=2", "--mask=center", "--trace")
     _, output = inpaint(*given, "--candidates=2")

@@ -62,6 +62,7 @@ def test_the_command_of_the_documents(inpaint, old, tmp_path):
     assert upright(tmp_path / "new.png").shape == (500, 300, 3)
 
 
+@pytest.mark.slow
 def test_the_lines_of_python_of_the_readme(old, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (lines,) = [block for block in blocks if "repair(" in block]

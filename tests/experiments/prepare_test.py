@@ -59,6 +59,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "layout"), CASES)
+@pytest.mark.slow
 def test_a_training_on_each_layout(program, folder, tmp_path, name, layout):
     WRITERS[name](folder, layout)
     flags = (f"--dataset={name}", f"--data_dir={folder}", f"--cache_dir={tmp_path}/c")
@@ -200,6 +201,7 @@ SMALLER = {
 }
 
 
+@pytest.mark.slow
 def test_commands_of_documents_on_downloads(program, tmp_path):
     found = [
         command

@@ -348,6 +348,7 @@ def test_a_comparison_on_the_benchmark_says_what_is_wrong(
     one_line(compare("svhn", "--benchmark=v3"), "there is no benchmark 'v3'")
 
 
+@pytest.mark.slow
 def test_pictures_in_other_pixels_are_said_to_be(score, real_data, tmp_path):
     folder = tmp_path / "again"
     folder.mkdir()

@@ -233,6 +233,7 @@ def test_too_many_jobs_are_refused(client, photograph, tiny_model_file, tmp_path
 
 
 @needs_gradio
+@pytest.mark.slow
 def test_what_is_old_is_removed(tmp_path, monkeypatch):
     from experiments.serving import page
 

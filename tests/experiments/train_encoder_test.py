@@ -78,6 +78,7 @@ def test_a_model_with_encoders_comes_out_whether_stopped_or_not(
     )
 
 
+@pytest.mark.slow
 def test_all_devices_train_and_a_signal_stops_them(
     arguments, program, launch, tmp_path
 ):
@@ -108,6 +109,7 @@ def test_all_devices_train_and_a_signal_stops_them(
     assert not (tmp_path / "long" / "tiny.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_before_goes_on(arguments, program, tmp_path):
     workdir = tmp_path / "run"
     program("train_encoder", *arguments(workdir, "--steps=4"))

@@ -127,6 +127,7 @@ def test_killed_five_times_it_ends_where_an_unbroken_run_ends(
     assert rows(workdir, "quality") == rows(expected, "quality")
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_and_no_more_steps_are_none(unbroken, program, tmp_path):
     folder, _ = unbroken
     workdir = tmp_path / "run"
@@ -157,6 +158,7 @@ def test_a_signal_saves_the_step_it_is_at(unbroken, launch, tmp_path, number):
     assert int(parameters(workdir).step) == rows(workdir)[-1]["step"] > 0
 
 
+@pytest.mark.slow
 def test_numbers_that_diverge_stop_it_and_the_good_checkpoint_stays(
     unbroken, program, tmp_path
 ):
@@ -191,6 +193,7 @@ def test_a_run_killed_before_an_evaluation_makes_up_for_it(unbroken, program, tm
     assert rows(workdir, "quality") == rows(expected, "quality")
 
 
+@pytest.mark.slow
 def test_nothing_is_held_back_where_nothing_is_judged(unbroken, program, tmp_path):
     folder, _ = unbroken
     workdir = tmp_path / "run"
@@ -315,6 +318,7 @@ def test_a_folder_of_another_configuration_is_left_alone(unbroken, program):
     assert (workdir / "config.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_work_folder_may_be_called_anything(unbroken, program, tmp_path):
     folder, expected = unbroken
     workdir = tmp_path / "faces [v2] *" / "b\\s" / os.fsdecode(b"caf\xe9")
@@ -331,6 +335,7 @@ def test_a_work_folder_may_be_called_anything(unbroken, program, tmp_path):
 
 
 @pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.slow
 def test_a_run_inside_its_data_does_not_train_on_what_it_wrote(
     unbroken, program, tmp_path, noted
 ):
@@ -371,6 +376,7 @@ def test_data_that_moved_or_is_named_otherwise_is_the_same_data(
     assert f"belongs to a run with dataset = images:{folder}, not" in result.stderr
 
 
+@pytest.mark.slow
 def test_data_that_changed_in_its_place_is_remarked(unbroken, program, tmp_path):
     folder, _ = unbroken
     workdir, data = tmp_path / "run", tmp_path / "data"
@@ -423,6 +429,7 @@ exit $status
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_stays(
     unbroken, environment, program, tmp_path
 ):
@@ -457,6 +464,7 @@ def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_stays(
 @pytest.mark.parametrize(
     "name", ["config.json", "metrics.jsonl", "samples", "held_back.json"]
 )
+@pytest.mark.slow
 def test_what_cannot_be_written_is_named(unbroken, program, tmp_path, name):
     folder, _ = unbroken
     workdir = tmp_path / "run"

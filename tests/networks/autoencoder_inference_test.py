@@ -55,6 +55,7 @@ def hole(name, size):
 
 
 @pytest.mark.parametrize("architecture", [SMALL, DEEP])
+@pytest.mark.slow
 def test_values_and_gradients_are_those_of_the_trained_networks(architecture):
     decoder, encoder, critic = networks(architecture)
     image = pictures(architecture, 1)[0]

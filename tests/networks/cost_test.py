@@ -144,6 +144,7 @@ def test_any_number_of_steps_is_traced_once():
     assert len(traced) == before
 
 
+@pytest.mark.slow
 def test_an_unbatched_search_still_works():
     # The layers choose their form by the batch; a search of one has none.
     model = inpaint_jax.load_model("celeba64")

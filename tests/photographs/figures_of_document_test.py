@@ -5,12 +5,14 @@ import shlex
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT, TIME_LIMIT
 from PIL import Image
 
 SCRIPT = ROOT / "docs" / "figures" / "photographs.py"
 
 
+@pytest.mark.slow
 def test_it_draws_all_pictures_of_the_document(environment, tiny_model_file, tmp_path):
     text = (ROOT / "docs" / "photographs.md").read_text()
     (command,) = re.findall(r"^python docs/figures/photographs\.py .*$", text, re.M)

@@ -75,6 +75,7 @@ SHIPPED = [(kind, name) for kind, (_, names) in OUTPUTS.items() for name in name
 
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
+@pytest.mark.slow
 def test_a_shipped_file_gives_what_it_gave(kind, name):
     expected = json.loads(PATH.read_text())[f"{kind}/{name}"]
     found = OUTPUTS[kind][0](name)

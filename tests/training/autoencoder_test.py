@@ -80,6 +80,7 @@ def test_before_the_first_step_it_is_probabilistic_pca():
     assert np.abs(found - enlarged).max() < 0.05  # The body's first weights.
 
 
+@pytest.mark.slow
 def test_the_step_counts_what_it_says():
     # Independently: the figures of the first step, from the networks as they start.
     state, images = init(), batch(0)
@@ -174,6 +175,7 @@ def test_it_gets_better_and_repeats_itself():
         assert np.isfinite(jax.tree.leaves(network.variables)[0]).all()
 
 
+@pytest.mark.slow
 def test_two_devices_are_as_good_as_one():
     alone, expected = train(2)
     mesh = parallel.make_mesh(jax.devices()[:2])
@@ -188,6 +190,7 @@ def test_two_devices_are_as_good_as_one():
 @pytest.mark.parametrize(
     "weight", ["adversarial_weight", "completion_adversarial_weight"]
 )
+@pytest.mark.slow
 def test_the_critic_moves_the_decoder(weight):
     deaf = replace(AUTOENCODER, **{weight: 0.0})
     # Adam's first step has the signs of the gradient alone, which may be the same.
@@ -196,6 +199,7 @@ def test_the_critic_moves_the_decoder(weight):
     assert not np.array_equal(one["components"], two["components"])
 
 
+@pytest.mark.slow
 def test_the_critic_has_little_to_say_until_training_has_settled():
     def gradient(settled, weight):
         config = replace(

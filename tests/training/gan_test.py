@@ -190,6 +190,7 @@ GROUPED = replace(RECIPE, batch_norm_groups=4)
     ("config", "devices"),
     [(RECIPE, 8), (replace(CHANGED, batch_size=16), 8), (GROUPED, 2)],
 )
+@pytest.mark.slow
 def test_many_devices_are_as_good_as_one(config, devices):
     mesh = parallel.make_mesh(jax.devices()[:devices])
     state = parallel.replicate(gan.init_state(config), mesh)
@@ -207,6 +208,7 @@ def test_many_devices_are_as_good_as_one(config, devices):
         np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_batch_norm_in_groups_is_that_of_smaller_batches():
     network = Discriminator(TINY)
     variables = network.init(jax.random.key(0), batch(0), train=True)
@@ -224,6 +226,7 @@ def test_batch_norm_in_groups_is_that_of_smaller_batches():
         np.testing.assert_allclose(mean, np.mean(each, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_device_does_its_share_and_no_more():
     alone = gan.train_step.lower(gan.init_state(RECIPE), batch(), config=RECIPE)
     flops = alone.compile().cost_analysis()["flops"]

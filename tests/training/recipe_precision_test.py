@@ -66,6 +66,7 @@ TRAININGS = {
 
 
 @pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.slow
 def test_a_training_is_the_same_under_x64(name):
     init, step = TRAININGS[name]
     images = np.random.default_rng(0).uniform(-1, 1, (8, 16, 16, 3)).astype(np.float32)

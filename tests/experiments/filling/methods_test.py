@@ -140,6 +140,7 @@ def test_an_evaluation_goes_on_without_the_holes_that_cannot_be_filled(
     }
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_every_kind_of_method(
     evaluate, noise_folder, context_encoder_file
 ):

@@ -99,6 +99,7 @@ def test_pictures_of_one_name_are_the_same_in_both(fill, noise_folder):
         assert completed(one, row) == completed(other, others[id])
 
 
+@pytest.mark.slow
 def test_both_programs_take_the_mean_of_candidates(fill):
     given = (*METHODS["paper"], "--mask=center", "--candidates=3", "--answer=mean")
     one, other = fill("inpaint", "a", *given), fill("evaluate", "b", *given)
@@ -119,6 +120,7 @@ def test_both_programs_take_the_mean_of_candidates(fill):
 
 
 @pytest.mark.parametrize("candidates", [1, 3])
+@pytest.mark.slow
 def test_several_devices_change_nothing_but_rounding(fill, environment, candidates):
     arguments = ("--limit=3", "--mask=center", "--steps=3", "--search=paper")
     more = f"--candidates={candidates}"
@@ -171,6 +173,7 @@ def test_a_killed_run_leaves_what_it_had_finished(
         ("cars64", "cars64", "none"),
     ],
 )
+@pytest.mark.slow
 def test_figures_are_those_of_scikit_image(
     program, real_data, tmp_path, data, model, crop
 ):

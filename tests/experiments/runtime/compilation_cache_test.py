@@ -52,6 +52,7 @@ def entries(folder):
     return {path for path in found if not path.name.startswith("jit_stage-")}
 
 
+@pytest.mark.slow
 def test_a_second_run_compiles_nothing(program, own, tiny_model_file, tmp_path):
     def run(steps):
         return program(

@@ -154,6 +154,7 @@ def encoders(tiny_parts):
     return trainees.Encoders(config, TRAINING, model, None), model
 
 
+@pytest.mark.slow
 def test_encoders_take_steps_and_show_what_they_guess(encoders, tmp_path):
     trainee, model = encoders
     assert not isinstance(trainee, Judged)
