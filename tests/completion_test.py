@@ -75,6 +75,7 @@ def test_a_search_that_wants_a_metric_says_so():
 
 
 @pytest.mark.networks
+@pytest.mark.slow
 def test_refined_images_are_closer_and_only_when_asked(tiny_model_file):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(3, size=16)
@@ -194,6 +195,7 @@ def test_a_model_is_a_pytree(tiny_model_file):
 
 @pytest.mark.networks
 @pytest.mark.parametrize("config", [SLOW, FAST])
+@pytest.mark.slow
 def test_it_may_be_called_under_jit(tiny_model_file, config):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(2, size=16)

@@ -172,6 +172,7 @@ def test_export(start, trained, tmp_path):
 
 
 @started("experiments.train_encoder")
+@pytest.mark.slow
 def test_train_encoder(start, tiny, tmp_path):
     small = ("--width=4", "--passes=1", "--batch_size=4", "--log_every=1", "--steps=2")
     start("experiments.train_encoder", *tiny, *small, "--workdir=run")

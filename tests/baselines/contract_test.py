@@ -133,6 +133,7 @@ def test_an_image_without_a_hole_comes_back(fill):
     assert_same_bits(completed[1], images[1])
 
 
+@pytest.mark.slow
 def test_a_fill_is_the_same_under_x64(name, fill):
     given = problem("left", size=SIZE)
     expected = fill(*given)

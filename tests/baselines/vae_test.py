@@ -107,6 +107,7 @@ def reference_step(state, images, config):
     return updated, figures
 
 
+@pytest.mark.slow
 def test_a_step_is_that_of_the_plain_formula(trained):
     images = batch(7)
     params, figures = reference_step(trained, images, CONFIG)
@@ -168,6 +169,7 @@ def test_one_batch_over_and_over_is_learnt(start):
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 100
 
 
+@pytest.mark.slow
 def test_many_devices_are_as_good_as_one(trained):
     mesh = parallel.make_mesh(jax.devices()[:2])
     state, metrics = vae.train_step(

@@ -142,6 +142,7 @@ def test_other_files_sizes_and_crops_have_folders_of_their_own(tmp_path):
     assert all(path.name.startswith("x-") for path in paths)
 
 
+@pytest.mark.slow
 def test_two_processes_make_it_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.Queue()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 COUNTED = """
@@ -30,6 +31,7 @@ print(json.dumps(names))
 OF_ONE_OPERATION = ("add", "convert_element_type", "gather", "stage", "stack", "tile")
 
 
+@pytest.mark.slow
 def test_a_run_compiles_few_functions(tiny_model_file, tmp_path):
     flags = [f"--model={tiny_model_file}", f"--output={tmp_path}/output"]
     flags += ["--limit=2", "--steps=3", "--mask=center", "--compilation_cache=none"]

@@ -238,6 +238,7 @@ def test_the_fills_that_know_nothing(evaluate, pictures, tmp_path):
     assert figures[0]["psnr"] != figures[1]["psnr"]
 
 
+@pytest.mark.slow
 def test_each_model_and_method_has_a_folder_of_its_own(
     program, tiny_model_file, pictures, tmp_path
 ):

@@ -270,6 +270,7 @@ def test_what_lies_beside_a_picture_does_not_change_it(inpaint, noise_folder, tm
         assert beside[name] == alone[name]
 
 
+@pytest.mark.slow
 def test_degenerate_masks_warn_in_a_line(inpaint, noise_folder, tmp_path):
     for name, value in (("none", 0), ("all", 255)):
         Image.new("L", (16, 16), value).save(tmp_path / f"{name}.png")

@@ -88,6 +88,7 @@ def test_a_comparison_has_the_pictures_and_masks_of_the_benchmark(compared):
         assert missing[id] == pytest.approx(1 - mask.mean())
 
 
+@pytest.mark.slow
 def test_a_score_of_pngs_is_that_of_the_run_that_made_them(
     compared, compare, score, schema, tmp_path
 ):

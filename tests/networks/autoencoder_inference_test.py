@@ -151,6 +151,7 @@ def test_it_is_enlarged_as_jax_resizes():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_features_can_be_rendered_on_their_own():
     weights = inference.decoder_weights(networks(DEEP)[0])
     z = np.random.default_rng(0).normal(size=10).astype(np.float32)

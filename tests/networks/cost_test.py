@@ -103,6 +103,7 @@ def test_temporary_memory_grows_with_the_batch_and_no_faster(step_of_64):
     assert large < 2.1 * small
 
 
+@pytest.mark.slow
 def test_searches_on_several_devices_do_not_talk():
     mesh = parallel.make_mesh()
     steps = batches.advance_searches.lower(

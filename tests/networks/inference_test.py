@@ -91,6 +91,7 @@ def test_no_image_at_all_is_a_batch_of_none():
     assert images.shape == (0, 16, 16, 3)
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_those_of_the_trained_networks():
     g, _ = networks(TINY)
     weights = jax.jit(inference.generator_weights)(g)
@@ -123,6 +124,7 @@ def test_weights_cannot_be_mapped_over():
 
 
 @pytest.mark.parametrize("architecture", [TINY, WIDE])
+@pytest.mark.slow
 def test_bfloat16_is_near(architecture):
     g, d = networks(architecture)
     z = latents(architecture, 16)

@@ -267,6 +267,7 @@ def test_shipped_ones_are_complete(shipped_kind, name):
         assert field in found.metadata
 
 
+@pytest.mark.slow
 def test_the_shipped_context_encoder_knows_faces(real_data):
     faces = datasets.load(f"images:{real_data}/celeba64/test.zip", limit=32)
     given = faces.images.astype(np.float32) / 127.5 - 1

@@ -53,6 +53,7 @@ def test_it_is_what_pytorch_makes(files):
     np.testing.assert_allclose(real - fake, logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_its_own_images_are_found(files):
     (of_g, _), (path, _) = files
     model = load_torch_dcgan(path)

@@ -47,6 +47,7 @@ def test_a_model_keeps_its_own_metric_or_gets_one():
 
 
 @pytest.mark.networks
+@pytest.mark.slow
 def test_factors_estimate_the_metric(tiny_model_file):
     generate, space = load_model(tiny_model_file).generate, Uniform(8)
     whole = directions.regional_metric(generate, KEY, latents=space, samples=400)

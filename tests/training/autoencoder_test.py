@@ -155,6 +155,7 @@ def test_the_step_counts_what_it_says():
     np.testing.assert_allclose(after.codes.covariance, covariance, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_gets_better_and_repeats_itself():
     state, rows = train(40)
     again, _ = train(40)

@@ -59,6 +59,7 @@ def test_the_same_seed_trains_the_same_encoders():
 
 
 @pytest.mark.parametrize("space", [Uniform(8), Normal(8)])
+@pytest.mark.slow
 def test_the_step_counts_what_it_says(space):
     # Independently: the figures of the first step, from the networks as they start.
     state = encoder.init_state(CONFIG)
@@ -119,6 +120,7 @@ def test_refuses_what_makes_no_sense(field, value):
         encoder.EncoderConfig(Architecture(), **{field: value})
 
 
+@pytest.mark.slow
 def test_many_devices_are_as_good_as_one():
     mesh = parallel.make_mesh(jax.devices()[:4])
 

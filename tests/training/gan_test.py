@@ -161,6 +161,7 @@ def equations(jaxpr):
             yield from equations(inner)
 
 
+@pytest.mark.slow
 def test_products_have_bfloat16_factors_and_nothing_else_is_rounded():
     config = replace(RECIPE, precision="bfloat16")
     state, metrics = run(config, 2)

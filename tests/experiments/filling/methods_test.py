@@ -172,6 +172,7 @@ def test_an_evaluation_of_every_kind_of_method(
     assert 5 < found["context encoder"]["figures"]["psnr"]["mean"] < 20
 
 
+@pytest.mark.slow
 def test_what_encoders_guess_is_the_same_in_both_programs(
     inpaint, evaluate, guessing_file, tmp_path
 ):
@@ -228,6 +229,7 @@ def test_several_answers_are_of_the_search(inpaint, flag):
     assert f"{name} is for --method=latent" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_context_encoder_of_another_size_is_refused(evaluate, tmp_path):
     sizes = Architecture(latent_size=8, width=4, image_size=32)
     config = context_encoder.ContextEncoderConfig(sizes)

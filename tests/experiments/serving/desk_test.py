@@ -49,6 +49,7 @@ def test_the_model_at_the_start_comes_first(desks, tiny_model_file):
     assert desk.Desk("svhn", 0, 1.0).models == ["svhn", *others]
 
 
+@pytest.mark.slow
 def test_progress_ends_with_the_whole(desks, hole):
     shares = []
     desks.fill(given(), hole, desks.models[0], 2, shares.append)
@@ -56,6 +57,7 @@ def test_progress_ends_with_the_whole(desks, hole):
     assert shares == [0.5, 1.0]
 
 
+@pytest.mark.slow
 def test_several_answers_come_with_their_mean_and_a_map(desks, hole):
     found = desks.fill(given(), hole, desks.models[0], 2)
     assert found.captions[2:] == ["the mean of all", "where they differ"]
