@@ -94,11 +94,8 @@ def _tilted() -> Scene:
 
 def _turned() -> Scene:
     """A file whose pixels lie on their side."""
-    scene, file, exif = (
-        _upright("obama_portrait", 2.0, (500, 250), 3),
-        io.BytesIO(),
-        Image.Exif(),
-    )
+    scene = _upright("obama_portrait", 2.0, (500, 250), 3)
+    file, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6  # To be turned to the right by whoever shows it.
     lying = scene.picture.transpose(Image.Transpose.ROTATE_90)
     lying.save(file, "JPEG", quality=97, exif=exif)

@@ -45,11 +45,11 @@ class PerceptualError(ValueError):
 
 
 class Weights(NamedTuple):
-    """The weights of AlexNet's convolutions and of the distance.
+    """The weights of a network's convolutions and of the distance.
 
     Attributes:
-      kernels: A kernel of each convolution. The first one, ``[3, 3, 48, 64]``, is of
-        blocks of 4x4 pixels.
+      kernels: A kernel of each convolution. AlexNet's first one, ``[3, 3, 48, 64]``, is
+        of blocks of 4x4 pixels.
       biases: ``[channels]`` of each convolution.
       channels: ``[channels]``, the weight of each channel's squared difference, in each
         of five layers.
@@ -61,7 +61,7 @@ class Weights(NamedTuple):
 
 
 class VggWeights(NamedTuple):
-    """The same of VGG16.
+    """The same of VGG16, arranged for this machine.
 
     Attributes:
       network: The network.
