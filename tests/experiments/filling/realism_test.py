@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from experiments.filling import realism
 from inpaint_jax.data import datasets
 from inpaint_jax.photographs import faces
-from inpaint_jax.quality import dists, identity, perceptual
+from inpaint_jax.quality import dists, identity, perceptual, sets
 
 
 def blurred(images, radius):
@@ -56,6 +56,22 @@ def test_small_images_have_a_distance_of_their_patches_alone():
     few = measure(images[:3], images[:3], places=PLACES)
     assert "floor" not in few.figures["swd"]
     assert "identity_distance" in few.not_computed
+
+
+def test_what_takes_the_originals_alone_is_computed_once_for_them(monkeypatch):
+    calls, distance = [], sets.sliced_wasserstein
+    monkeypatch.setattr(
+        sets, "sliced_wasserstein", lambda *pair: calls.append(pair) or distance(*pair)
+    )
+    images = noise(8, 16)
+    others = images[:, :, ::-1] // 2
+    floors = [
+        measure(of[::-1], of).figures["swd"]["floor"]
+        for of in (images, images.copy(), others, images)
+    ]
+    # A distance for each, and a floor where the originals are not those before.
+    assert len(calls) == 4 + 3
+    assert floors[0] == floors[1] == floors[3] != floors[2]
 
 
 def test_few_images_have_no_distances_of_sets():
