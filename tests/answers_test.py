@@ -96,6 +96,7 @@ def test_a_solution_has_the_mean_and_the_spread_of_its_candidates():
     assert not jnp.any(one.spread)
 
 
+@pytest.mark.slow
 def test_a_path_is_replayed_as_completed_images():
     keys = jax.random.split(jax.random.key(0), 2)
     images = jax.random.uniform(jax.random.key(1), (2, 8, 8, 3), minval=-1.0)

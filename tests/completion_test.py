@@ -58,6 +58,7 @@ def test_shapes_are_those_the_docs_say():
     )
 
 
+@pytest.mark.slow
 def test_a_model_is_searched_as_suits_it_unless_something_is_said():
     images, masks, keys = problem(2)
     for name in SEARCHES:
@@ -218,6 +219,7 @@ def test_it_may_be_called_under_jit(tiny_model_file, config):
         jax.jit(lambda x: run(model, x, masks, keys))(images[0])
 
 
+@pytest.mark.slow
 def test_whatever_goes_in_jax_arrays_come_out():
     images, masks, keys = problem(8)
     for mesh in (None, parallel.make_mesh()):
@@ -285,6 +287,7 @@ def test_a_number_of_steps_that_is_none_is_refused(bad):
 
 @pytest.mark.networks
 @pytest.mark.parametrize("config", [SLOW, FAST])
+@pytest.mark.slow
 def test_double_precision_elsewhere_changes_nothing(tiny_model_file, config):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(2, size=16)
@@ -319,6 +322,7 @@ def test_an_image_alone_is_the_image_in_a_batch(tiny_model_file):
 
 @pytest.mark.networks
 @pytest.mark.parametrize("config", [SLOW, FAST])
+@pytest.mark.slow
 def test_the_neighbours_in_a_batch_do_not_matter(tiny_model_file, config):
     model = inpaint_jax.load_model(tiny_model_file)
     images, masks, keys = problem(8, size=16)

@@ -200,6 +200,7 @@ def test_score(start, real_data, tmp_path):
 
 
 @started("experiments.figures")
+@pytest.mark.slow
 def test_figures(start, comparison, tmp_path):
     start(
         "experiments.figures",
@@ -314,6 +315,7 @@ def test_the_time_from_a_start_to_pictures(start, tiny_model_file):
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_benchmark_says_which_package_it_lacks(
     environment, tmp_path, module, arguments, package
 ):

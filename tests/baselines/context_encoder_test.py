@@ -191,6 +191,7 @@ def test_the_average_follows_the_network(trained):
     )
 
 
+@pytest.mark.slow
 def test_it_fills_what_is_painted_over_with_the_networks_pixels(trained):
     images = batch(7)
     # Of a network that does not forget what it sees on the way.

@@ -114,6 +114,7 @@ def test_nothing_known_and_nothing_missing(sampled):
         np.testing.assert_allclose(none, [mean, mean], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_image_does_not_depend_on_its_batch():
     gaussian = fit_gaussian(pictures(100), rank=8)
     images, masks, keys = problem("random80", count=3, size=SIZE)

@@ -131,6 +131,7 @@ def test_a_step_is_that_of_the_plain_formula(trained):
     )
 
 
+@pytest.mark.slow
 def test_what_it_measures(trained):
     images = np.asarray(batch(8))
     # Further from N(0, 1) than so short a training brings it.

@@ -514,6 +514,7 @@ def test_nothing_but_what_is_no_image(load, folder):
     assert not list(folder.parent.glob("cache/*"))
 
 
+@pytest.mark.slow
 def test_a_zip_with_a_large_member(load, folder):
     path = layouts.celeb_a(folder, faces_of((1, 2)))
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -222,6 +222,7 @@ def test_a_second_model_of_a_data_set_is_searched_beside_the_first(
     )
 
 
+@pytest.mark.slow
 def test_a_data_set_without_a_dcgan_or_a_context_encoder(
     compare, comparison, newer, tmp_path
 ):

@@ -32,6 +32,7 @@ def measured(program, tiny_model_file, tmp_path_factory):
     return folder, output, result.stdout
 
 
+@pytest.mark.slow
 def test_the_file_holds_the_figures_of_the_library(measured, tiny_model_file):
     folder, output, _ = measured
     found = json.loads((output / "quality.json").read_text())

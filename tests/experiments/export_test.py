@@ -26,6 +26,7 @@ def workdir(tiny_state, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_model_file(program, workdir, noise_folder, tmp_path):
     output = tmp_path / "noise.safetensors"
     arguments = (f"--workdir={workdir}", f"--output={output}")

@@ -78,6 +78,7 @@ def test_the_default_pictures(inpaint):
         assert 0.7 < row["missing"] < 0.9
 
 
+@pytest.mark.slow
 def test_the_fast_search_is_the_default_and_the_papers_is_there(inpaint, noise_folder):
     arguments = (f"--input={noise_folder}", "--mask=center", "--limit=4")
     configs = {}
@@ -127,6 +128,7 @@ def test_the_same_seed_gives_the_same_bytes(inpaint, noise_folder):
     assert contents("--seed=1") != first
 
 
+@pytest.mark.slow
 def test_candidates_are_ranked(inpaint, noise_folder):
     _, output = inpaint(
         f"--input={noise_folder}", "--candidates=3", "--limit=4", "--mask=center"
@@ -166,6 +168,7 @@ def test_candidates_are_ranked(inpaint, noise_folder):
         assert three["candidate_losses"][first] == pytest.approx(total, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_refinement_is_noted_and_leaves_known_pixels(inpaint, noise_folder):
     _, output = inpaint(
         f"--input={noise_folder}", "--mask=random50", "--limit=3", "--refine=20"
@@ -178,6 +181,7 @@ def test_refinement_is_noted_and_leaves_known_pixels(inpaint, noise_folder):
         np.testing.assert_array_equal(completed[known], masked[known])
 
 
+@pytest.mark.slow
 def test_a_mask_file_for_all_and_its_inverse(inpaint, noise_folder, tmp_path):
     holes = np.zeros((16, 16), np.uint8)
     holes[2:9, 5:15] = 255
@@ -256,6 +260,7 @@ def test_a_run_without_results_leaves_the_last_ones(inpaint, noise_folder, tmp_p
     assert contents() == before
 
 
+@pytest.mark.slow
 def test_what_lies_beside_a_picture_does_not_change_it(inpaint, noise_folder, tmp_path):
     arguments = ("--mask=random50", "--batch_size=1")
     _, output = inpaint(f"--input={noise_folder}", "--limit=1", *arguments)

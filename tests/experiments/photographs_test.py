@@ -53,6 +53,7 @@ def upright(path):
 
 
 @needs_detector
+@pytest.mark.slow
 def test_the_command_of_the_documents(inpaint, old, tmp_path):
     texts = [(ROOT / name).read_text() for name in ("README.md", "docs/photographs.md")]
     command = "--input=old.jpg --mask=scratches.png --output=new.png"

@@ -276,6 +276,7 @@ def test_it_ends_in_the_middle_of_a_search(
     assert "Traceback" not in server.log
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_one_line(launch, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

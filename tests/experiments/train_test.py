@@ -280,6 +280,7 @@ def test_one_line_says_what_is_wrong(unbroken, program, tmp_path, arguments, mes
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named(unbroken, program, tmp_path):
     folder, good = unbroken
     workdir = tmp_path / "run"

@@ -125,6 +125,7 @@ def test_the_linear_guess_is_the_solution_of_least_squares(mask):
         np.testing.assert_allclose(latent, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_guesses_of_a_batch_are_those_of_each():
     decoder, encoder, _ = networks(SMALL)
     correct = functools.partial(

@@ -95,6 +95,7 @@ def test_temporary_memory_is_bounded(step_of_64):
     assert step_of_64.memory_analysis().temp_size_in_bytes / 64 < 2.5 * 2**20
 
 
+@pytest.mark.slow
 def test_temporary_memory_grows_with_the_batch_and_no_faster(step_of_64):
     small, large = (
         step.memory_analysis().temp_size_in_bytes

@@ -170,6 +170,7 @@ def test_a_face_cut_by_the_border_is_filled(model):
 
 
 @needs_detector
+@pytest.mark.slow
 def test_no_face_and_a_face_that_is_not_touched_are_said(model):
     picture, (points,) = off_centre()
     missing = np.zeros((800, 1200), bool)

@@ -54,6 +54,7 @@ def assert_searched(model, expected):
     assert (doubled.generate(LATENTS[0]) != model.generate(LATENTS[0])).any()
 
 
+@pytest.mark.slow
 def test_linen():
     module = LinenGenerator()
     variables = module.init(jax.random.key(0), LATENTS, train=True)

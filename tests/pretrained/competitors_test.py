@@ -221,6 +221,7 @@ def test_a_loaded_vae_makes_images_of_latents(tmp_path):
 
 
 @pytest.mark.parametrize("blend", [False, True])
+@pytest.mark.slow
 def test_a_run_becomes_a_file_with_the_figures_of_what_it_pasted(
     program, tiny_model_file, noise_folder, tmp_path, blend
 ):

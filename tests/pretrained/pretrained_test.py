@@ -50,6 +50,7 @@ def test_what_is_saved_comes_back_to_half_precision(tiny_state, tiny_model_file)
     np.testing.assert_allclose(model.critic(image), logits, atol=5e-2)
 
 
+@pytest.mark.slow
 def test_encoders_come_along(tiny_parts, tmp_path):
     config = encoder.EncoderConfig(TINY, passes=2)
     trained = encoder.init_state(config).encoders

@@ -50,6 +50,7 @@ def test_it_is_dlibs_own(weights):
 
 
 @pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.slow
 def test_one_man_is_told_from_the_others(weights, size):
     seen = identity.describe(portraits(size), PLACES)
     assert seen.shape == (4, 128)

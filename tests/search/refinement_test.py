@@ -54,6 +54,7 @@ def test_what_has_no_weight_stays_and_does_not_matter():
 
 
 @pytest.mark.networks
+@pytest.mark.slow
 def test_a_generator_comes_closer_than_its_latent(tiny_model_file):
     model = load_model(tiny_model_file)
     assert model.halves is not None

@@ -62,6 +62,7 @@ def train(steps, config=AUTOENCODER, mesh=None):
     return state, rows
 
 
+@pytest.mark.slow
 def test_before_the_first_step_it_is_probabilistic_pca():
     state, images = init(), batch(1)
     decoder = state.decoder.variables

@@ -48,6 +48,7 @@ def test_guesses_get_better_with_training_and_with_every_pass():
     assert last[1] < last[0]
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_encoders():
     one, two = train(2)[0], train(2)[0]
     jax.tree.map(np.testing.assert_array_equal, one, two)
@@ -91,6 +92,7 @@ def test_the_step_counts_what_it_says(space):
     np.testing.assert_allclose(metrics.whole, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_masks_are_of_all_kinds_in_turn():
     drawn = np.asarray(
         masks.masks_in_turn(encoder.MASKS, jax.random.key(0), 13, (16, 16))

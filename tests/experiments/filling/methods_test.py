@@ -191,6 +191,7 @@ def test_what_encoders_guess_is_the_same_in_both_programs(
     assert 5 < min(figures) < max(figures) < 20
 
 
+@pytest.mark.slow
 def test_the_search_can_be_pasted(evaluate):
     blended = evaluate("blended", "--steps=2")
     pasted = evaluate("pasted", "--steps=2", "--noblend")

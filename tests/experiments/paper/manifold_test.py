@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from fakes import analytic_model
 from PIL import Image
 
@@ -10,6 +11,7 @@ from experiments.paper import manifold
 from inpaint_jax import SearchConfig, image_key, importance_weights, inpaint, make_masks
 
 
+@pytest.mark.slow
 def test_the_way_is_that_of_the_search(tmp_path):
     model, key = analytic_model(size=16, latent_size=8), image_key(0, "a")
     image = np.random.default_rng(0).uniform(-1, 1, (16, 16, 3)).astype(np.float32)

@@ -93,6 +93,7 @@ def test_a_point_of_fewer_images_is_hollow_and_says_so():
     ]
 
 
+@pytest.mark.slow
 def test_the_file_is_small_white_and_the_same_each_time(tmp_path):
     rows = [*many(), row("harmonic", lpips=None), {**row("tv"), "psnr": None}]
     (path,) = plots.write_plots(tmp_path, rows)

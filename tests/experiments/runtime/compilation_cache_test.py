@@ -82,6 +82,7 @@ def test_a_folder_that_others_can_write_to_is_not_used(run, tmp_path):
     assert not entries(folder)
 
 
+@pytest.mark.slow
 def test_a_folder_can_be_given_or_none(run, tmp_path):
     run(tmp_path / "default", "--compilation_cache=none")
     assert not (tmp_path / "default").exists()
@@ -103,6 +104,7 @@ def test_what_a_killed_run_left_half_written_is_compiled_again(run, tmp_path):
     assert all(path.stat().st_size > 0.9 * sizes[path] for path in first)
 
 
+@pytest.mark.slow
 def test_what_was_looked_at_is_not_looked_at_again(run, tmp_path):
     run(tmp_path)
     run(tmp_path)

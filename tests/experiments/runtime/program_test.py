@@ -50,6 +50,7 @@ def test_help_shows_the_docstring_as_it_is_written(launch, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.slow
 def test_an_empty_flag_is_refused_and_nothing_is_written(launch, tmp_path, name):
     shown = launch(f"experiments.{name}", ["--help"], tmp_path).stdout
     flags = set(re.findall(r"^  --(\w+):", shown, re.MULTILINE))
