@@ -13,9 +13,6 @@ _TRUST = 0.85
 """A guess is taken only if its loss is below this share of a random start's. A guess
 that is hardly better shows that the encoders never saw such an image. It is then the
 worse start, as every key leads to the same valley, which may be the wrong one."""
-_TEMPERATURE = 0.5
-"""Standard deviation of the latents that ``_simulate`` draws. Those of real pictures
-have 1, but a random one is far from all of them."""
 
 
 def guesses(
@@ -126,6 +123,5 @@ def _simulate(
     and that of its own image under the same mask. If generator and encoder were linear,
     this would draw from the posterior (Hoffman and Ribak, 1991).
     """
-    drawn = _TEMPERATURE * latent
-    again, _ = last_guess(model, model.generate(drawn), mask)
-    return drawn + guess - again
+    again, _ = last_guess(model, model.generate(latent), mask)
+    return latent + guess - again
