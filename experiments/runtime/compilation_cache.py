@@ -36,7 +36,8 @@ def use() -> None:
         jax.config.update("jax_enable_compilation_cache", False)
         return
     if given is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return  # JAX reads it itself.
+        _keep_small_functions()
+        return  # JAX reads the variable itself.
     try:
         folder = Path(given).expanduser() if given else user_folder()
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -49,9 +50,21 @@ def use() -> None:
         return
     folder = of_machine(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # Many small functions together take as long as a large one.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    _keep_small_functions()
+
+
+def _keep_small_functions() -> None:
+    """Has JAX keep what compiles in less than a second, too, unless it was told.
+
+    Many small functions together take as long as a large one.
+    """
+    least = {
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in least.items():
+        if name.upper() not in os.environ:
+            jax.config.update(name, value)
 
 
 def of_machine(folder: Path) -> Path:

@@ -73,13 +73,10 @@ def advance(
         kept = iterate.losses, iterate.latent if keep_path else None
         return state, jax.tree.map(lambda row, x: row.at[i].set(x), rows, kept)
 
-    def left(state: Any) -> Any:
-        _, iterate = strategy.step(state, problem, clock)
-        return iterate.losses, iterate.latent if keep_path else None
-
-    rows = jax.tree.map(
-        lambda x: jnp.zeros((capacity, *x.shape), x.dtype), jax.eval_shape(left, state)
-    )
+    # Shapes and types of a result are those of a step, without tracing its gradient.
+    last = jax.eval_shape(lambda: strategy.result(state, problem).last)
+    kept = last.losses, last.latent if keep_path else None
+    rows = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), kept)
     found: tuple[Any, Any] = jax.lax.fori_loop(0, steps, step, (state, rows))
     return found
 

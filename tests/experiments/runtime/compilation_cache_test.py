@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+LEAST_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+
 # The smallest program there is, for what is the same in all of them.
 SMALL = """
 import jax
@@ -22,6 +24,7 @@ def own(environment):
     def own(cache):
         changed = {**environment, "XDG_CACHE_HOME": str(cache)}
         del changed["JAX_COMPILATION_CACHE_DIR"]
+        del changed[LEAST_SECONDS]
         return changed
 
     return own
@@ -126,6 +129,14 @@ def test_no_home_costs_only_time(run, tmp_path):
     )
     assert "nothing compiled is kept" in result.stderr
     assert not entries(tmp_path)
+
+
+def test_in_jaxs_own_folder_small_functions_are_kept_unless_jax_is_told(run, tmp_path):
+    kept, told = tmp_path / "kept", tmp_path / "told"
+    run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(kept))
+    run(tmp_path, JAX_COMPILATION_CACHE_DIR=str(told), **{LEAST_SECONDS: "60"})
+    assert len(entries(kept)) >= 2
+    assert not entries(told)
 
 
 def test_a_cache_that_cannot_be_made_costs_only_time(run, tmp_path):
