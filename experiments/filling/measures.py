@@ -74,8 +74,8 @@ def measure_several(
       ``spread``: its root mean square over the missing pixels. ``calibration``: the
       rank correlation (Spearman's) over the missing pixels of the spread and the
       answer's error; None where one of them is the same everywhere or there is no
-      original. ``diversity``: mean LPIPS distance of one candidate to the next; None
-      without the extra ``lpips`` or for images too small for it.
+      original. ``diversity``: mean LPIPS distance of one candidate to the next, around
+      the hole; None without the extra ``lpips`` or for images too small for it.
     """
     figures: dict[str, float | None] = dict.fromkeys(OF_SEVERAL)
     hole = mask[..., 0] < 0.5
@@ -90,7 +90,10 @@ def measure_several(
     can_see = perceptual.is_installed() and len(mask) >= perceptual.LEAST
     if can_see and len(candidates) > 1:
         one, other = np.stack(candidates[:-1]), np.stack(candidates[1:])
-        figures["diversity"] = float(perceptual.distances(one, other).mean())
+        masks = np.broadcast_to(mask, (len(one), *mask.shape))
+        figures["diversity"] = float(
+            perceptual.hole_distances(one, other, masks).mean()
+        )
     return figures
 
 

@@ -19,6 +19,7 @@ from experiments.runtime import program
 _FIGURES = (
     *measures.SIMILARITIES,
     *("swd", "lpips", "lpips_hole", "kid_vgg", "identity_distance"),
+    *("diversity", "calibration"),
 )
 _SCORED = "scored"
 
@@ -129,11 +130,13 @@ def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
         for name, figure in measured.items()
     }
     errors = {name: each["sem"] for name, each in measured.items() if "sem" in each}
+    floors = {name: each["floor"] for name, each in measured.items() if "floor" in each}
     return {
         "n": found["n"],
         "failed": len(found["failed"]),
         **dict.fromkeys(_FIGURES),
         **means,
         "errors": errors,
+        "floors": floors,
         "device": found["device"],
     }

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments.paper import plots
 from experiments.runtime import program
 
@@ -51,6 +53,13 @@ _FIGURES = (
         "identity_distance",
         3,
         min,
+    ),
+    ("LPIPS around the hole from one answer to the next", "diversity", 3, max),
+    (
+        "Rank correlation of the answers' spread and the error, over a hole's pixels",
+        "calibration",
+        2,
+        max,
     ),
     ("Seconds an image", "seconds", 3, min),
 )
@@ -164,7 +173,7 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
     """Returns the tables as Markdown: the paper's, then those of each data set."""
     masks, titles = _in_order(rows, "mask"), _in_order(rows, "title")
     first = [_of_first(row) for row in rows]
-    parts = [_paper_layout(rows, first, count)]
+    parts = _paper_layout(rows, first, count)
     for title in titles:
         of_title = [row for row in rows if row["title"] == title]
         full = max((row.get("n", 0) for row in of_title), default=0)
@@ -194,7 +203,8 @@ def to_markdown(rows: Sequence[Row], count: int, benchmark: str | None = None) -
         "A cell has the first test images, as many as its heading says unless it "
         "gives another number (n). Figures are means over images, with their standard "
         f"error{seconds if timed else ''}. The sliced and the kernel distance compare "
-        "all images together; the sliced one falls with their number. Bold is the best "
+        "all images together; the sliced one falls with their number. Halves of the "
+        "originals are half as many, and do not share what is known. Bold is the best "
         "of its column among cells with as many images as the heading says. A dash "
         "means that the method cannot fill the holes; an empty cell was not computed."
     )
@@ -206,10 +216,11 @@ def _of_first(row: Row) -> Row:
     return row if "refused" in row else row | {"errors": {}} | row["first"]
 
 
-def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
+def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> list[str]:
     """Table 1 in the paper's layout: masks down, data sets across, CE / ours.
 
     Where the two methods have different numbers of images, only the first ones count.
+    Data sets that nothing can be compared with are left out.
     """
     pair = ("context_encoder", "latent")
 
@@ -236,6 +247,13 @@ def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
         values = PAPER.get(title, {}).get(mask)
         return "" if values is None else f"{values[0]:.1f} / {values[1]:.1f}"
 
+    titles = [
+        title
+        for title in titles
+        if title in PAPER or any(counts(title, mask) for mask in masks)
+    ]
+    if not titles:
+        return []
     header = ["mask"]
     for title in titles:
         header += [title, f"{title}, paper"]
@@ -246,11 +264,11 @@ def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> str:
             line += [measured(title, mask), published(title, mask)]
         body.append(line)
     images = "" if alike else f", of the first {count} test images"
-    return (
+    caption = (
         "**Table 1 of the paper: PSNR in dB of the context encoder / of the latent "
-        f"search{images}**; beside each what the paper has, of its own images\n\n"
-        + _markdown(header, body)
+        f"search{images}**; beside each what the paper has, of its own images"
     )
+    return [caption, _markdown(header, body)]
 
 
 def _figure_table(
@@ -292,6 +310,15 @@ def _figure_table(
         return f"**{value}**{sem}" if value == winners.get(mask) else f"{value}{sem}"
 
     body = [[labels[m], *(text(m, mask) for mask in masks)] for m in labels]
+    # The same for all methods with all images, but for those that fail.
+    floors = [
+        row["floors"][figure]
+        for row in rows
+        if row.get("n") == full and figure in row.get("floors", {})
+    ]
+    if floors:
+        floor = f"{np.median(floors):.{digits}f}"
+        body.append(["*one half of the originals to the other*", *[floor] * len(masks)])
     published = PAPER.get(rows[0]["title"], {})
     if figure == "psnr" and published:
         for i, who in enumerate(("context encoder", "ours")):

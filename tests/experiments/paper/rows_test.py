@@ -27,7 +27,7 @@ def result(name="theirs", **changes):
             "ssim": {"mean": 0.5, "sem": 0.1},
             "psnr_hole": {"mean": 20.0, "sem": 0.5},
             "swd": {"mean": 30.0},
-            "kid_vgg": {"value": 4.0},
+            "kid_vgg": {"value": 4.0, "floor": 0.25},
         },
         "images": images,
         "failed": [],
@@ -43,6 +43,7 @@ def test_a_row_has_the_figures_of_its_result(tmp_path):
     assert (row["method"], row["label"]) == ("theirs", "theirs")
     assert (row["psnr"], row["kid_vgg"]) == (25.0, 4.0)
     assert row["errors"] == {"psnr": 0.5, "ssim": 0.1, "psnr_hole": 0.5}
+    assert row["floors"] == {"kid_vgg": 0.25}
     assert row["lpips"] is row["seconds"] is None
     # The exact one has no PSNR.
     assert row["first"] == {"n": 3, "psnr": pytest.approx(23.0)}
