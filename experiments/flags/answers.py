@@ -11,8 +11,8 @@ _ANSWER = flags.DEFINE_enum(
     "best",
     ANSWERS,
     "Which completed picture is the result. best: the candidate of least total loss. "
-    "mean: the mean of all candidates, which is nearest to what was there on average, "
-    "and smoother.",
+    "mean: the mean of all candidates, which is smoother, and nearer to what was there "
+    "than most of them.",
 )
 _CANDIDATES = flags.DEFINE_integer(
     "candidates",
