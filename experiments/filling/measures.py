@@ -1,5 +1,6 @@
 """Figures: their names, for one completed image, and summarised over many."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,7 +75,7 @@ def measure_several(
       ``spread``: its root mean square over the missing pixels. ``calibration``: the
       rank correlation (Spearman's) over the missing pixels of the spread and the
       answer's error; None where one of them is the same everywhere or there is no
-      original. ``diversity``: mean LPIPS distance of one candidate to the next, around
+      original. ``diversity``: mean LPIPS distance between two candidates, around
       the hole; None without the extra ``lpips`` or for images too small for it.
     """
     figures: dict[str, float | None] = dict.fromkeys(OF_SEVERAL)
@@ -89,7 +90,8 @@ def measure_several(
         figures["calibration"] = _rank_correlation(doubt, error)
     can_see = perceptual.is_installed() and len(mask) >= perceptual.LEAST
     if can_see and len(candidates) > 1:
-        one, other = np.stack(candidates[:-1]), np.stack(candidates[1:])
+        pairs = zip(*itertools.combinations(candidates, 2), strict=True)
+        one, other = (np.stack(each) for each in pairs)
         masks = np.broadcast_to(mask, (len(one), *mask.shape))
         figures["diversity"] = float(
             perceptual.hole_distances(one, other, masks).mean()

@@ -18,8 +18,9 @@ _CANDIDATES = flags.DEFINE_integer(
     "candidates",
     None,
     "Searches for each picture, from different starts, at most --batch_size. Each has "
-    "a seed, from 0. With --search=fast or map, 0 starts from the guess of the model's "
-    "encoders, the others start at random. Of several it is shown where they differ. "
+    "a seed, from 0. Unless --search=paper, 0 starts from the guess of the model's "
+    "encoders. The others start at random, with map and far from what agrees with the "
+    "known pixels. Of several it is shown where they differ. "
     "Default: 1; with --answer=mean 8.",
     lower_bound=1,
 )

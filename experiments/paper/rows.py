@@ -21,6 +21,7 @@ _FIGURES = (
     *("swd", "lpips", "lpips_hole", "kid_vgg", "identity_distance"),
     *("diversity", "calibration"),
 )
+_REQUIRED = (*measures.SIMILARITIES, "swd")  # By the benchmark's schema.
 _SCORED = "scored"
 
 
@@ -33,14 +34,15 @@ def of_cell(cell: Cell, found: Mapping[str, Any], count: int) -> dict[str, Any]:
       count: Number of images, the first ones, that are also summarised alone.
     """
     label, given = cell.column.title, cell.case.given
-    if given is not None:
-        label = _label(label, cell.case.located.identical, len(given))
+    differs = given is not None and cell.case.located.identical != len(given)
+    label = _label(label, differs=differs)
     row: dict[str, Any] = {
         "dataset": cell.case.name,
         "title": cell.case.title,
         "mask": cell.mask,
         "method": cell.name,
         "label": label,
+        "differs": differs,
     }
     if "refused" in found:
         return row | {"refused": found["refused"]}
@@ -70,8 +72,9 @@ def of_scored(
             if result["benchmark"] != version:
                 continue
             row = _of_result(result, sets[result["set"]], count, titles)
+            _check(row, result["figures"], sets[result["set"]])
             taken = row["method"] in RESERVED
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             program.warn(f"{path} is no result of experiments.score and is left out")
             continue
         if taken:
@@ -95,17 +98,36 @@ def _of_result(
     values = [row["psnr"] for row in result["images"] if row["id"] in first]
     numbers = [value for value in values if value is not None]
     mean = math.fsum(numbers) / len(numbers) if numbers else None
+    differs = result["identical"] != len(given)
     return {
         "dataset": given.name,
         "title": titles.get(given.name, given.title),
         "mask": result["mask"],
         "method": result["name"],
-        "label": _label(result["name"], result["identical"], len(given)),
+        "label": _label(result["name"], differs=differs),
+        "differs": differs,
         **_measured(result),
         "seconds": None,
         "first": {"n": len(values), "psnr": mean},
         "scored": True,
     }
+
+
+def _check(
+    row: Mapping[str, Any], figures: Mapping[str, Any], given: frozen.PictureSet
+) -> None:
+    """Checks what the tables take from a file that anybody may have written.
+
+    Raises:
+      ValueError: The mask or the name is none, a figure lacks or is no number.
+    """
+    if row["mask"] not in given.masks or "|" in row["label"]:
+        raise ValueError(f"{row['mask']}, {row['label']}")
+    if not all(isinstance(figures[name], Mapping) for name in _REQUIRED):
+        raise ValueError("a figure lacks")
+    numbers = [row["n"], *(row[name] for name in _FIGURES), *row["errors"].values()]
+    if not all(each is None or isinstance(each, int | float) for each in numbers):
+        raise ValueError(f"a figure is no number: {numbers}")
 
 
 def keep(workdir: Path, result: Mapping[str, Any]) -> Path:
@@ -117,14 +139,20 @@ def keep(workdir: Path, result: Mapping[str, Any]) -> Path:
     return path
 
 
-def _label(title: str, identical: int, count: int) -> str:
-    return title if identical == count else f"{title} (other pixels)"
+def _label(title: str, *, differs: bool) -> str:
+    """The title of a row, and whether its pictures differ from the benchmark's."""
+    return f"{title} (other pixels)" if differs else title
 
 
 def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
     """What rows of both kinds have of their results."""
     figures = found["figures"]
-    measured = {name: figures[name] for name in _FIGURES if name in figures}
+    # A result made elsewhere may have figures of its own by one of these names.
+    measured = {
+        name: figures[name]
+        for name in _FIGURES
+        if isinstance(figures.get(name), Mapping)
+    }
     means = {
         name: figure.get("mean", figure.get("value"))
         for name, figure in measured.items()
@@ -138,5 +166,5 @@ def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
         **means,
         "errors": errors,
         "floors": floors,
-        "device": found["device"],
+        "device": found.get("device"),
     }

@@ -35,7 +35,8 @@ PAPER = {
 
 MARKERS = ("<!-- tables -->", "<!-- end of tables -->")
 
-_FIGURES = (
+# Heading, name, digits, which is best; None: more is not better, nor is less.
+_FIGURES: tuple[tuple[str, str, int, Callable[..., float] | None], ...] = (
     ("PSNR, dB", "psnr", 2, max),
     ("PSNR in the hole, dB", "psnr_hole", 2, max),
     ("SSIM", "ssim", 3, max),
@@ -54,7 +55,7 @@ _FIGURES = (
         3,
         min,
     ),
-    ("LPIPS around the hole from one answer to the next", "diversity", 3, max),
+    ("LPIPS around the hole between two answers", "diversity", 3, None),
     (
         "Rank correlation of the answers' spread and the error, over a hole's pixels",
         "calibration",
@@ -247,11 +248,7 @@ def _paper_layout(rows: Sequence[Row], first: Sequence[Row], count: int) -> list
         values = PAPER.get(title, {}).get(mask)
         return "" if values is None else f"{values[0]:.1f} / {values[1]:.1f}"
 
-    titles = [
-        title
-        for title in titles
-        if title in PAPER or any(counts(title, mask) for mask in masks)
-    ]
+    titles = [title for title in titles if any(counts(title, m) for m in masks)]
     if not titles:
         return []
     header = ["mask"]
@@ -276,22 +273,25 @@ def _figure_table(
     masks: Sequence[str],
     figure: str,
     digits: int,
-    best: Callable[..., float],
+    best: Callable[..., float] | None,
 ) -> str:
-    """Table of a figure: methods down, masks across; PSNR with the paper's rows."""
+    """Table of a figure: methods down, masks across; PSNR with the paper's rows.
+
+    The best, if one can be called so, is bold.
+    """
     cells = {(row["method"], row["mask"]): row for row in rows}
     labels = {row["method"]: row["label"] for row in rows}
     full = max((row["n"] for row in rows if "n" in row), default=0)
+    # Of the same pictures: neither fewer, nor with other pixels.
+    alike = [row for row in rows if row.get("n") == full and not row.get("differs")]
     winners = {}
     for mask in masks:
         values = [
             row[figure]
-            for row in rows
-            if row["mask"] == mask
-            and row.get("n") == full
-            and row.get(figure) is not None
+            for row in alike
+            if row["mask"] == mask and row.get(figure) is not None
         ]
-        if values:
+        if values and best is not None:
             winners[mask] = f"{best(values):.{digits}f}"
 
     def text(method: str, mask: str) -> str:
@@ -310,12 +310,7 @@ def _figure_table(
         return f"**{value}**{sem}" if value == winners.get(mask) else f"{value}{sem}"
 
     body = [[labels[m], *(text(m, mask) for mask in masks)] for m in labels]
-    # The same for all methods with all images, but for those that fail.
-    floors = [
-        row["floors"][figure]
-        for row in rows
-        if row.get("n") == full and figure in row.get("floors", {})
-    ]
+    floors = [row["floors"][figure] for row in alike if figure in row.get("floors", {})]
     if floors:
         floor = f"{np.median(floors):.{digits}f}"
         body.append(["*one half of the originals to the other*", *[floor] * len(masks)])

@@ -13,6 +13,9 @@ _TRUST = 0.85
 """A guess is taken only if its loss is below this share of a random start's. A guess
 that is hardly better shows that the encoders never saw such an image. It is then the
 worse start, as every key leads to the same valley, which may be the wrong one."""
+_TEMPERATURE = 0.5
+"""Standard deviation of the latents that ``_simulate`` draws. That of the prior, 1,
+makes candidates that differ more, but decoders may break so far out."""
 
 
 def guesses(
@@ -121,7 +124,9 @@ def _simulate(
 
     A random ``latent`` is moved by the difference of two guesses: that of the picture,
     and that of its own image under the same mask. If generator and encoder were linear,
-    this would draw from the posterior (Hoffman and Ribak, 1991).
+    and ``_TEMPERATURE`` were 1, this would draw from the posterior (Hoffman and Ribak,
+    1991).
     """
-    again, _ = last_guess(model, model.generate(latent), mask)
-    return latent + guess - again
+    drawn = _TEMPERATURE * latent
+    again, _ = last_guess(model, model.generate(drawn), mask)
+    return drawn + guess - again

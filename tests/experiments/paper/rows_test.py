@@ -35,6 +35,19 @@ def result(name="theirs", **changes):
     } | changes
 
 
+def figure(**changes):
+    return result(figures=result()["figures"] | changes)
+
+
+def test_what_the_schema_leaves_open_does_no_harm(tmp_path):
+    schemaless = figure(diversity=None, calibration=0.4, of_my_own=3)
+    del schemaless["device"]
+    rows.keep(tmp_path, schemaless)
+    (row,) = rows.of_scored(tmp_path, "v1", 3, {})
+    assert row["diversity"] is row["calibration"] is row["device"] is None
+    assert "| theirs (other pixels)" not in tables.to_markdown([row], 3, "v1")
+
+
 def test_a_row_has_the_figures_of_its_result(tmp_path):
     path = rows.keep(tmp_path, result())
     assert path == tmp_path / "scored" / "cars64-half-theirs.json"
@@ -68,12 +81,17 @@ def test_what_is_no_result_of_this_benchmark_is_left_out(tmp_path, capsys):
         ("c", json.dumps(result(set="boats"))),
         ("d", json.dumps(result(figures={"psnr": 3}))),
         ("e", json.dumps(result(name=["a"]))),
+        ("f", json.dumps(result(name="a|b"))),
+        ("g", json.dumps(result(n="4"))),
+        ("h", json.dumps(result(mask="blob"))),
+        ("i", json.dumps(figure(psnr={"mean": "25.0"}))),
     ):
         (tmp_path / "scored" / f"{name}.json").write_text(text)
+    (tmp_path / "scored" / "folder.json").mkdir()
     (row,) = rows.of_scored(tmp_path, "v1", 3, {})
     assert row["method"] == "theirs"
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 10
     assert all("is no result of experiments.score" in line for line in lines)
 
 

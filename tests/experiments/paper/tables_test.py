@@ -32,19 +32,23 @@ def test_a_distance_of_sets_stands_beside_its_floor():
     text = tables.to_markdown(found, 4)
     assert line_of(text, FLOOR) == f"| {FLOOR} | 12.3 |"
     assert line_of(text.split("Sliced")[1], "tv") == "| tv | **30.0** |"
-    # That of fewer images is another one.
-    fewer = [row("Boats", "tv", n=4, swd=30.0, **floor), found[1]]
-    assert FLOOR not in tables.to_markdown(fewer, 4)
+    # That of fewer images, or of other pixels, is another one.
+    for change in ({"n": 4}, {"differs": True}):
+        other = row("Boats", "tv", swd=30.0, **floor, **change)
+        text = tables.to_markdown([other, found[1]], 4)
+        assert FLOOR not in text
+        assert "| mean | **40.0** |" in text
 
 
 def test_of_several_answers_it_is_said_how_they_differ():
     several = row("Boats", "autoencoder_best", diversity=0.0294, calibration=0.333)
     text = tables.to_markdown([row("Boats", "tv"), several], 4)
-    apart, agree = text.split("from one answer to the next")[1].split("Rank")
+    apart, agree = text.split("between two answers")[1].split("Rank")
     label = "autoencoder_best"
-    assert line_of(apart, label) == f"| {label} | **0.029** |"
+    # To be far apart is not to be good.
+    assert line_of(apart, label) == f"| {label} | 0.029 |"
     assert line_of(agree, label) == f"| {label} | **0.33** |"
-    assert "answer to the next" not in tables.to_markdown([row("Boats", "tv")], 4)
+    assert "two answers" not in tables.to_markdown([row("Boats", "tv")], 4)
 
 
 def test_the_papers_table_has_what_can_be_compared_with_it():
@@ -53,6 +57,7 @@ def test_the_papers_table_has_what_can_be_compared_with_it():
         row("CelebA", "latent"),
         row("Boats", "context_encoder"),
         row("Ships", "tv"),
+        row("SVHN", "tv"),
     ]
     header = tables.to_markdown(found, 4).splitlines()[2]
     assert header == "| mask | CelebA | CelebA, paper | Boats | Boats, paper |"
