@@ -28,8 +28,9 @@ _CACHE = flags.DEFINE_string(
 def use() -> None:
     """Turns the cache on if only the user can write to its folder.
 
-    Programs execute the folder's content, so one that others can write to is not used.
-    Call this before the first computation.
+    Programs execute the folder's content, so one that others can write to is not used;
+    that of JAX's own variable is left to who set it. Call this before the first
+    computation.
     """
     given = _CACHE.value or None
     if given == "none":

@@ -163,10 +163,18 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, *, paired: bool = False) -> fl
       The distance times 1000; about 0 for two sets of one source, and then as often
       negative.
 
+    Raises:
+      ValueError: A set has fewer than 2 rows, or those of ``paired`` differ in number.
+
     References:
       Binkowski et al., Demystifying MMD GANs, ICLR 2018; Gretton et al., A kernel
       two-sample test, JMLR 2012, eq. 4 (``paired``)
     """
+    if min(len(a), len(b)) < 2 or (paired and len(a) != len(b)):
+        raise ValueError(
+            f"sets of {len(a)} and {len(b)} rows: each must have at least 2, and both "
+            "equally many if they are paired"
+        )
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
 
     def kernel(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -211,6 +211,12 @@ def test_kernel_distance_of_pairs_is_0_on_average_although_they_are_alike():
     assert sets.kernel_distance(a[0], a[0], paired=True) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("counts", "paired"), [((1, 3), False), ((4, 5), True)])
+def test_kernel_distance_refuses(counts, paired):
+    with pytest.raises(ValueError, match="at least 2, and both equally many if"):
+        sets.kernel_distance(*(np.ones((n, 3)) for n in counts), paired=paired)
+
+
 def test_kernel_distance_of_one_source_is_0_on_average():
     rng = np.random.default_rng(1)
     found = [
