@@ -56,9 +56,9 @@ class Measured(NamedTuple):
 class _Known(NamedTuple):
     """An array as a key of a cache.
 
-    The cells of a comparison have their originals in common, and read them anew, so they
-    are known by what they contain. The floor of patches and what is seen in the faces
-    are a fifth of all that is measured; what VGG16 sees would take too much memory.
+    The cells of a comparison have their originals in common, and read them anew, so
+    they are known by what they contain. The floor of patches and what is seen in the
+    faces are a fifth of all that is measured; what VGG16 sees takes too much memory.
     """
 
     content: bytes
