@@ -22,7 +22,7 @@ from experiments.filling import evaluation
 from experiments.flags import comparison as comparison_flags
 from experiments.flags import dataset as dataset_flags
 from experiments.paper import comparison, plots, rows
-from experiments.paper.cells import Cell, Stopped
+from experiments.paper.cells import BATCH_SIZE, Cell, Stopped
 from experiments.paper.columns import COLUMNS
 from experiments.paper.comparison import MASKS, Case, read_cases
 from experiments.paper.tables import (
@@ -55,7 +55,7 @@ _LIMIT = flags.DEFINE_integer(
 )
 _SLOW_LIMIT = flags.DEFINE_integer(
     "slow_limit",
-    32,
+    BATCH_SIZE,
     "Number of test images for a method that takes longer than --slow_seconds. Another "
     "table has all methods on these images alone.",
     lower_bound=1,

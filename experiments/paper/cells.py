@@ -23,9 +23,11 @@ from inpaint_jax.baselines import HoleError
 
 _METRICS, _REFUSED = "metrics.json", "refused.json"  # Files in a cell's folder.
 _SEED = 0
-# The default of --slow_limit: the first images of a slow method are then a whole batch.
-# In a larger one the copies that pad it would take as long as they do.
-_BATCH_SIZE = 32
+BATCH_SIZE = 32
+"""Images that are filled at once; also those of a slow method, unless one is told.
+
+In a larger batch the copies that pad it would take as long as these.
+"""
 
 
 class Examples(NamedTuple):
@@ -186,7 +188,7 @@ class Cell:
             source=source,
             mask=name,
             seed=_SEED,
-            batch_size=_BATCH_SIZE,
+            batch_size=BATCH_SIZE,
             method=self.case.method(self.column),
             given=given,
         )

@@ -45,7 +45,7 @@ def test_what_the_schema_leaves_open_does_no_harm(tmp_path):
     rows.keep(tmp_path, schemaless)
     (row,) = rows.of_scored(tmp_path, "v1", 3, {})
     assert row["diversity"] is row["calibration"] is row["device"] is None
-    assert "| theirs (other pixels)" not in tables.to_markdown([row], 3, "v1")
+    assert "| theirs | **25.00** ± 0.50 |" in tables.to_markdown([row], 3, "v1")
 
 
 def test_a_row_has_the_figures_of_its_result(tmp_path):
