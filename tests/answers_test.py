@@ -48,6 +48,17 @@ def test_one_answer_has_no_spread():
     assert not answers.spread(images).any()
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_answer_that_is_not_finite_is_left_out(bad):
+    images = several(4)
+    rest = np.delete(images, 1, axis=0)
+    images[1, 2, 6] = bad
+    for function in (answers.average, answers.spread):
+        np.testing.assert_allclose(function(images), function(rest), atol=1e-6)
+    images[:, 2, 6] = bad
+    assert not np.isfinite(answers.average(images)).all()
+
+
 def test_the_order_of_answers_does_not_matter():
     images = several(5)
     turned = images[[3, 1, 4, 0, 2]]
