@@ -14,7 +14,7 @@ import numpy as np
 
 from inpaint_jax.configs import SearchConfig
 from inpaint_jax.latents import LatentSpace
-from inpaint_jax.search.starts import best_of
+from inpaint_jax.search.starts import best_of, draw
 from inpaint_jax.search.strategies import make_strategy
 from inpaint_jax.search.strategy import Clock, Problem, Strategy
 from inpaint_jax.types import Generate, Losses
@@ -128,8 +128,7 @@ def search(
     """
     config = config or SearchConfig()
     problem = Problem(generate, objective)
-    keys = jax.random.split(key, config.starts) if config.starts > 1 else key[None]
-    drawn = jax.vmap(latents.sample)(keys)
+    drawn = draw(latents, key, config.starts)
     first = drawn[0]
     if len(drawn) > 1:
         losses = jax.vmap(lambda latent: problem.evaluate(latent).context)(drawn)

@@ -53,6 +53,12 @@ def guesses(
         u, guess = jax.lax.stop_gradient((u, generated))
 
 
+def draw(latents: LatentSpace, key: jax.Array, count: int) -> jax.Array:
+    """Random latents ``[count, *L]``; a single one is drawn by the key itself."""
+    keys = jax.random.split(key, count) if count > 1 else key[None]
+    return jax.vmap(latents.sample)(keys)
+
+
 def best_of(latents: jax.Array, losses: jax.Array) -> jax.Array:
     """The latent ``[*L]`` of least loss among ``[N, *L]``; NaN counts as infinite."""
     return latents[jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))]
@@ -84,8 +90,7 @@ def choose_start(
     Returns:
       The latent ``[*L]``.
     """
-    keys = jax.random.split(key, config.starts) if config.starts > 1 else key[None]
-    latents = jax.vmap(model.latents.sample)(keys)
+    latents = draw(model.latents, key, config.starts)
     correctors = model.correctors if config.guesses else ()
     if len(latents) == 1 and not correctors:
         return latents[0]

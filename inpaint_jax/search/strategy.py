@@ -77,7 +77,8 @@ class Strategy(NamedTuple):
         ``newton`` the inverse curvature.
       step: Function from state, problem and clock to the next state and the iterate
         that the step started from.
-      result: Function from state and problem to the answer.
+      result: Function from state and problem to the answer, whose ``last`` has the
+        shapes and types of a step's iterate.
     """
 
     init: Callable[[jax.Array, jax.Array | None], Any]
