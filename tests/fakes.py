@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from inpaint_jax.latents import Uniform
+from inpaint_jax.masks import make_masks
 from inpaint_jax.types import Model
 
 
@@ -38,3 +39,12 @@ def analytic_model(size: int = 8, latent_size: int = 4) -> Model:
         latents=Uniform(latent_size),
         image_size=size,
     )
+
+
+def problem(count, seed=0, mask="random50", size=8):
+    """Images of noise, their masks, and a key each."""
+    keys = jax.random.split(jax.random.key(seed), count)
+    images = jax.random.uniform(
+        jax.random.key(seed + 1), (count, size, size, 3), minval=-1.0, maxval=1.0
+    )
+    return images, make_masks(mask, keys, (size, size)), keys

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import scipy.io
+from files import noise
 from PIL import Image
 
 RANGES = {"train": (0, 162_770), "validation": (162_770, 182_637), "test": (182_637, 0)}
@@ -41,6 +42,32 @@ def framed_car(image, number):
     frame = np.full((top + height + bottom, left + width + right, 3), 200, np.uint8)
     frame[top : top + height, left : left + width] = car
     return frame, (top, left, top + height, left + width)
+
+
+def shades(count, height=218, width=178):
+    """Pictures that differ, each of two colours, so that JPEG keeps them apart."""
+    result = []
+    for i in range(count):
+        image = np.full(
+            (height, width, 3), (9 * i % 256, 40, 255 - 7 * i % 256), np.uint8
+        )
+        image[: height // 2, : width // 2] //= 2
+        result.append(image)
+    return result
+
+
+def faces_of(ids):
+    return {
+        f"{id:06d}": jpeg(image)
+        for id, image in zip(ids, shades(len(ids)), strict=True)
+    }
+
+
+def cars_of(count):
+    cars = [framed_car(noise(64, 64, i), i) for i in range(count)]
+    pictures = {f"{i:05d}": jpeg(car) for i, (car, _) in enumerate(cars, 1)}
+    boxes = {f"{i:05d}": box for i, (_, box) in enumerate(cars, 1)}
+    return pictures, boxes
 
 
 def split_of(number):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from conftest import ROOT, TIME_LIMIT
+from conftest import ROOT
+from launching import TIME_LIMIT
 
 from inpaint_jax import linalg
 

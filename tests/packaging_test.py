@@ -10,7 +10,8 @@ import zipfile
 
 import pytest
 from commands import programs
-from conftest import DEMO, ROOT, TIME_LIMIT, Launcher
+from conftest import DEMO, ROOT
+from launching import TIME_LIMIT, Launcher
 
 from inpaint_jax.version import __version__
 

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from conftest import TIME_LIMIT
+from launching import TIME_LIMIT
 
 
 class Server:

@@ -8,7 +8,8 @@ import sys
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, ROOT, TIME_LIMIT
+from conftest import RECIPE, ROOT
+from launching import TIME_LIMIT
 
 from inpaint_jax.photographs import faces
 from inpaint_jax.pretrained import digest, load_model, read_parts, save_model

@@ -9,8 +9,9 @@ import commands
 import layouts
 import numpy as np
 import pytest
-from conftest import ROOT, TIME_LIMIT
+from conftest import ROOT
 from files import noise
+from launching import TIME_LIMIT
 
 SMALL = (
     "--width=4",

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from conftest import DEMO, TIME_LIMIT
+from conftest import DEMO
+from launching import TIME_LIMIT
 from PIL import Image
 from served import Server
 

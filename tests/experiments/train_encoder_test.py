@@ -7,7 +7,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import Job
+from launching import Job
 
 from inpaint_jax import load_model
 from inpaint_jax.pretrained import read_parts

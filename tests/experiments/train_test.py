@@ -11,7 +11,8 @@ import time
 import jax
 import numpy as np
 import pytest
-from conftest import RECIPE, TIME_LIMIT, Job
+from conftest import RECIPE
+from launching import TIME_LIMIT, Job
 from PIL import Image
 
 from inpaint_jax.training import gan, updates

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, TIME_LIMIT
+from conftest import ROOT
+from launching import TIME_LIMIT
 from PIL import Image
 
 SCRIPT = ROOT / "docs" / "figures" / "photographs.py"

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, Job
+from conftest import ROOT
+from launching import Job
 from PIL import Image
 
 pytestmark = pytest.mark.slow
