@@ -81,10 +81,12 @@ def inpaint(
         is neither one key nor B, ``guided`` is not B, ``candidates`` or
         ``progress_every`` is out of range, refinement is asked of a model without
         ``halves``, or ``progress`` or ``mesh`` is given under ``jax.jit``.
+      TypeError: ``model`` or ``config`` is a name.
 
     References:
       Yeh et al., Semantic Image Inpainting with Deep Generative Models, CVPR 2017.
     """
+    check_model(model)
     config = config or SEARCHES[model.search]
     if not isinstance(config, SearchConfig):
         raise TypeError(f"config must be a SearchConfig, not {config!r}: see SEARCHES")
@@ -233,6 +235,12 @@ def image_key(seed: int, image_id: str) -> jax.Array:
       ``fold_in(key(seed), id)``, the id as the CRC-32 of its bytes.
     """
     return jax.random.fold_in(jax.random.key(seed), checksum(image_id))
+
+
+def check_model(model: object) -> None:
+    """Raises a ``TypeError`` for what is no model, such as the name of one."""
+    if not isinstance(model, Model):
+        raise TypeError(f"model must be a Model, as load_model gives it, not {model!r}")
 
 
 def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:

@@ -401,8 +401,10 @@ def test_what_cannot_be_traced_is_refused_under_jit(given):
         traced(keys)
 
 
-def test_a_name_is_no_configuration():
+def test_a_name_is_no_model_and_no_configuration():
     images, masks, keys = problem(2)
+    with pytest.raises(TypeError, match="a Model, as load_model gives it, not 'faces'"):
+        inpaint_jax.inpaint("faces", images, masks, keys)
     with pytest.raises(TypeError, match="config must be a SearchConfig, not 'fast'"):
         inpaint_jax.inpaint(MODEL, images, masks, keys, config="fast")
 

@@ -150,8 +150,8 @@ def find(folder: Path, given: PictureSet) -> Files:
         )
     if others:
         program.warn(
-            f"{folder}: {len(others)} files have the name of no picture of "
-            f"{given.name} and do not count, such as {file_name(files[others[0]][0])}"
+            f"{folder}: files that have the name of no picture of {given.name} do not "
+            f"count: {len(others)}, such as {file_name(files[others[0]][0])}"
         )
     return Files(folder, files)
 

@@ -74,12 +74,16 @@ class Report:
             if result.warning:
                 self._in_part += 1
                 self.fail(id, result.warning)
-            if result.row["missing"] in (0, 1) and not result.row["outside"]:
-                what, made = "missing", "the picture itself"
-                if result.row["missing"]:
-                    what, made = "known", "a generated image"
+            if result.row["missing"] == 1:
                 program.warn(
-                    f"{id}: nothing is {what} under its mask; the result is {made}"
+                    f"{id}: nothing is known under its mask, white where something is "
+                    "missing (--mask_known=white turns it round); the result is a "
+                    "generated image"
+                )
+            elif result.row["missing"] == 0 and not result.row["outside"]:
+                program.warn(
+                    f"{id}: nothing is missing under its mask; the result is the "
+                    "picture itself"
                 )
         self._rows += [result.row for result in filled]
         if self._rows:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from inpaint_jax.completion import inpaint
+from inpaint_jax.completion import check_model, inpaint
 from inpaint_jax.data.decoding import PictureLike
 from inpaint_jax.data.files import ImageError
 from inpaint_jax.data.mask_meaning import read_missing
@@ -50,6 +50,14 @@ class Repaired(NamedTuple):
     def picture(self) -> Any:
         """The best answer."""
         return self.pictures[0]
+
+    def __repr__(self) -> str:
+        """What there is, without the numbers of the search."""
+        note = f", {self.note!r}" if self.note else ""
+        return (
+            f"Repaired({len(self.pictures)} pictures, {len(self.frames)} frames, "
+            f"{self.outside:.1%} of the hole outside of them{note})"
+        )
 
 
 def repair(
@@ -96,7 +104,9 @@ def repair(
         or there is no such frame.
       FillError: ``telea`` without OpenCV.
       ValueError: As for ``inpaint``, or ``fill_outside`` is none of these.
+      TypeError: The model is a name; ``load_model`` loads it.
     """
+    check_model(model)
     way = fill_outside or outside.default()
     if way not in outside.WAYS:
         raise ValueError(f"fill_outside must be one of {outside.WAYS}, not {way!r}")

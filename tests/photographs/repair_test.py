@@ -273,6 +273,8 @@ def test_what_cannot_be_repaired_is_one_line(model, tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(99))
     with pytest.raises(ImageError, match=r"a\.mp4: a video"):
         repair(model, tmp_path / "a.mp4", np.ones((40, 50), bool))
+    with pytest.raises(TypeError, match="as load_model gives it, not 'faces128'"):
+        repair("faces128", picture, np.ones((40, 50), bool))
     other = dataclasses.replace(model, name="custom")
     with pytest.raises(ImageError, match="not of faces"):
         repair(other, picture, np.ones((40, 50), bool), frame="face")
@@ -284,6 +286,7 @@ def test_several_answers_have_a_mean_and_a_map_of_where_they_differ(model):
     missing[380:560, 150:400] = True
     found = repair(model, picture, missing, frame="50,250,500,500", candidates=3)
     assert len(found.pictures) == 3
+    assert repr(found).startswith("Repaired(3 pictures, 1 frames, ")
     pixels = np.stack([np.asarray(each) for each in found.pictures]).astype(float)
     np.testing.assert_array_equal(np.asarray(found.mean)[~missing], pixels[0][~missing])
     # Each answer is rounded and clipped, and so is what the mean is laid from.

@@ -149,7 +149,7 @@ def test_what_is_missing_or_wrong_is_named(scored, tmp_path, capsys):
     assert "05.bmp and " in said["05"]
     assert "05.png have the id 05; leave one" in said["05"]
     lines = capsys.readouterr().err.splitlines()
-    assert "1 files have the name of no picture of svhn" in lines[0]
+    assert "the name of no picture of svhn do not count: 1" in lines[0]
     assert "such as cover.png" in lines[0]
     assert len([line for line in lines if ": " in line]) == 5
     assert lines[-1].endswith("... and 1 more")
