@@ -6,6 +6,8 @@ import commands
 import pytest
 from conftest import ROOT
 
+from experiments.paper import cells
+
 NOT_OURS = {"build", "dist", "outputs", "runs"}  # As .gitignore has them.
 DOCUMENTS = sorted(
     path
@@ -171,3 +173,8 @@ python -m benchmarks --only=search --only=train
         "--workdir=1/runs/half",
     }
     assert commands.complaints(found, ROOT, environment) == []
+
+
+def test_the_comparison_can_be_made_again_picture_by_picture():
+    text = (ROOT / "docs" / "benchmark.md").read_text()
+    assert f"--batch_size={cells.BATCH_SIZE} --output=ours" in text

@@ -125,7 +125,8 @@ def _check(
         raise ValueError(f"{row['mask']}, {row['label']}")
     if not all(isinstance(figures[name], Mapping) for name in _REQUIRED):
         raise ValueError("a figure lacks")
-    numbers = [row["n"], *(row[name] for name in _FIGURES), *row["errors"].values()]
+    beside = *row["errors"].values(), *row["floors"].values()
+    numbers = [row["n"], *(row[name] for name in _FIGURES), *beside]
     if not all(each is None or isinstance(each, int | float) for each in numbers):
         raise ValueError(f"a figure is no number: {numbers}")
 
@@ -158,7 +159,13 @@ def _measured(found: Mapping[str, Any]) -> dict[str, Any]:
         for name, figure in measured.items()
     }
     errors = {name: each["sem"] for name, each in measured.items() if "sem" in each}
-    floors = {name: each["floor"] for name, each in measured.items() if "floor" in each}
+    # Of sets two halves of the originals; of faces another person's.
+    floors = {
+        name: each[key]
+        for name, each in measured.items()
+        for key in ("floor", "others")
+        if key in each
+    }
     return {
         "n": found["n"],
         "failed": len(found["failed"]),

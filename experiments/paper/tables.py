@@ -63,6 +63,9 @@ _FIGURES: tuple[tuple[str, str, int, Callable[..., float] | None], ...] = (
     ("Seconds an image", "seconds", 3, min),
 )
 
+# What is beside a figure; of others it is the distance of two halves of the originals.
+_FLOORS = {"identity_distance": "the originals of two people"}
+
 Row = dict[str, Any]
 
 
@@ -311,7 +314,8 @@ def _figure_table(
     floors = [row["floors"][figure] for row in alike if figure in row.get("floors", {})]
     if floors:  # The same for all, as their originals are.
         floor = f"{floors[0]:.{digits}f}"
-        body.append(["*one half of the originals to the other*", *[floor] * len(masks)])
+        what = _FLOORS.get(figure, "one half of the originals to the other")
+        body.append([f"*{what}*", *[floor] * len(masks)])
     published = PAPER.get(rows[0]["title"], {})
     if figure == "psnr" and published:
         for i, who in enumerate(("context encoder", "ours")):

@@ -85,13 +85,14 @@ def test_what_is_no_result_of_this_benchmark_is_left_out(tmp_path, capsys):
         ("g", json.dumps(result(n="4"))),
         ("h", json.dumps(result(mask="blob"))),
         ("i", json.dumps(figure(psnr={"mean": "25.0"}))),
+        ("j", json.dumps(figure(lpips={"mean": 0.1, "floor": "0.1"}))),
     ):
         (tmp_path / "scored" / f"{name}.json").write_text(text)
     (tmp_path / "scored" / "folder.json").mkdir()
     (row,) = rows.of_scored(tmp_path, "v1", 3, {})
     assert row["method"] == "theirs"
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert all("is no result of experiments.score" in line for line in lines)
 
 

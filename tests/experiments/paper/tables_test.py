@@ -40,6 +40,13 @@ def test_a_distance_of_sets_stands_beside_its_floor():
         assert "| mean | **40.0** |" in text
 
 
+def test_a_distance_of_faces_stands_beside_that_of_two_people():
+    others = {"floors": {"identity_distance": 0.7812}}
+    found = [row("Boats", "tv", identity_distance=0.5, **others)]
+    label = "*the originals of two people*"
+    assert line_of(tables.to_markdown(found, 4), label) == f"| {label} | 0.781 |"
+
+
 def test_of_several_answers_it_is_said_how_they_differ():
     several = row("Boats", "autoencoder_best", diversity=0.0294, calibration=0.333)
     text = tables.to_markdown([row("Boats", "tv"), several], 4)
