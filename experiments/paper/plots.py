@@ -160,7 +160,10 @@ def _draw_panel(axes: Axes, mask: str, rows: Sequence[_Row]) -> list[Annotation]
             markerfacecolor="white" if fewer else kind.color,
             zorder=3,
         )
-        text = f"{row['label']} (n = {row['n']})" if fewer else row["label"]
+        column = None if row.get("scored") else COLUMNS.get(row["method"])
+        text = row["label"] if column is None else column.short
+        if fewer:
+            text += f" (n = {row['n']})"
         label = axes.annotate(
             text,
             point,
