@@ -18,10 +18,13 @@ def average(answers: jax.Array) -> jax.Array:
       ``[H, W, 3]``; where all answers are the same, as on known pixels, that bit for
       bit; not finite if none is.
     """
-    counted, first = _finite(answers)
+    counted = _finite(answers)
+    first = answers[jnp.argmax(counted)]
     values = jnp.where(counted, answers, 0.0)
     mean = values.sum(0) / counted.sum(0, dtype=answers.dtype)
-    return jnp.where(_same(answers, counted, first), first[0], mean)
+    # Sums of equal numbers may round.
+    same = ((answers == first[None]) | ~counted).all(0)
+    return jnp.where(same, first, mean)
 
 
 def spread(answers: jax.Array) -> jax.Array:
@@ -38,21 +41,13 @@ def spread(answers: jax.Array) -> jax.Array:
       ``[H, W, 1]``, in units of the pixels' values (127.5 levels of 8 bits each); 0
       where all answers are the same, and everywhere for K = 1.
     """
-    counted, first = _finite(answers)
+    counted = _finite(answers)
     deviations = jnp.where(counted, answers - average(answers)[None], 0.0)
     others = jnp.maximum(counted.sum(0, dtype=answers.dtype) - 1.0, 1.0)
     variance = jnp.square(deviations).sum(0) / others
-    deviation = jnp.sqrt(variance.mean(-1, keepdims=True))
-    same = _same(answers, counted, first).all(-1, keepdims=True)
-    return jnp.where(same, 0.0, deviation)
+    return jnp.sqrt(variance.mean(-1, keepdims=True))
 
 
-def _finite(answers: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Which answers are finite, ``[K, 1, 1, 1]``; the first, ``[1, H, W, 3]``."""
-    counted = jnp.isfinite(answers).all((1, 2, 3), keepdims=True)
-    return counted, answers[jnp.argmax(counted)][None]
-
-
-def _same(answers: jax.Array, counted: jax.Array, first: jax.Array) -> jax.Array:
-    """Where all that count are equal, ``[H, W, 3]``: sums of equals may round."""
-    return ((answers == first) | ~counted).all(0)
+def _finite(answers: jax.Array) -> jax.Array:
+    """Which answers are finite, ``[K, 1, 1, 1]``."""
+    return jnp.isfinite(answers).all((1, 2, 3), keepdims=True)

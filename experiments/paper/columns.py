@@ -28,11 +28,6 @@ class Column(NamedTuple):
     answer: str = "best"
 
     @property
-    def short(self) -> str:
-        """Its title where a colour says that it is the model's, and of which kind."""
-        return self.title.removeprefix("ours, ").removeprefix("autoencoder, ")
-
-    @property
     def network(self) -> str | None:
         """The kind of a data set's network that the method needs, if any."""
         if self.method in ("latent", "guess"):

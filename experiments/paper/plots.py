@@ -160,8 +160,9 @@ def _draw_panel(axes: Axes, mask: str, rows: Sequence[_Row]) -> list[Annotation]
             markerfacecolor="white" if fewer else kind.color,
             zorder=3,
         )
-        column = None if row.get("scored") else COLUMNS.get(row["method"])
-        text = row["label"] if column is None else column.short
+        text = row["label"]
+        if kind == _OURS:  # The colour says it.
+            text = text.removeprefix("ours, ").removeprefix("autoencoder, ")
         if fewer:
             text += f" (n = {row['n']})"
         label = axes.annotate(

@@ -44,13 +44,23 @@ def test_a_panel_for_each_mask_and_a_labelled_point_for_each_method():
     for axes, mask in zip(panels, MASKS, strict=True):
         of_mask = [each for each in rows if each["mask"] == mask]
         texts = [text.get_text() for text in labels_of(axes)]
-        assert len(set(texts)) == len(of_mask)
+        assert texts == [
+            each["label"].removeprefix("ours, ").removeprefix("autoencoder, ")
+            for each in of_mask
+        ]
         assert {"ours", "fast search", "best of 8", "harmonic", "theirs"} <= set(texts)
         for text, each in zip(labels_of(axes), of_mask, strict=True):
             assert text.xy == (each["psnr"], each["lpips"])
         # Lower is better, and better is upwards.
         assert axes.yaxis_inverted()
         assert not axes.xaxis_inverted()
+
+
+def test_a_short_label_still_says_that_pixels_are_other_ones():
+    label = "ours, fast search (other pixels)"
+    (axes,) = plots.draw([row("latent_fast", label=label)]).axes
+    (text,) = labels_of(axes)
+    assert text.get_text() == "fast search (other pixels)"
 
 
 def test_labels_do_not_cover_each_other():
