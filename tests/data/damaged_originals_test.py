@@ -24,12 +24,18 @@ def one_line(caught, *words):
         assert word in line, line
 
 
+def cut_off(path, share, published, name):
+    """The error of a data set while only a share of one of its files is there."""
+    size = int(path.stat().st_size * share)
+    with layouts.cut(path, size), pytest.raises(DataError) as caught:
+        published(name)
+    return caught
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
 def test_a_zip_that_is_cut_off(published, downloads, share):
     path = layouts.celeb_a(downloads, layouts.faces_of(range(1, 9)))
-    size = int(path.stat().st_size * share)
-    with layouts.cut(path, size), pytest.raises(DataError) as caught:
-        published("celeb_a")
+    caught = cut_off(path, share, published, "celeb_a")
     one_line(caught, f"{path}: not a readable zip (", "download it again")
     assert not list(downloads.parent.glob("cache/*"))
     assert len(published("celeb_a")) == 8
@@ -43,9 +49,7 @@ def test_a_zip_that_is_cut_off(published, downloads, share):
 def test_a_tar_that_is_cut_off(published, downloads, layout, share):
     pictures, boxes = layouts.cars_of(8)
     path = layouts.cars196(downloads, pictures, boxes, layout=layout)
-    size = int(path.stat().st_size * share)
-    with layouts.cut(path, size), pytest.raises(DataError) as caught:
-        published("cars196")
+    caught = cut_off(path, share, published, "cars196")
     one_line(caught, f"{path}: damaged (", "download it again")
     assert not list(downloads.parent.glob("cache/*"))
     assert len(published("cars196")) == 8
@@ -78,17 +82,12 @@ def test_a_tar_whose_bytes_have_changed(published, downloads):
 def test_matlab_files_that_are_cut_off(published, downloads, share):
     rng = np.random.default_rng(0)
     digits = layouts.svhn(downloads, rng.integers(0, 256, (30, 32, 32, 3), np.uint8))
-    with layouts.cut(digits, int(digits.stat().st_size * share)):
-        with pytest.raises(DataError) as caught:
-            published("svhn_cropped")
-        one_line(caught, str(digits), "download it again")
+    caught = cut_off(digits, share, published, "svhn_cropped")
+    one_line(caught, str(digits), "download it again")
     pictures, boxes = layouts.cars_of(3)
     layouts.cars196(downloads, pictures, boxes, layout="unpacked")
     path = downloads / "devkit" / "cars_train_annos.mat"
-    with layouts.cut(path, int(path.stat().st_size * share)):
-        with pytest.raises(DataError) as caught:
-            published("cars196")
-        one_line(caught, str(path))
+    one_line(cut_off(path, share, published, "cars196"), str(path))
     assert not list(downloads.parent.glob("cache/*"))
 
 
@@ -134,12 +133,13 @@ def test_a_partition_with_a_strange_line(published, downloads, text, reason):
 def test_a_partition_of_any_bytes_is_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "partition.txt"
     path.write_bytes(content)
+    found, said = {}, ""
     try:
         found = originals._read_partition(str(path))
     except DataError as error:
-        assert "\n" not in str(error)  # noqa: PT017
-    else:
-        assert all(re.fullmatch(r"\d{6}", id) for id in found)
+        said = str(error)
+    assert "\n" not in said
+    assert all(re.fullmatch(r"\d{6}", id) for id in found)
 
 
 BAD = {
@@ -153,8 +153,8 @@ BAD = {
 @pytest.mark.parametrize("layout", ["zip", "folder"])
 def test_faces_that_are_no_images_are_named_and_left_out(published, downloads, layout):
     pictures = layouts.faces_of(range(1, 11))
-    for id, data in zip(("000002", "000003", "000006", "000010"), BAD.values()):  # noqa: B905
-        pictures[id] = data
+    bad = ["000002", "000003", "000006", "000010"]
+    pictures |= zip(bad, BAD.values(), strict=True)
     layouts.celeb_a(downloads, pictures, layout)
     for _ in range(2):  # The second time from the cache.
         loaded = published("celeb_a")
@@ -166,7 +166,7 @@ def test_faces_that_are_no_images_are_named_and_left_out(published, downloads, l
         )
         assert [
             re.search(r"\d{6}(?=\.jpg: )", reason)[0] for reason in loaded.failed
-        ] == ["000002", "000003", "000006", "000010"]
+        ] == bad
     assert "not a picture" in loaded.failed[0]
     assert "3600000000" in loaded.failed[3] or "60000x60000" in loaded.failed[3]
     good = {id: pictures[id] for id in loaded.ids}
