@@ -18,26 +18,63 @@ def eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues of a symmetric matrix, rising, and its eigenvectors as columns.
 
     Args:
-      matrix: ``[L, L]``; under ``vmap`` any number of them.
+      matrix: ``[L, L]``, of which only the lower triangle is read; under ``vmap`` any
+        number of them.
 
     Returns:
       ``[L]`` and ``[L, L]``.
     """
-    values, vectors = jnp.linalg.eigh(matrix)
+    vectors, values = jax.lax.linalg.eigh(matrix, symmetrize_input=False)
     return values, vectors
 
 
+_product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+"""A product whose factors an accelerator does not round: the numbers of equations
+differ by powers of ten, and with rounded ones a matrix would lose its positive
+eigenvalues."""
+
+_ROWS = 128
+"""Rows of a matrix that ``gram`` multiplies at once."""
 _BLOCK = 64
 """Greatest size of a factor that is inverted by substitution, not by halves."""
+
+
+def gram(matrix: jax.Array, weights: jax.Array) -> jax.Array:
+    """The lower triangle of ``matrix @ diag(weights) @ matrix.T``, which is symmetric.
+
+    Args:
+      matrix: ``[L, P]``.
+      weights: ``[P]``.
+
+    Returns:
+      ``[L, L]``; what is above the diagonal is not to be used.
+    """
+    size, weighted = len(matrix), matrix * weights[None]
+    rows = []
+    for start in range(0, size, _ROWS):
+        end = min(start + _ROWS, size)
+        of_rows = _product(weighted[start:end], matrix[:end].T)
+        rows.append(jnp.pad(of_rows, ((0, 0), (0, size - end))))
+    return jnp.concatenate(rows)
+
+
+def cholesky(matrix: jax.Array) -> jax.Array:
+    """The lower factor ``[L, L]`` of a symmetric positive definite ``[L, L]``.
+
+    Of the matrix only the lower triangle is read. Not for ``vmap``; see
+    ``again_if_changed``.
+    """
+    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
 
 
 def inverse(matrix: jax.Array) -> jax.Array:
     """Inverse ``[L, L]`` of a symmetric positive definite matrix ``[L, L]``.
 
-    Not for ``vmap``; see ``again_if_changed``.
+    Of the matrix only the lower triangle is read. Not for ``vmap``; see
+    ``again_if_changed``.
     """
-    factor = _inverse_factor(jnp.linalg.cholesky(matrix))
-    return jnp.matmul(factor.T, factor, precision=jax.lax.Precision.HIGHEST)
+    factor = _inverse_factor(cholesky(matrix))
+    return _product(factor.T, factor)
 
 
 def _inverse_factor(lower: jax.Array) -> jax.Array:
@@ -53,8 +90,7 @@ def _inverse_factor(lower: jax.Array) -> jax.Array:
     half = size // 2
     first = _inverse_factor(lower[:half, :half])
     last = _inverse_factor(lower[half:, half:])
-    product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-    below = -product(product(last, lower[half:, :half]), first)
+    below = -_product(_product(last, lower[half:, :half]), first)
     zeros = jnp.zeros((half, size - half), lower.dtype)
     return jnp.block([[first, zeros], [below, last]])
 

@@ -98,6 +98,25 @@ def test_equal_neighbours_are_computed_once():
     assert sorted(computed) == [1.0, 1.0, 2.0]
 
 
+@pytest.mark.parametrize("length", [1, 100, 128, 257])
+def test_gram_is_the_weighted_product(length):
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(length, 40)).astype(np.float32)
+    weights = random.uniform(size=40).astype(np.float32)
+    found = jax.jit(linalg.gram)(matrix, weights)
+    expected = (matrix * weights.astype(np.float64)) @ matrix.T
+    np.testing.assert_allclose(np.tril(found), np.tril(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("function", [linalg.cholesky, linalg.inverse, linalg.eigh])
+def test_decompositions_read_the_lower_triangle_alone(function):
+    x = np.random.default_rng(0).normal(size=(70, 90)).astype(np.float32)
+    matrix = x @ x.T / 70 + np.eye(70, dtype=np.float32)
+    spoiled = np.where(np.tri(70, dtype=bool), matrix, np.nan)
+    of_whole, of_spoiled = jax.jit(function)(matrix), jax.jit(function)(spoiled)
+    jax.tree.map(np.testing.assert_array_equal, of_whole, of_spoiled)
+
+
 @pytest.mark.parametrize("length", [1, 63, 100, 257])
 def test_inverse_is_numpys(length):
     x = np.random.default_rng(0).normal(size=(length, 2 * length)).astype(np.float32)

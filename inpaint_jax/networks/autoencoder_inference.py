@@ -170,7 +170,7 @@ _factor = linalg.again_if_changed(linear_part.factor)
 
 @jax.custom_batching.sequential_vmap
 def _solve(factor: jax.Array, right: jax.Array) -> jax.Array:
-    solution: jax.Array = jax.scipy.linalg.cho_solve((factor, False), right)
+    solution: jax.Array = jax.scipy.linalg.cho_solve((factor, True), right)
     return solution
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from inpaint_jax import linalg
 from inpaint_jax.networks.products import multiply_exactly
 
 
@@ -43,18 +44,15 @@ def guess(
       ``[B, L]``.
     """
     right = evidence(decoder, images, mask)
-    return jax.scipy.linalg.cho_solve((factor(decoder, mask), False), right.T).T
+    return jax.scipy.linalg.cho_solve((factor(decoder, mask), True), right.T).T
 
 
 def factor(decoder: Mapping[str, jax.Array], mask: jax.Array) -> jax.Array:
-    """The triangular factor ``[L, L]`` of the equations of a mask ``[S, S, 1]``."""
+    """The lower factor ``[L, L]`` of the equations of a mask ``[S, S, 1]``."""
     components = decoder["components"]
-    length = len(components)
-    weighted = components.reshape(length, -1) * _precisions(decoder, mask)
-    # The numbers differ by five powers of ten: with rounded factors the matrix would
-    # have negative eigenvalues.
-    matrix = multiply_exactly(weighted, components.reshape(length, -1).T)
-    return jax.scipy.linalg.cho_factor(matrix + jnp.eye(length, dtype=matrix.dtype))[0]
+    flat = components.reshape(len(components), -1)
+    matrix = linalg.gram(flat, _precisions(decoder, mask))
+    return linalg.cholesky(matrix + jnp.eye(len(matrix), dtype=matrix.dtype))
 
 
 def evidence(
@@ -66,10 +64,10 @@ def evidence(
     known = _shrink(mask[None], side)
     averages = _shrink(jnp.where(mask > 0.5, images, 0.0), side)
     averages = averages / jnp.maximum(known, 1e-6)
-    weighted = components.reshape(length, -1) * _precisions(decoder, mask)
-    return multiply_exactly(
-        (averages - decoder["mean"]).reshape(len(images), -1), weighted.T
-    )
+    differences = (averages - decoder["mean"]).reshape(len(images), -1)
+    # Not the components by their precisions, a whole matrix for every mask.
+    weighted = differences * _precisions(decoder, mask)[None]
+    return multiply_exactly(weighted, components.reshape(length, -1).T)
 
 
 def _precisions(decoder: Mapping[str, jax.Array], mask: jax.Array) -> jax.Array:

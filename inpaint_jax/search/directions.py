@@ -196,7 +196,7 @@ def principal_directions(metric: Metric, weights: jax.Array) -> jax.Array:
     Returns:
       ``[L, L]`` orthonormal columns, the least effective first.
     """
-    return linalg.eigh(_weighted(metric.blocks, weights, metric.factored))[1]
+    return linalg.eigh(_weighted(_side_by_side(metric), _of_regions(weights)))[1]
 
 
 def inverse_curvature(
@@ -216,18 +216,17 @@ def inverse_curvature(
     Returns:
       ``[L, L]``, symmetric and positive definite.
     """
-    # Masks of a batch are often the same.
-    find = linalg.again_if_changed(
-        lambda blocks, weights: _inverse_curvature(
-            Metric(blocks, metric.factored), weights, damping
-        )
-    )
-    found: jax.Array = find(metric.blocks, weights)
+    # Masks of a batch are often the same. What all of them have in common is arranged
+    # before, once.
+    find = linalg.again_if_changed(functools.partial(_inverse_curvature, damping))
+    found: jax.Array = find(_side_by_side(metric), _of_regions(weights))
     return found
 
 
-def _inverse_curvature(metric: Metric, weights: jax.Array, damping: float) -> jax.Array:
-    matrix = _weighted(metric.blocks, weights, metric.factored) / _RESIDUAL
+def _inverse_curvature(
+    damping: float, blocks: jax.Array, regions: jax.Array
+) -> jax.Array:
+    matrix = _weighted(blocks, regions) / _RESIDUAL
     eye = jnp.eye(len(matrix), dtype=matrix.dtype)
     least = 1e-3 * jnp.trace(matrix) / len(matrix)
     # Not 0 without any known pixel either.
@@ -235,15 +234,36 @@ def _inverse_curvature(metric: Metric, weights: jax.Array, damping: float) -> ja
     return linalg.inverse(matrix + least * eye)
 
 
-def _weighted(blocks: jax.Array, weights: jax.Array, factored: bool) -> jax.Array:
-    """``[L, L]``: the sum of the regions' matrices, each with its mean weight."""
-    side = weights.shape[0] // GRID
-    regions = weights.reshape(GRID, side, GRID, side).mean((1, 3))
+def _side_by_side(metric: Metric) -> jax.Array:
+    """A metric's factors as one matrix ``[L, GRID * GRID * R]``; whole matrices as
+    they are."""
+    blocks = metric.blocks
+    if not metric.factored:
+        return blocks
+    return jnp.moveaxis(blocks, 2, 0).reshape(blocks.shape[2], -1)
+
+
+def _weighted(blocks: jax.Array, regions: jax.Array) -> jax.Array:
+    """The sum ``[L, L]`` of matrices with a weight ``[GRID, GRID]`` for each region.
+
+    Args:
+      blocks: From ``_side_by_side``.
+      regions: The weights.
+
+    Returns:
+      The sum; of factors, its lower triangle alone.
+    """
+    if blocks.ndim == 2:
+        columns = blocks.shape[1] // regions.size
+        return linalg.gram(blocks, jnp.repeat(regions.ravel(), columns))
     highest = jax.lax.Precision.HIGHEST
-    if factored:
-        scaled = jnp.sqrt(regions)[:, :, None, None] * blocks
-        return jnp.einsum("hwir,hwjr->ij", scaled, scaled, precision=highest)
     return jnp.einsum("hw,hwij->ij", regions, blocks, precision=highest)
+
+
+def _of_regions(weights: jax.Array) -> jax.Array:
+    """Means ``[GRID, GRID]`` of weights ``[S, S, 1]`` over regions."""
+    side = weights.shape[0] // GRID
+    return weights.reshape(GRID, side, GRID, side).mean((1, 3))
 
 
 def to_triangles(blocks: ArrayLike) -> np.ndarray:
