@@ -2,3 +2,5 @@
 
 ``python -m benchmarks`` runs them all; none of them is part of the tests.
 """
+
+import experiments as experiments  # Before NumPy: it says how many threads LAPACK has.

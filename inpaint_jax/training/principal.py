@@ -2,7 +2,10 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+
+from inpaint_jax.networks.products import multiply_exactly
 
 _CHUNK = 4096
 _LEAST = 1e-3
@@ -52,7 +55,7 @@ def principal_components(
         for each in (chunk, chunk[:, :, ::-1]) if flip else (chunk,):
             rows = each.reshape(len(each), -1)
             total += rows.sum(0, dtype=np.float64)
-            squares += rows.T @ rows
+            squares += np.asarray(_squares(rows))
             seen += len(rows)
     mean = total / seen
     covariance = squares / seen - np.outer(mean, mean)
@@ -66,3 +69,9 @@ def principal_components(
         components.astype(np.float32).reshape(count, side, side, 3),
         np.array(noise, np.float32),
     )
+
+
+@jax.jit
+def _squares(rows: jax.Array) -> jax.Array:
+    """Products ``[D, D]`` of the columns of ``[N, D]``."""
+    return multiply_exactly(rows.T, rows)
