@@ -16,7 +16,7 @@ import inpaint_jax
 from experiments.filling import film
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import BLENDED
-from experiments.runtime import program
+from experiments.runtime import compilation_cache, program, traces
 from inpaint_jax import baselines, parallel, pretrained
 from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
 from inpaint_jax.data import sources
@@ -108,6 +108,16 @@ class Search:
             **dataclasses.asdict(self.config),
             "refinement": refinement,
         }
+
+
+def _is_short(config: SearchConfig, mesh: Mesh) -> bool:
+    """Whether a search takes less time than tracing it, so that its trace is kept.
+
+    It then has no progress of its own. That a trace can be read again is known of a
+    processor's alone.
+    """
+    one = mesh.size == jax.process_count() == 1
+    return config.newton and one and jax.default_backend() == "cpu"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,22 +256,35 @@ class Method:
             model = with_metric(model)
         model = parallel.replicate(model, mesh)
 
+        complete = functools.partial(
+            inpaint_jax.inpaint,
+            config=search.config,
+            candidates=self.candidates,
+            # Also a duplicate is guided: no result may depend on other images.
+            guided=True,
+            refinement=search.refinement,
+            blend=self.blend,
+            keep_path=self.filmed,
+        )
+        whole = None
+        if _is_short(search.config, mesh):
+            parts, latents = self.parts, model.latents.describe()
+            network = parts.kind, parts.architecture, latents, search.precision
+            about = f"{network} {complete.keywords}"
+            whole = traces.keep(complete, about, compilation_cache.folder())
+
         def fill(images: np.ndarray, masks: np.ndarray, keys: jax.Array) -> Found:
-            solution = inpaint_jax.inpaint(
-                model,
-                images,
-                masks,
-                keys,
-                config=search.config,
-                candidates=self.candidates,
-                # Also a duplicate is guided: no result may depend on other images.
-                guided=True,
-                refinement=search.refinement,
-                blend=self.blend,
-                keep_path=self.filmed,
-                progress=lambda n: progress(len(images) * n / search.config.steps),
-                mesh=mesh,
-            )
+            if whole is not None:
+                solution = whole(model, images, masks, keys)
+            else:
+                solution = complete(
+                    model,
+                    images,
+                    masks,
+                    keys,
+                    progress=lambda n: progress(len(images) * n / search.config.steps),
+                    mesh=mesh,
+                )
             found = jax.tree.map(np.asarray, solution)
             several = None
             if self.candidates > 1:

@@ -8,6 +8,7 @@ import stat
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import flags, logging
@@ -40,18 +41,27 @@ def use() -> None:
         _keep_small_functions()
         return  # JAX reads the variable itself.
     try:
-        folder = Path(given).expanduser() if given else user_folder()
-        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        status = folder.stat()
+        chosen = Path(given).expanduser() if given else user_folder()
+        chosen.mkdir(parents=True, mode=0o700, exist_ok=True)
+        status = chosen.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder.
         _without(str(error))
         return
     if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        _without(f"{folder} can be written by others")
+        _without(f"{chosen} can be written by others")
         return
-    folder = of_machine(folder)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_dir", str(of_machine(chosen)))
     _keep_small_functions()
+
+
+def folder() -> Path | None:
+    """The folder in use; None: there is none, or it is not on a disk."""
+    config: Any = jax.config
+    used = config.jax_compilation_cache_dir
+    if not used or not config.jax_enable_compilation_cache:
+        return None
+    # JAX can keep things in the cloud, too: gs://...
+    return None if "://" in used else Path(used)
 
 
 def _keep_small_functions() -> None:
