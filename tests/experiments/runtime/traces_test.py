@@ -89,3 +89,26 @@ def test_a_folder_that_cannot_be_written_is_no_fault(counted, tmp_path, caplog):
     found = traces.keep(function, "sine", tmp_path / "file")(*arguments())
     assert equal(found, jax.jit(function)(*arguments()))
     assert "nothing traced is kept" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_program_gives_the_same_with_and_without(program, tmp_path):
+    def run(output, cache):
+        program(
+            "inpaint",
+            "--model=house_numbers",
+            f"--output={tmp_path / output}",
+            f"--compilation_cache={cache}",
+            "--steps=2",
+            "--limit=1",
+        )
+        folder = tmp_path / output / "completed"
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    cache = tmp_path / "cache"
+    first = run("first", cache)
+    (kept,) = cache.rglob("traces/*")
+    changed = kept.stat().st_mtime_ns
+    assert run("again", cache) == first
+    assert [path.stat().st_mtime_ns for path in cache.rglob("traces/*")] == [changed]
+    assert run("without", "none") == first
