@@ -1,4 +1,6 @@
-"""The same DCGAN in PyTorch, with this project's weights."""
+"""The same networks in PyTorch, with this project's weights."""
+
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -7,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.tutorial import kernels_of, norm_of
-from inpaint_jax.configs import Architecture
 from inpaint_jax.networks.variables import GRID, NORM_EPSILON, SLOPE, Variables
+from inpaint_jax.pretrained import Parts
 
 
 def to_torch(images: jax.Array | np.ndarray) -> Tensor:
@@ -25,39 +27,57 @@ def to_torch(images: jax.Array | np.ndarray) -> Tensor:
 class TorchGenerator(nn.Module):
     """``networks.Generator`` in PyTorch; images turned by 180 degrees."""
 
-    def __init__(self, architecture: Architecture, variables: Variables) -> None:
+    def __init__(self, variables: Variables) -> None:
         super().__init__()
-        params = variables["params"]
         kernels = kernels_of(variables)
-        channels = [kernel.shape[2] for kernel in kernels] + [3]
-        self.dense = nn.Linear(
-            architecture.latent_size, GRID**2 * channels[0], bias=False
-        )
-        # Dense gives [4, 4, C]; PyTorch wants [C, 4, 4], turned.
-        dense = np.asarray(params["Dense_0"]["kernel"])
-        grid = dense.reshape(-1, GRID, GRID, channels[0])[:, ::-1, ::-1]
-        turned = grid.transpose(3, 1, 2, 0)
-        _set(self.dense.weight, turned.reshape(-1, architecture.latent_size))
+        self.dense = _dense(variables, kernels)
         self.norms = nn.ModuleList(
             _batch_norm(variables, i) for i in range(len(kernels))
         )
-        self.layers = nn.ModuleList()
-        for i, kernel in enumerate(kernels):
-            last = i == len(kernels) - 1
-            inputs, outputs = kernel.shape[2:]
-            layer = nn.ConvTranspose2d(
-                inputs, outputs, 5, 2, padding=2, output_padding=1, bias=last
-            )
-            _set(layer.weight, kernel.transpose(2, 3, 0, 1))
-            if last:
-                _set(layer.bias, params[f"_Convolution_{i}"]["bias"])
-            self.layers.append(layer)
+        self.layers = nn.ModuleList(_upward(variables, kernels))
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(z).reshape(len(z), -1, GRID, GRID)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             x = layer(functional.relu(norm(x)))
         return torch.tanh(x)
+
+
+class TorchDecoder(nn.Module):
+    """``networks.autoencoder.Decoder`` in PyTorch; images turned by 180 degrees.
+
+    Its latents are standard normal, as those that are searched.
+    """
+
+    def __init__(self, variables: Variables) -> None:
+        super().__init__()
+        params, prior = variables["params"], variables["prior"]
+        kernels = kernels_of(variables)
+        # A buffer is not trained.
+        for name, value in (
+            ("center", torch.from_numpy(np.array(prior["mean"]))),
+            ("factor", torch.from_numpy(np.array(prior["factor"]))),
+            ("mean", to_torch(params["mean"][None])[0]),
+            ("components", to_torch(params["components"])),
+        ):
+            self.register_buffer(name, value)
+        self.dense = _dense(variables, kernels)
+        self.norms = nn.ModuleList(
+            _batch_norm(variables, i) for i in range(len(kernels))
+        )
+        self.layers = nn.ModuleList(_upward(variables, kernels))
+
+    def forward(self, z: Tensor) -> Tensor:
+        codes = self.center + z @ self.factor.T
+        coarse = self.mean + torch.tensordot(codes, self.components, 1)
+        x = self.dense(codes).reshape(len(z), -1, GRID, GRID)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = functional.leaky_relu(norm(x), SLOPE)
+            if x.shape[-1] == coarse.shape[-1]:
+                x = torch.cat([x, coarse], 1)
+            x = layer(x)
+        large = functional.interpolate(coarse, size=x.shape[-2:], mode="bilinear")
+        return (large + x).clamp(-1, 1)
 
 
 class TorchDiscriminator(nn.Module):
@@ -89,6 +109,41 @@ class TorchDiscriminator(nn.Module):
         for norm, layer in zip(self.norms, self.layers[1:], strict=True):
             x = functional.leaky_relu(norm(layer(x)), SLOPE)
         return self.dense(x.flatten(1))
+
+
+def networks(parts: Parts, *, critic: bool) -> tuple[nn.Module, nn.Module | None]:
+    """Generator and, if wanted, discriminator of a model, as they are searched."""
+    if parts.kind == "autoencoder":
+        return TorchDecoder(parts.generator), None
+    judge = TorchDiscriminator(parts.discriminator) if critic else None
+    return TorchGenerator(parts.generator), judge
+
+
+def _dense(variables: Variables, kernels: Sequence[jax.Array]) -> nn.Linear:
+    """The first layer. It gives [4, 4, C]; PyTorch wants [C, 4, 4], turned."""
+    channels = kernels[0].shape[2]
+    dense = np.asarray(variables["params"]["Dense_0"]["kernel"])
+    length = len(dense)
+    layer = nn.Linear(length, GRID**2 * channels, bias=False)
+    grid = dense.reshape(-1, GRID, GRID, channels)[:, ::-1, ::-1]
+    _set(layer.weight, grid.transpose(3, 1, 2, 0).reshape(-1, length))
+    return layer
+
+
+def _upward(variables: Variables, kernels: Sequence[jax.Array]) -> list[nn.Module]:
+    """The transposed convolutions, of which the last has a bias."""
+    layers: list[nn.Module] = []
+    for i, kernel in enumerate(kernels):
+        last = i == len(kernels) - 1
+        inputs, outputs = kernel.shape[2:]
+        layer = nn.ConvTranspose2d(
+            inputs, outputs, 5, 2, padding=2, output_padding=1, bias=last
+        )
+        _set(layer.weight, kernel.transpose(2, 3, 0, 1))
+        if last:
+            _set(layer.bias, variables["params"][f"_Convolution_{i}"]["bias"])
+        layers.append(layer)
+    return layers
 
 
 def _batch_norm(variables: Variables, layer: int) -> nn.BatchNorm2d:

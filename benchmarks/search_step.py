@@ -218,10 +218,14 @@ class Problem:
         compiled: dict[str, dict[str, Any]] = {}
         for name in names:
             if name not in _IN_JAX:
-                from benchmarks import torch_search
+                from benchmarks import peers, torch_search
 
                 search_all = torch_search.TorchSearch(
-                    self.architecture, variables, self.images, self.weights, name
+                    peers.TorchGenerator(variables[0]),
+                    peers.TorchDiscriminator(variables[1]),
+                    self.images,
+                    self.weights,
+                    name,
                 )
                 calls[name] = functools.partial(search_all, self.latents)
                 continue

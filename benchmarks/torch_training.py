@@ -29,7 +29,7 @@ def steps(
     """
     layout, low = KINDS[kind]
     state = gan.init_state(config)
-    generator = peers.TorchGenerator(config.architecture, state.generator.variables)
+    generator = peers.TorchGenerator(state.generator.variables)
     discriminator = peers.TorchDiscriminator(state.discriminator.variables)
     networks = generator, discriminator
     of_g, of_d = (

@@ -43,6 +43,7 @@ from experiments.runtime import compilation_cache, program
 from inpaint_jax import pixels
 from inpaint_jax.completion import fill_holes, image_key
 from inpaint_jax.configs import SEARCHES
+from inpaint_jax.latents import Uniform
 from inpaint_jax.losses import importance_weights
 from inpaint_jax.masks import MASK_NAMES, mask_function
 from inpaint_jax.metrics import psnr_hole
@@ -78,8 +79,8 @@ _REFERENCE = flags.DEFINE_enum(
 _TORCH = flags.DEFINE_bool(
     "torch",
     False,
-    "Time the paper's search in eager PyTorch, too, from the same starts; for the "
-    "first mask only.",
+    "Time the reference in eager PyTorch, too, from the same starts; for the first "
+    "mask only.",
 )
 _OUTPUT = flags.DEFINE_string("output", "outputs/yardstick", "Folder for results.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of masks and searches.", lower_bound=0)
@@ -151,7 +152,8 @@ def main() -> int:
                 curves[mask][name] = problem.measure(contenders.CONTENDERS[name])
                 bar.update()
             if _TORCH.value and mask == _MASKS.value[0]:
-                rows = problem.measure_in_torch(read_parts(_MODEL.value))
+                contender = contenders.CONTENDERS[reference]
+                rows = problem.measure_in_torch(read_parts(_MODEL.value), contender)
                 torch_rows = [{"mask": mask, **row} for row in rows]
 
     # --- Write ------------------------------------------------------------------------
@@ -214,28 +216,37 @@ class Problem:
             points.append(self._look(contender, strategy, states, after, seconds))
         return points
 
-    def measure_in_torch(self, parts: Parts) -> list[dict[str, Any]]:
-        """Seconds and final loss of the paper's search in PyTorch, by kind.
+    def measure_in_torch(
+        self, parts: Parts, reference: contenders.Contender
+    ) -> list[dict[str, Any]]:
+        """Seconds and final loss of the reference in PyTorch, by kind.
 
-        The starts are those of the strategy ``paper``.
+        The starts are the same.
         """
         # Imported here, because nothing else needs PyTorch.
+        from benchmarks import peers
         from benchmarks.torch_search import KINDS, TorchSearch
 
-        paper = contenders.CONTENDERS["paper"]
-        starts = self._start(paper).inner.latent
+        weights = SEARCHES[self._model.search]
+        config = dataclasses.replace(
+            reference.start,
+            prior_weight=weights.prior_weight,
+            latent_weight=weights.latent_weight,
+        )
+        starts = self._start(reference).inner.latent
         rows = []
         for kind in KINDS:
             search_all = TorchSearch(
-                parts.architecture,
-                (parts.generator, parts.discriminator),
+                *peers.networks(parts, critic=config.prior_weight > 0),
                 self._seen.image,
                 self._seen.weights,
                 kind,
+                config,
+                bounded=isinstance(self._model.latents, Uniform),
             )
             search_all(starts, 3)  # Warms up.
             began = time.perf_counter()
-            _, losses = search_all(starts, paper.steps)
+            _, losses = search_all(starts, reference.steps)
             rows.append(
                 {
                     "strategy": f"paper, {kind}",
