@@ -1,4 +1,4 @@
-"""The programs, each of which runs as ``python -m experiments.<name>``."""
+"""The programs, each of them a module that is run."""
 
 import os
 
