@@ -110,16 +110,6 @@ class Search:
         }
 
 
-def _is_short(config: SearchConfig, mesh: Mesh) -> bool:
-    """Whether a search takes less time than tracing it, so that its trace is kept.
-
-    It then has no progress of its own. That a trace can be read again is known of a
-    processor's alone.
-    """
-    one = mesh.size == jax.process_count() == 1
-    return config.newton and one and jax.default_backend() == "cpu"
-
-
 @dataclasses.dataclass(frozen=True)
 class Training:
     """Training images, which are read when they are first needed.
@@ -319,6 +309,16 @@ class Method:
 
         name = self.context_encoder or self.model.name
         return read_competitor("context_encoder", name)
+
+
+def _is_short(config: SearchConfig, mesh: Mesh) -> bool:
+    """Whether a search takes less time than tracing it, so that its trace is kept.
+
+    It then has no progress of its own. That a trace can be read again is known of a
+    processor's alone.
+    """
+    one = mesh.size == jax.process_count() == 1
+    return config.newton and one and jax.default_backend() == "cpu"
 
 
 def _settings(fill: baselines.Fill) -> dict[str, Any]:
