@@ -81,7 +81,7 @@ def test_a_batch_is_decomposed_as_scipy_does():
         np.testing.assert_allclose(rebuilt, matrices[index], atol=1e-4)
 
 
-def test_equal_neighbours_are_computed_once():
+def test_equal_examples_are_computed_once():
     computed = []
 
     def square(scale, x):
@@ -94,8 +94,10 @@ def test_equal_neighbours_are_computed_once():
     np.testing.assert_array_equal(squares, 3 * rows**2)
     np.testing.assert_array_equal(sums, rows.sum(1))
     jax.effects_barrier()
-    # The first row once before the loop.
-    assert sorted(computed) == [1.0, 1.0, 2.0]
+    assert sorted(computed) == [1.0, 2.0]
+    alone = jax.jit(jax.vmap(linalg.again_if_changed(square), (None, 0)))
+    of_one, _ = alone({"by": jnp.float32(3)}, rows[2:3])
+    np.testing.assert_array_equal(of_one, squares[2:3])
 
 
 @pytest.mark.parametrize("length", [1, 100, 128, 257])
