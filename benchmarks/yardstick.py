@@ -154,7 +154,10 @@ def main() -> int:
             if _TORCH.value and mask == _MASKS.value[0]:
                 contender = contenders.CONTENDERS[reference]
                 rows = problem.measure_in_torch(read_parts(_MODEL.value), contender)
-                torch_rows = [{"mask": mask, **row} for row in rows]
+                torch_rows = [
+                    {"mask": mask, "strategy": f"{reference}, {row.pop('kind')}", **row}
+                    for row in rows
+                ]
 
     # --- Write ------------------------------------------------------------------------
     summary = {mask: _summary(points, reference) for mask, points in curves.items()}
@@ -249,7 +252,7 @@ class Problem:
             _, losses = search_all(starts, reference.steps)
             rows.append(
                 {
-                    "strategy": f"paper, {kind}",
+                    "kind": kind,
                     "seconds": round(time.perf_counter() - began, 2),
                     "loss": round(float(losses.min(1).mean(dtype=np.float64)), 2),
                 }

@@ -96,7 +96,7 @@ def inpaint(
         raise ValueError(f"candidates must be at least 1, not {candidates}")
     if not 1 <= progress_every <= CHUNK:
         raise ValueError(f"progress_every must be 1 to {CHUNK}, not {progress_every}")
-    image, mask = _checked(model, images, masks)
+    image, mask = checked(model, images, masks)
     if mesh is not None and len(image) * (candidates or 1) % parallel.local_size(mesh):
         raise ValueError(
             f"{len(image)} images cannot be divided among "
@@ -243,8 +243,24 @@ def check_model(model: object) -> None:
         raise TypeError(f"model must be a Model, as load_model gives it, not {model!r}")
 
 
-def _checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:
-    """The arguments as float32 arrays of full shape, or a ``ValueError``."""
+def checked(model: Model, images: ArrayLike, masks: ArrayLike) -> tuple[Any, Any]:
+    """Images and masks for ``inpaint`` as float32 arrays of full shape.
+
+    For who compiles ``inpaint``, which then cannot look at values.
+
+    Args:
+      model: The model.
+      images: ``[B, S, S, 3]`` in [-1, 1].
+      masks: ``[B, S, S, 1]`` or ``[S, S, 1]``, 1 = known, 0 = missing.
+
+    Returns:
+      ``[B, S, S, 3]`` and ``[B, S, S, 1]``.
+
+    Raises:
+      ValueError: Shapes do not fit the model or each other, a mask holds values other
+        than 0 and 1, or a known pixel is not a number in [-1, 1]. Of tracers only
+        shapes are checked.
+    """
     numpy: Any = jnp if _is_traced(images, masks) else np
     # Copies, as JAX may go on reading a caller's array after this call has returned.
     image, mask = numpy.array(images, np.float32), numpy.array(masks, np.float32)

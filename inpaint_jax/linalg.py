@@ -63,7 +63,7 @@ def cholesky(matrix: jax.Array) -> jax.Array:
     """The lower factor ``[L, L]`` of a symmetric positive definite ``[L, L]``.
 
     Of the matrix only the lower triangle is read. Not for ``vmap``; see
-    ``again_if_changed``.
+    ``once_for_equal``.
     """
     return jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
 
@@ -72,7 +72,7 @@ def inverse(matrix: jax.Array) -> jax.Array:
     """Inverse ``[L, L]`` of a symmetric positive definite matrix ``[L, L]``.
 
     Of the matrix only the lower triangle is read. Not for ``vmap``; see
-    ``again_if_changed``.
+    ``once_for_equal``.
     """
     factor = _inverse_factor(cholesky(matrix))
     return _product(factor.T, factor)
@@ -96,7 +96,7 @@ def _inverse_factor(lower: jax.Array) -> jax.Array:
     return jnp.block([[first, zeros], [below, last]])
 
 
-def again_if_changed(function: Callable[..., Any]) -> Callable[..., Any]:
+def once_for_equal(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that under ``vmap`` is computed once for examples that are equal.
 
     For what is dear to compute and often the same for several pictures of a batch, such

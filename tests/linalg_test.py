@@ -89,13 +89,13 @@ def test_equal_examples_are_computed_once():
         return scale["by"] * x**2, x.sum()
 
     rows = np.array([[1, 1], [1, 1], [2, 0], [2, 0], [2, 0], [1, 1]], np.float32)
-    once = jax.jit(jax.vmap(linalg.again_if_changed(square), (None, 0)))
+    once = jax.jit(jax.vmap(linalg.once_for_equal(square), (None, 0)))
     squares, sums = once({"by": jnp.float32(3)}, rows)
     np.testing.assert_array_equal(squares, 3 * rows**2)
     np.testing.assert_array_equal(sums, rows.sum(1))
     jax.effects_barrier()
     assert sorted(computed) == [1.0, 2.0]
-    alone = jax.jit(jax.vmap(linalg.again_if_changed(square), (None, 0)))
+    alone = jax.jit(jax.vmap(linalg.once_for_equal(square), (None, 0)))
     of_one, _ = alone({"by": jnp.float32(3)}, rows[2:3])
     np.testing.assert_array_equal(of_one, squares[2:3])
 

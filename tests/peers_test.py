@@ -7,7 +7,7 @@ import pytest
 
 import inpaint_jax
 from inpaint_jax.configs import SearchConfig
-from inpaint_jax.losses import context_loss
+from inpaint_jax.losses import context_loss, prior_loss
 from inpaint_jax.pretrained import read_parts
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra bench")
@@ -43,12 +43,20 @@ def test_the_search_in_pytorch_minimises_the_same(name):
     first, other = (jax.vmap(model.latents.sample)(k) for k in (keys[:2], keys[2:]))
     images = jax.vmap(model.generate)(other)
     weights = jnp.ones((2, model.image_size, model.image_size, 1))
-    config = SearchConfig(learning_rate=0.01, prior_weight=0.0, latent_weight=0.1)
-    network, _ = peers.networks(read_parts(name), critic=False)
-    search = TorchSearch(network, None, images, weights, "torch", config, bounded=False)
+    dcgan = name == "svhn"
+    weight = 0.0 if dcgan else 0.1
+    config = SearchConfig(
+        learning_rate=0.01,
+        prior_weight=0.003 if dcgan else 0.0,
+        latent_weight=weight,
+    )
+    networks = peers.networks(read_parts(name), critic=dcgan)
+    search = TorchSearch(*networks, images, weights, "torch", config, bounded=dcgan)
     _, losses = search(first, 1)
     generated = jax.vmap(model.generate)(first)
     expected = jax.vmap(context_loss)(generated, images, weights)
-    expected += 0.05 * jnp.sum(first**2, 1)
+    expected += weight / 2 * jnp.sum(first**2, 1)
+    if dcgan:
+        expected += jax.vmap(lambda x: prior_loss(model.critic(x)))(generated)
     np.testing.assert_allclose(losses[:, 0], expected, rtol=1e-4)
     assert (search(first, 30)[1].min(1) < losses[:, 0]).all()

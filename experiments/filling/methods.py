@@ -17,11 +17,12 @@ from experiments.filling import film
 from experiments.flags import dataset as dataset_flags
 from experiments.flags.names import BLENDED
 from experiments.runtime import compilation_cache, program, traces
-from inpaint_jax import baselines, parallel, pretrained
+from inpaint_jax import baselines, completion, parallel, pretrained
 from inpaint_jax.configs import SEARCHES, RefineConfig, SearchConfig
 from inpaint_jax.data import sources
 from inpaint_jax.pixels import to_float
 from inpaint_jax.pretrained import files
+from inpaint_jax.search.batches import CHUNK
 from inpaint_jax.search.directions import with_metric
 from inpaint_jax.types import Model
 
@@ -256,16 +257,16 @@ class Method:
             blend=self.blend,
             keep_path=self.filmed,
         )
-        whole = None
+        traced = None
         if _is_short(search.config, mesh):
-            parts, latents = self.parts, model.latents.describe()
-            network = parts.kind, parts.architecture, latents, search.precision
-            about = f"{network} {complete.keywords}"
-            whole = traces.keep(complete, about, compilation_cache.folder())
+            # The tree of a model names its functions, not the modules they are in.
+            about = f"{self.parts.kind} {complete.keywords}"
+            traced = traces.keep(complete, about, compilation_cache.folder())
 
         def fill(images: np.ndarray, masks: np.ndarray, keys: jax.Array) -> Found:
-            if whole is not None:
-                solution = whole(model, images, masks, keys)
+            if traced is not None:
+                checked = completion.checked(model, images, masks)
+                solution = traced(model, *checked, keys)
             else:
                 solution = complete(
                     model,
@@ -317,8 +318,9 @@ def _is_short(config: SearchConfig, mesh: Mesh) -> bool:
     It then has no progress of its own. That a trace can be read again is known of a
     processor's alone.
     """
+    few = config.newton and config.steps <= CHUNK
     one = mesh.size == jax.process_count() == 1
-    return config.newton and one and jax.default_backend() == "cpu"
+    return few and one and jax.default_backend() == "cpu"
 
 
 def _settings(fill: baselines.Fill) -> dict[str, Any]:

@@ -8,7 +8,8 @@ as ``jax.export`` writes it: no code of Python's, and nothing of the arguments' 
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from experiments.runtime import program
 from inpaint_jax.types import Losses, Solution
 
 _FOLDER = "traces"
-_SETTINGS = ("enable_x64", "default_matmul_precision", "default_prng_impl")
+_LIBRARY = Path(inpaint_jax.__file__).parent
 _CHECKSUM = hashlib.sha256().digest_size
+
+_compiled: dict[str, Callable[..., Any]] = {}
+"""Functions that this process has compiled, by the names of their traces."""
 
 for _record in (Losses, Solution):
     jax.export.register_namedtuple_serialization(
@@ -35,36 +39,63 @@ def keep(
 ) -> Callable[..., Any]:
     """A compiled function whose trace is read from the cache, or written to it.
 
+    A process compiles it once for each kind of arguments, however often it is kept.
+
     Args:
       function: A pure function of pytrees of arrays, for one device, to arrays in the
         library's records or Python's containers.
-      about: What tells the function from others, but for the shapes of its arguments,
-        this project's code and JAX.
+      about: What tells the function from others, but for the structure and shapes of
+        its arguments, the library's code, and JAX with its settings.
       folder: Where compiled code is kept; None: nothing is.
 
     Returns:
       The function.
     """
-    compiled: dict[Any, Callable[..., Any]] = {}
 
     def call(*arguments: Any) -> Any:
         leaves, tree = jax.tree.flatten(arguments)
-        shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-        if shapes not in compiled:
+        name = _name(about, leaves, tree)
+        if name not in _compiled:
             of_leaves = jax.jit(
                 lambda leaves: function(*jax.tree.unflatten(tree, leaves))
             )
-            compiled[shapes] = _read(of_leaves, leaves, f"{about} {shapes}", folder)
-        return compiled[shapes](leaves)
+            path = folder and folder / _FOLDER / name
+            _compiled[name] = (
+                _with_trace(of_leaves, leaves, path) if path else of_leaves
+            )
+        return _compiled[name](leaves)
 
     return call
 
 
-def _read(function: Any, leaves: list[Any], about: str, folder: Path | None) -> Any:
-    """The function, from its trace if that can be kept."""
-    if folder is None:
-        return function
-    path = folder / _FOLDER / hashlib.sha256(f"{_code()} {about}".encode()).hexdigest()
+def _name(about: str, leaves: Sequence[Any], tree: Any) -> str:
+    """A name for all that a trace depends on."""
+    shapes = [str(jax.typeof(leaf)) for leaf in leaves]
+    # Functions are printed with their addresses, which another process has not.
+    structure = re.sub(" at 0x[0-9a-f]+", "", str(tree))
+    text = f"{about} {structure} {shapes} {_settings()} {_code(_LIBRARY)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _settings() -> str:
+    """JAX's versions, device and settings but those of its cache."""
+    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
+    config: Any = jax.config
+    values = {k: v for k, v in sorted(config.values.items()) if "cache" not in k}
+    return f"{versions} {jax.devices()[0].device_kind} {values}"
+
+
+@functools.cache
+def _code(folder: Path) -> str:
+    """A checksum of all code in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _with_trace(function: Any, leaves: list[Any], path: Path) -> Any:
+    """The function from the trace in a file, which is made if it is not there."""
     kept = _content(path)
     if kept is not None:
         return jax.jit(jax.export.deserialize(kept).call)
@@ -90,18 +121,3 @@ def _content(path: Path) -> bytearray | None:
         return None
     checksum, content = whole[:_CHECKSUM], whole[_CHECKSUM:]
     return bytearray(content) if checksum == hashlib.sha256(content).digest() else None
-
-
-@functools.cache
-def _code() -> str:
-    """A checksum of all that a trace depends on beside the function."""
-    settings = (
-        *(importlib.metadata.version(name) for name in ("jax", "jaxlib")),
-        jax.devices()[0].device_kind,
-        *(getattr(jax.config, f"jax_{name}") for name in _SETTINGS),
-    )
-    digest = hashlib.sha256(repr(settings).encode())
-    root = Path(inpaint_jax.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -165,7 +165,7 @@ def _guess(linear: Linear, image: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 # ``linalg`` says why not as a batch; the masks of one are often the same.
-_factor = linalg.again_if_changed(linear_part.factor)
+_factor = linalg.once_for_equal(linear_part.factor)
 
 
 @jax.custom_batching.sequential_vmap

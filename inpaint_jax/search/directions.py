@@ -218,7 +218,7 @@ def inverse_curvature(
     """
     # Masks of a batch are often the same. What all of them have in common is arranged
     # before, once.
-    find = linalg.again_if_changed(functools.partial(_inverse_curvature, damping))
+    find = linalg.once_for_equal(functools.partial(_inverse_curvature, damping))
     found: jax.Array = find(_side_by_side(metric), _of_regions(weights))
     return found
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.filling import methods
+from inpaint_jax import parallel
 from inpaint_jax.baselines import context_encoder
-from inpaint_jax.configs import Architecture
-from inpaint_jax.pretrained import save_model
+from inpaint_jax.configs import SEARCHES, Architecture, RefineConfig
+from inpaint_jax.pretrained import make_model, read_parts, save_model
 from inpaint_jax.pretrained.competitors import Competitor, save_competitor
 from inpaint_jax.training import encoder
 
@@ -242,3 +244,48 @@ def test_a_context_encoder_of_another_size_is_refused(evaluate, tmp_path):
     result = evaluate("run", *given, check=False)
     assert result.returncode == 2
     assert "is for images of 32 pixels, not 16" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    """Prepares the search of a shipped model on one device."""
+    parts = read_parts("house_numbers")
+    model, mesh = make_model(parts), parallel.make_mesh(jax.devices()[:1])
+
+    def prepare(refinement=None, kind="autoencoder", **settings):
+        config = dataclasses.replace(SEARCHES["map"], **settings.pop("config", {}))
+        search = methods.Search("map", config, refinement)
+        of_kind = dataclasses.replace(parts, kind=kind)
+        method = methods.Method("latent", of_kind, model, search, **settings)
+        return method.prepare(lambda count: None, mesh)
+
+    return prepare
+
+
+def test_every_setting_of_a_search_tells_its_trace_from_others(prepared, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        methods.traces, "keep", lambda function, about, folder: told.append(about)
+    )
+    prepared()
+    prepared(config={"steps": 7})
+    prepared(config={"window": 9})
+    prepared(refinement=RefineConfig())
+    prepared(refinement=RefineConfig(steps=7))
+    prepared(kind="dcgan")
+    prepared(blend=False)
+    prepared(candidates=4)
+    prepared(filmed=True)
+    assert len(set(told)) == 9
+    prepared(config={"steps": 65})  # Longer than its tracing: it has progress.
+    assert len(told) == 9
+
+
+def test_a_search_with_a_trace_refuses_bad_values(prepared):
+    fill = prepared().fill
+    images, masks = np.zeros((1, 64, 64, 3), "f"), np.ones((1, 64, 64, 1), "f")
+    keys = jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(ValueError, match="finite"):
+        fill(np.full_like(images, np.nan), masks, keys)
+    with pytest.raises(ValueError, match="masks must hold only 1"):
+        fill(images, 0.3 * masks, keys)

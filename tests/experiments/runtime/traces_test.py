@@ -7,6 +7,17 @@ from experiments.runtime import traces
 from inpaint_jax.types import Losses
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_new_process(monkeypatch):
+    """Returns a function that forgets what this process has compiled."""
+
+    def forget():
+        monkeypatch.setattr(traces, "_compiled", {})
+
+    forget()
+    return forget
+
+
 @pytest.fixture
 def counted():
     """A function of a pytree and a key, and the list of its traces."""
@@ -29,12 +40,15 @@ def equal(one, other):
     return jax.tree.all(jax.tree.map(np.array_equal, one, other))
 
 
-def test_a_trace_is_read_again_and_gives_the_same(counted, tmp_path):
+def test_a_trace_is_read_again_and_gives_the_same(
+    counted, tmp_path, as_in_a_new_process
+):
     function, traced = counted
     first = traces.keep(function, "sine", tmp_path)(*arguments())
     assert isinstance(first, Losses)
     assert equal(first, jax.jit(function)(*arguments()))
     traced.clear()
+    as_in_a_new_process()
     again = traces.keep(function, "sine", tmp_path)
     assert equal(again(*arguments()), first)
     assert equal(again(*arguments()), first)
@@ -49,7 +63,7 @@ def test_other_shapes_and_functions_have_their_own(counted, tmp_path):
     assert traced == [(3,), (4,)]
     doubled = traces.keep(lambda tree, key: 2 * tree["x"], "double", tmp_path)
     assert equal(doubled(*arguments(3)), 2 * arguments(3)[0]["x"])
-    assert len(list((tmp_path / "traces").iterdir())) == 3
+    assert files(tmp_path) == 3
 
 
 @pytest.mark.parametrize(
@@ -62,15 +76,71 @@ def test_other_shapes_and_functions_have_their_own(counted, tmp_path):
     ],
     ids=["empty", "other", "half", "bit"],
 )
-def test_a_damaged_trace_is_made_anew(counted, tmp_path, damage):
+def test_a_damaged_trace_is_made_anew(counted, tmp_path, damage, as_in_a_new_process):
     function, traced = counted
     first = traces.keep(function, "sine", tmp_path)(*arguments())
     (path,) = (tmp_path / "traces").iterdir()
     path.write_bytes(damage(path.read_bytes()))
     traced.clear()
     for _ in range(2):  # Made anew, and then read.
+        as_in_a_new_process()
         assert equal(traces.keep(function, "sine", tmp_path)(*arguments()), first)
     assert traced == [(3,)]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_process_traces_once_however_often_it_asks(counted, tmp_path, kept):
+    function, traced = counted
+    folder = tmp_path if kept else None
+    for _ in range(3):
+        traces.keep(function, "sine", folder)(*arguments())
+    assert traced == [(3,)]
+
+
+def files(folder):
+    return len(list((folder / "traces").iterdir()))
+
+
+def test_the_structure_of_arguments_counts(tmp_path):
+    def function(tree):
+        return 2 * tree["a"] if "a" in tree else 100 * tree["b"]
+
+    kept = traces.keep(function, "either", tmp_path)
+    x = np.ones(1, np.float32)
+    assert kept({"a": x}) == 2
+    assert kept({"b": x}) == 100
+    assert files(tmp_path) == 2
+
+
+@pytest.mark.parametrize(
+    "setting", ["jax_threefry_partitionable", "jax_enable_x64", "jax_debug_nans"]
+)
+def test_settings_of_jax_count(tmp_path, setting):
+    kept = traces.keep(lambda key: jax.random.normal(key, (4,)), "noise", tmp_path)
+    kept(jax.random.key(0))
+    before = getattr(jax.config, setting)
+    jax.config.update(setting, not before)
+    try:
+        changed = kept(jax.random.key(0))
+        expected = jax.random.normal(jax.random.key(0), (4,))
+    finally:
+        jax.config.update(setting, before)
+    np.testing.assert_allclose(changed, expected, rtol=1e-6)
+    assert files(tmp_path) == 2
+    kept(jax.random.key(0))
+    assert files(tmp_path) == 2
+
+
+def test_the_library_s_code_counts(counted, tmp_path, monkeypatch):
+    kept = traces.keep(counted[0], "sine", tmp_path)
+    kept(*arguments())
+    for version, text in enumerate(("x = 1", "x = 2")):
+        library = tmp_path / f"library{version}"
+        (library / "inner").mkdir(parents=True)
+        (library / "inner" / "code.py").write_text(text)
+        monkeypatch.setattr(traces, "_LIBRARY", library)
+        kept(*arguments())
+    assert files(tmp_path) == 3
 
 
 def test_without_a_folder_nothing_is_written(counted, tmp_path, monkeypatch):
