@@ -152,12 +152,8 @@ def main() -> int:
                 curves[mask][name] = problem.measure(contenders.CONTENDERS[name])
                 bar.update()
             if _TORCH.value and mask == _MASKS.value[0]:
-                contender = contenders.CONTENDERS[reference]
-                rows = problem.measure_in_torch(read_parts(_MODEL.value), contender)
-                torch_rows = [
-                    {"mask": mask, "strategy": f"{reference}, {row.pop('kind')}", **row}
-                    for row in rows
-                ]
+                rows = problem.measure_in_torch(read_parts(_MODEL.value), reference)
+                torch_rows = [{"mask": mask, **row} for row in rows]
 
     # --- Write ------------------------------------------------------------------------
     summary = {mask: _summary(points, reference) for mask, points in curves.items()}
@@ -219,10 +215,8 @@ class Problem:
             points.append(self._look(contender, strategy, states, after, seconds))
         return points
 
-    def measure_in_torch(
-        self, parts: Parts, reference: contenders.Contender
-    ) -> list[dict[str, Any]]:
-        """Seconds and final loss of the reference in PyTorch, by kind.
+    def measure_in_torch(self, parts: Parts, name: str) -> list[dict[str, Any]]:
+        """Seconds and final loss of a contender in PyTorch, by kind.
 
         The starts are the same.
         """
@@ -230,6 +224,7 @@ class Problem:
         from benchmarks import peers
         from benchmarks.torch_search import KINDS, TorchSearch
 
+        reference = contenders.CONTENDERS[name]
         weights = SEARCHES[self._model.search]
         config = dataclasses.replace(
             reference.start,
@@ -252,7 +247,7 @@ class Problem:
             _, losses = search_all(starts, reference.steps)
             rows.append(
                 {
-                    "kind": kind,
+                    "strategy": f"{name}, {kind}",
                     "seconds": round(time.perf_counter() - began, 2),
                     "loss": round(float(losses.min(1).mean(dtype=np.float64)), 2),
                 }

@@ -134,12 +134,13 @@ def once_for_equal(function: Callable[..., Any]) -> Callable[..., Any]:
             result = jax.lax.cond(same, lambda: result, lambda: compute(row))
             return (row, result), result
 
-        order = _equal_together(rows)
-        rows = [row[order] for row in rows]
-        first = [row[0] for row in rows]
         if size == 1:
-            results = jax.tree.map(lambda x: x[None], compute(first))
+            found = compute([row[0] for row in rows])
+            results = jax.tree.map(lambda x: x[None], found)
         else:
+            order = _equal_together(rows)
+            rows = [row[order] for row in rows]
+            first = [row[0] for row in rows]
             _, results = jax.lax.scan(step, (first, compute(first)), rows)
             back = jnp.argsort(order)
             results = jax.tree.map(lambda x: x[back], results)

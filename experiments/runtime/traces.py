@@ -7,7 +7,6 @@ as ``jax.export`` writes it: no code of Python's, and nothing of the arguments' 
 
 import functools
 import hashlib
-import importlib.metadata
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.export
+import jaxlib
 from absl import logging
 
 import inpaint_jax
@@ -59,10 +59,10 @@ def keep(
             of_leaves = jax.jit(
                 lambda leaves: function(*jax.tree.unflatten(tree, leaves))
             )
-            path = folder and folder / _FOLDER / name
-            _compiled[name] = (
-                _with_trace(of_leaves, leaves, path) if path else of_leaves
-            )
+            if folder is not None:
+                path = folder / _FOLDER / name
+                of_leaves = _with_trace(of_leaves, leaves, path)
+            _compiled[name] = of_leaves
         return _compiled[name](leaves)
 
     return call
@@ -79,7 +79,7 @@ def _name(about: str, leaves: Sequence[Any], tree: Any) -> str:
 
 def _settings() -> str:
     """JAX's versions, device and settings but those of its cache."""
-    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
+    versions = jax.__version__, jaxlib.__version__
     config: Any = jax.config
     values = {k: v for k, v in sorted(config.values.items()) if "cache" not in k}
     return f"{versions} {jax.devices()[0].device_kind} {values}"
